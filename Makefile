@@ -1,0 +1,42 @@
+# Everything runs in .venv, which is made anew when what it is made from changes.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench record completions clean
+
+demo: .venv/.done
+	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- sh tests/demo.sh
+
+test: .venv/.done .venv-bare/.done lint
+	$(BIN)/pytest
+
+lint: .venv/.done
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.done
+	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- $(BIN)/python -m tests.bench
+
+# Runs the scenarios on real clusters and writes down what the kernel answered and aeroctl printed.
+record: .venv/.done
+	rm -rf cassettes/recorded tests/golden
+	$(BIN)/pytest tests/test_recorded.py -k test_output --record-mode=rewrite
+	$(BIN)/pytest tests/test_recorded.py --write-golden
+	$(BIN)/python -m tests.readme
+
+completions: .venv/.done
+	for shell in bash zsh fish; do $(BIN)/aeroctl completion $$shell > completions/aeroctl.$$shell; done
+
+.venv/.done: pyproject.toml constraints.txt tests/environment.sh
+	PYTHON="$(PYTHON)" sh tests/environment.sh .venv --editable '.[sandbox]' --group test
+	@touch $@
+
+# What an operator installs: the command line alone.
+.venv-bare/.done: pyproject.toml constraints.txt tests/environment.sh
+	PYTHON="$(PYTHON)" sh tests/environment.sh .venv-bare --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-bare

@@ -1,0 +1,264 @@
+"""The kernel boundary adapter: the only caller of the kernel, one method per kernel operation.
+
+It never batches, chains or retries (P7-F1, P7-F3), follows no redirect, keeps nothing between
+calls, and hands on only what keeps the contract.
+"""
+
+import queue
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from aeroctl import __version__
+from aeroctl.contract.terms import Section
+from aeroctl.errors import Failure, failure
+
+if TYPE_CHECKING:
+    from aeroctl.contract.base import Model
+    from aeroctl.contract.envelope import SnapshotEnvelope
+
+    Answer = TypeVar("Answer", bound=Model)
+
+# httpx takes its own fallback for a missing command line: importing it would pull in rich and
+# click, a third of its start-up time.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+import httpx  # noqa: E402
+
+MAX_ANSWER_BYTES = 128 * 1024 * 1024
+Result = TypeVar("Result")
+Reply = tuple[int, str | None, bytes]
+"""Status, Location and body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach a kernel. `timeout` bounds a whole call, in seconds."""
+
+    url: str
+    token: str | None = None
+    timeout: float = 10.0
+    proxy: str | None = None
+    ca_file: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The kernel, as one connection reaches it. `trace` gets a line per request and answer."""
+
+    connection: Connection
+    trace: Callable[[str], None]
+
+    def snapshot(self, sections: Sequence[Section], at: int | None) -> "SnapshotEnvelope":
+        """One consistent snapshot holding `sections`, live or of the commit `at`.
+
+        Exactly one request. Raises Failure; a section that was asked for and is missing, or a
+        snapshot of another commit than the one asked for, breaks the contract.
+        """
+        query = {"include": ",".join(sections)}
+        if at is not None:
+            query["at"] = str(at)
+        exchange = self._begin("GET", "/v1/snapshot", query)
+        # A third of a start-up: it happens while the kernel answers.
+        from aeroctl.contract.envelope import SnapshotEnvelope
+
+        answer = _parsed(self._body(exchange), SnapshotEnvelope)
+        missing = [name for name in sections if getattr(answer.data, name) is None]
+        if missing:
+            raise failure("CONTRACT_BROKEN", f"the answer lacks {', '.join(missing)}")
+        seen = answer.observed_at
+        if (seen.snapshot, seen.commit_id) != (
+            ("live", seen.commit_id) if at is None else ("explicit", at)
+        ):
+            raise failure(
+                "CONTRACT_BROKEN",
+                f"asked for {'live state' if at is None else f'commit {at}'}, "
+                f"got {seen.snapshot} commit {seen.commit_id}",
+            )
+        return answer
+
+    def _begin(self, method: str, path: str, query: dict[str, str]) -> "Call[Reply]":
+        return Call(lambda: self._exchange(method, path, query), self.connection.timeout)
+
+    def _body(self, exchange: "Call[Reply]") -> bytes:
+        """The body of a 200. Raises Failure for everything else."""
+        status, location, body = exchange.result(self.connection.url)
+        if 300 <= status < 400:
+            raise failure(
+                "REDIRECT_REFUSED", f"{self.connection.url} redirects to {location}: not followed"
+            )
+        if status != 200:
+            raise _rejection(status, body)
+        return body
+
+    def _exchange(self, method: str, path: str, query: dict[str, str]) -> Reply:
+        """One HTTP exchange."""
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        headers["user-agent"] = f"aeroctl/{__version__}"
+        url = _checked_url(self.connection)
+        if self.connection.token is not None:
+            headers["authorization"] = f"Bearer {self.connection.token}"
+        self.trace(f"{method} {url.join(path)}?{httpx.QueryParams(query)}")
+        started = time.monotonic()
+        try:
+            with (
+                httpx.Client(
+                    verify=_tls(self.connection, url.scheme),
+                    trust_env=False,  # a proxy variable must not divert the token
+                    proxy=self.connection.proxy,
+                    timeout=self.connection.timeout,
+                ) as client,
+                client.stream(
+                    method, url.join(path), params=query, headers=headers, follow_redirects=False
+                ) as response,
+            ):
+                body = bytearray()
+                for chunk in response.iter_raw():
+                    body += chunk
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise failure(
+                            "ANSWER_TOO_LARGE", f"the answer is larger than {MAX_ANSWER_BYTES} B"
+                        )
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise failure("BAD_KERNEL_URL", f"{self.connection.url}: {error}") from error
+        except httpx.HTTPError as error:
+            raise _transport(error, self.connection) from error
+        self.trace(f"{response.status_code}, {len(body)} B in {time.monotonic() - started:.3f} s")
+        return response.status_code, response.headers.get("location"), bytes(body)
+
+
+class Call(Generic[Result]):
+    """A call that has begun, in a thread that the process does not wait for.
+
+    httpx bounds each read, not the whole: a name server that hangs or a body that drips would
+    take for ever.
+    """
+
+    def __init__(self, call: Callable[[], Result], seconds: float) -> None:
+        """Begin `call`; it has `seconds` from now."""
+        self._outcomes: queue.SimpleQueue[Callable[[], Result]] = queue.SimpleQueue()
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+        threading.Thread(target=self._run, args=(call,), daemon=True).start()
+
+    def _run(self, call: Callable[[], Result]) -> None:
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 - it is raised again, in the caller
+            raised = error
+
+            def fail() -> Result:
+                raise raised
+
+            self._outcomes.put(fail)
+        else:
+            self._outcomes.put(lambda: result)
+
+    def result(self, address: str) -> Result:
+        """What the call returned or raised, or KERNEL_TIMEOUT when its time is over."""
+        try:
+            outcome = self._outcomes.get(timeout=max(0.0, self._end - time.monotonic()))
+        except queue.Empty:
+            words = f"{address}: no answer within {self._seconds:g} s"
+            raise failure("KERNEL_TIMEOUT", words) from None
+        return outcome()
+
+
+def _checked_url(connection: Connection) -> httpx.URL:
+    """The kernel's address. The token is shown to no one who listens on the way (P7-F1)."""
+    try:
+        url = httpx.URL(connection.url)
+    except httpx.InvalidURL as error:
+        raise failure("BAD_KERNEL_URL", f"{connection.url}: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise failure("BAD_KERNEL_URL", f"not an http or https address: {connection.url}")
+    if url.userinfo or url.query or url.fragment or url.path not in ("", "/"):
+        raise failure("BAD_KERNEL_URL", "give only scheme, host and port; tokens go in a file")
+    exposed = url.scheme == "http" and (connection.proxy or not _is_loopback(url.host))
+    if connection.token is not None and exposed:
+        raise failure(
+            "TOKEN_OVER_PLAINTEXT", f"will not send a token unencrypted to {connection.url}"
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _tls(connection: Connection, scheme: str) -> ssl.SSLContext:
+    if scheme != "https":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; a real one costs 30 ms
+    try:
+        # The system's trust store: the one that an operator's own authority is installed in.
+        context = ssl.create_default_context(cafile=connection.ca_file)
+        if connection.cert:
+            context.load_cert_chain(connection.cert, connection.key)
+    except (OSError, ssl.SSLError) as error:
+        raise failure("BAD_TLS_FILE", f"{error}") from error
+    return context
+
+
+def _transport(error: httpx.HTTPError, connection: Connection) -> Failure:
+    """Which failure an httpx error is."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        code = "TLS_FAILED"
+    elif isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        code = "KERNEL_UNREACHABLE"
+    elif isinstance(error, httpx.TimeoutException):
+        code = "KERNEL_TIMEOUT"
+    else:
+        code = "CONNECTION_LOST"
+    return failure(code, f"{connection.url}: {str(error) or type(error).__name__}")
+
+
+def _parsed(body: bytes, model: "type[Answer]") -> "Answer":
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        for detail in found:
+            if detail["loc"] == ("api_version",) and isinstance(detail["input"], str):
+                raise failure(
+                    "UNKNOWN_API_VERSION", f"the kernel speaks {detail['input']}, aeroctl v1"
+                ) from error
+        where = "; ".join(
+            f"{'.'.join(str(part) for part in detail['loc']) or 'body'}: {detail['msg']}"
+            for detail in found[:3]
+        )
+        raise failure("CONTRACT_BROKEN", where) from error
+
+
+def _rejection(status: int, body: bytes) -> Failure:
+    """The kernel's own error, verbatim; CONTRACT_BROKEN where it sent none."""
+    from pydantic import ValidationError
+
+    from aeroctl.contract.errors import ErrorBody
+
+    try:
+        error = ErrorBody.model_validate_json(body).error
+    except ValidationError:
+        start = body[:200].decode("utf-8", "backslashreplace")
+        return failure("CONTRACT_BROKEN", f"HTTP {status} without an error of ours: {start}")
+    return Failure(
+        error.code,
+        error.message,
+        error.domain,
+        tuple(error.invariants),
+        error.outcome,
+        error.request_id,
+    )

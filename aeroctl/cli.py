@@ -1,0 +1,237 @@
+"""The root command: a table of commands, the options that every command takes, and the App.
+
+`--help`, `--version` and TAB load nothing but click: the table carries the summaries, and a
+command's module is imported when it runs.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from aeroctl import __version__
+from aeroctl.contract.terms import Section
+
+if TYPE_CHECKING:
+    from aeroctl.adapter import Kernel
+    from aeroctl.output import Output
+    from aeroctl.views.view import View
+
+DEFAULT_KERNEL = "http://127.0.0.1:9191"
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A line of the command table. `at`: module:attribute below aeroctl.commands."""
+
+    at: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Command] = {
+    "inspect": Command("inspect:inspect", "Show one part of the kernel's state."),
+    "health": Command("health:health", "Show which rules hold; facts, not advice."),
+    "snapshot": Command("snapshot:snapshot", "Print the kernel's snapshot as it is, in JSON."),
+    "schema": Command("schema:schema", "Print the JSON Schema of what commands print."),
+    "completion": Command("completion:completion", "Print the completion script of a shell."),
+}
+
+
+class CommandTable(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def __init__(self, table: Mapping[str, Command], **settings: Any) -> None:
+        """`table`: command name to where it is."""
+        super().__init__(**settings)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command's module."""
+        entry = self.table.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.at.partition(":")
+        command = getattr(import_module(f"aeroctl.commands.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Names and summaries from the table; nothing is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in self.table.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """As click does, but with the table's summaries."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in self.table.items()
+            if name.startswith(incomplete)
+        ]
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Remember a shared option. A command's own position wins over the group's before it."""
+    if value is not None and parameter.name is not None:
+        ctx.ensure_object(dict)[parameter.name] = value
+
+
+_SHARED: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (
+        ("--kernel",),
+        {
+            "metavar": "URL",
+            "envvar": "AEROCTL_KERNEL",
+            "help": f"Where the kernel listens. [default: {DEFAULT_KERNEL}]",
+        },
+    ),
+    (
+        ("--token-file",),
+        {
+            "metavar": "FILE",
+            "envvar": "AEROCTL_TOKEN_FILE",
+            "help": "File with your token; - is standard input. AEROCTL_TOKEN works too.",
+        },
+    ),
+    (
+        ("--ca-file",),
+        {
+            "metavar": "FILE",
+            "envvar": "AEROCTL_CA_FILE",
+            "help": "Trust this authority instead of the system's.",
+        },
+    ),
+    (
+        ("--cert",),
+        {"metavar": "FILE", "envvar": "AEROCTL_CERT", "help": "Client certificate (PEM)."},
+    ),
+    (("--key",), {"metavar": "FILE", "envvar": "AEROCTL_KEY", "help": "Its private key (PEM)."}),
+    (
+        ("--proxy",),
+        {"metavar": "URL", "help": "Go through this proxy; proxy variables are ignored."},
+    ),
+    (
+        ("--timeout",),
+        {
+            "type": click.FloatRange(min=0, min_open=True),
+            "metavar": "SECONDS",
+            "help": "Bound on the whole call. [default: 10]",
+        },
+    ),
+    (
+        ("-o", "--output"),
+        {
+            "type": click.Choice(["table", "json", "jsonl"]),
+            "help": "Text, an indented JSON document, or one line of JSON. [default: table]",
+        },
+    ),
+    (("--no-color",), {"is_flag": True, "default": None, "help": "No colour on a terminal."}),
+    (
+        ("--debug",),
+        {"is_flag": True, "default": None, "help": "Trace requests; tracebacks for bugs."},
+    ),
+)
+
+
+def shared_options(function: Function) -> Function:
+    """The options that stand before or after any command."""
+    for names, settings in reversed(_SHARED):
+        option = click.option(*names, **settings, callback=_keep, expose_value=False)
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What a command works with: the kernel, and the writer. Made anew for every invocation."""
+
+    kernel: "Kernel"
+    output: "Output"
+
+    def read(
+        self,
+        view: "View[Any]",
+        at: int | None,
+        filters: tuple[str, ...] = (),
+        sort_by: str | None = None,
+    ) -> Any:
+        """Fetch one snapshot, derive `view` from it, print it. Returns the view.
+
+        Exactly one request. Raises Failure, also for a field or node that does not exist.
+        """
+        from aeroctl.errors import failure
+        from aeroctl.views.select import UnknownField, select
+        from aeroctl.views.view import UnknownNode
+
+        sections: tuple[Section, ...] = view.sections + (view.live if at is None else ())
+        envelope = self.kernel.snapshot(sections, at)
+        try:
+            data = view.derive(envelope.data)
+            if view.rows is not None:
+                data = select(data, view.rows, filters, sort_by)
+        except UnknownNode as error:
+            raise failure("UNKNOWN_NODE", str(error)) from error
+        except UnknownField as error:
+            raise failure("UNKNOWN_FIELD", str(error)) from error
+        self.output.show(envelope, data, view.layout(data))
+        return data
+
+
+def output_of(ctx: click.Context) -> "Output":
+    """The writer that this invocation's options and streams ask for."""
+    from aeroctl.output import Output, wants_color
+
+    options = ctx.ensure_object(dict)
+    terminal = sys.stdout.isatty()
+    color = wants_color(options.get("no_color", False), os.environ, terminal)
+    # Who forces colour on a pipe wants what a terminal would show.
+    return Output(options.get("output", "table"), terminal or color, color)
+
+
+def app_of(ctx: click.Context) -> App:
+    """The App that this invocation's options ask for. Raises Failure; connects to nobody."""
+    from aeroctl.adapter import Connection, Kernel
+    from aeroctl.credentials import read_token
+    from aeroctl.output import tell
+
+    options = ctx.ensure_object(dict)
+    connection = Connection(
+        url=options.get("kernel", DEFAULT_KERNEL),
+        token=read_token(options.get("token_file"), os.environ),
+        timeout=options.get("timeout", 10.0),
+        proxy=options.get("proxy"),
+        ca_file=options.get("ca_file"),
+        cert=options.get("cert"),
+        key=options.get("key"),
+    )
+    trace = tell if options.get("debug") else lambda _: None
+    return App(Kernel(connection, trace), output_of(ctx))
+
+
+@click.group(
+    cls=CommandTable,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 2 usage, 3 refused, 4 rejected by the kernel, 5 transport, "
+    "6 outcome unknown, 7 no consistent snapshot, 8 check failed, 9 not as asked, "
+    "130 interrupted.",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@shared_options
+def cli() -> None:
+    """See and steer a replicated database through its kernel.
+
+    Every invocation fetches one snapshot, prints what follows from it, and remembers nothing.
+    """

@@ -1,0 +1,25 @@
+"""aeroctl schema."""
+
+import click
+
+from aeroctl.cli import output_of, shared_options
+
+NAMES = (
+    "cluster", "nodes", "node", "replication", "promotion", "wal", "mvcc", "snapshots", "health",
+    "snapshot", "error",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("view", required=False, type=click.Choice(NAMES))
+@shared_options
+@click.pass_context
+def schema(ctx: click.Context, view: str | None) -> None:
+    """The JSON Schema of what a command prints under -o json; of all of them without VIEW.
+
+    Asks no kernel.
+    """
+    from aeroctl.schemas import schema_of
+
+    document = schema_of(view) if view else {name: schema_of(name) for name in NAMES}
+    output_of(ctx).document(document)

@@ -1,0 +1,51 @@
+"""Section `cluster`: the cluster as a whole. Source: the consensus store."""
+
+from pydantic import Field
+
+from aeroctl.contract.base import CommitId, Count, Lsn, Model
+from aeroctl.contract.terms import SynchronousMode
+
+
+class Authority(Model):
+    """Who holds write authority, and since when (P6-A1). Patroni: the leader key."""
+
+    node: str
+    reign: CommitId = Field(
+        description="Commit at which this holder took authority (etcd: create_revision of the "
+        "leader key). A fencing token: it is new for every reign, also for the same node."
+    )
+
+
+class Synchronous(Model):
+    """Synchronous replication as the cluster is configured and as it stands. Patroni: `sync`."""
+
+    mode: SynchronousMode
+    strict: bool = Field(description="Writes stop when no synchronous standby is left.")
+    leader: str | None
+    standbys: list[str] = Field(description="Sorted by name.")
+    quorum: Count | None = Field(
+        description="How many others of the synchronous set a candidate must reach before it may "
+        "take authority. Patroni: sync.quorum."
+    )
+
+
+class Cluster(Model):
+    """Identity, authority and the settings that decide who may take authority."""
+
+    name: str
+    system_id: str | None = Field(
+        description="PostgreSQL's system identifier; null until the cluster is initialised."
+    )
+    authority: Authority | None = Field(description="null: nobody holds write authority.")
+    paused: bool = Field(description="Automatic failover is switched off.")
+    standby_cluster: bool = Field(description="The whole cluster follows another one.")
+    lease_ttl_seconds: Count | None
+    maximum_lag_bytes: Count | None = Field(
+        description="A replica further behind than this can't be promoted while the kernel "
+        "enforces it (Patroni: maximum_lag_on_failover)."
+    )
+    leader_lsn: Lsn | None = Field(
+        description="The last WAL position that a holder of authority recorded in the "
+        "consensus store (Patroni: status.optime). What `lag_bytes` is measured against."
+    )
+    synchronous: Synchronous

@@ -1,0 +1,72 @@
+"""What every answer is wrapped in, and the snapshot that goes inside."""
+
+from typing import Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from aeroctl.contract.base import CommitId, Model, Observation, Time
+from aeroctl.contract.checkpoints import NodeCheckpoint
+from aeroctl.contract.cluster import Cluster
+from aeroctl.contract.mvcc import NodeMvcc
+from aeroctl.contract.nodes import Node
+from aeroctl.contract.promotion import Promotion
+from aeroctl.contract.replication import NodeReplication
+from aeroctl.contract.snapshots import NodeSnapshots
+from aeroctl.contract.wal import NodeWal
+
+
+class ObservedAt(Model):
+    """Which kernel state an answer shows (state model 10)."""
+
+    snapshot: Literal["live", "explicit"]
+    commit_id: CommitId
+    epoch: str = Field(
+        description="Opaque. Equal exactly when the authority-relevant state is equal: leader and "
+        "reign, members with role and timeline, pending failover, synchronous set, pause."
+    )
+    time: Time | None = Field(description="null for an explicit snapshot: history keeps no clock.")
+    clock: str | None = Field(description="Whose clock `time` is.")
+
+
+class Note(Model):
+    """Something about the answer that a reader must know, such as a node that did not reply."""
+
+    code: str
+    subject: str | None = Field(description="The node it is about, if it is about one.")
+    message: str
+
+
+class Snapshot(Model):
+    """One consistent document. A section that was not asked for is null; lists go by node name."""
+
+    cluster: Cluster | None
+    nodes: list[Node] | None
+    promotion: Promotion | None
+    replication: list[Observation[NodeReplication]] | None
+    wal: list[Observation[NodeWal]] | None
+    mvcc: list[Observation[NodeMvcc]] | None
+    checkpoints: list[Observation[NodeCheckpoint]] | None
+    snapshots: list[Observation[NodeSnapshots]] | None
+
+
+Data = TypeVar("Data")
+
+
+class Envelope(Model, Generic[Data]):
+    """`data` is what was asked for, `observed_at` which state it shows."""
+
+    api_version: Literal["v1"]
+    observed_at: ObservedAt
+    data: Data
+    notes: list[Note]
+
+
+class SnapshotEnvelope(Envelope[Snapshot]):
+    """The answer to GET /v1/snapshot."""
+
+
+class Health(Model):
+    """The server process, not the cluster."""
+
+    status: Literal["ok"]
+    version: str

@@ -1,0 +1,23 @@
+"""Errors as the kernel sends them: exactly one domain, one stable code."""
+
+from pydantic import Field
+
+from aeroctl.contract.base import Model
+from aeroctl.contract.terms import Domain, Outcome
+
+
+class Error(Model):
+    """Why there is no answer, and what was or was not done."""
+
+    domain: Domain
+    code: str = Field(examples=["SNAPSHOT_UNSTABLE"])
+    message: str = Field(description="The words of whoever refused, verbatim (P7-E3).")
+    invariants: list[str] = Field(examples=[["P7-E2"]])
+    outcome: Outcome
+    request_id: str | None
+
+
+class ErrorBody(Model):
+    """The body of every answer that is not a 200."""
+
+    error: Error

@@ -1,0 +1,41 @@
+"""Section `nodes`: every node the consensus store knows of. Source: the consensus store."""
+
+from pydantic import Field
+
+from aeroctl.contract.base import Count, Lsn, Model
+from aeroctl.contract.terms import Role, TimelineStatus
+
+
+class Node(Model):
+    """A node as it last described itself. Patroni: `members/<name>`."""
+
+    name: str
+    registered: bool = Field(
+        description="The node renews its own entry. false: something else in the store names it "
+        "(the leader key, the synchronous set, a replication slot kept for it), nothing more."
+    )
+    holds_authority: bool = Field(description="The leader key names this node.")
+    role: Role
+    state: str | None = Field(description="In the kernel's own words.", examples=["running"])
+    replication_state: str | None = Field(
+        description="A replica's, in the kernel's own words.",
+        examples=["streaming", "in archive recovery"],
+    )
+    timeline: Count | None
+    timeline_status: TimelineStatus = Field(
+        description="Against the timeline of the holder of authority. `behind`: on an older one "
+        "and not past the point where it ended. `forked`: past that point, or on a newer one."
+    )
+    lsn: Lsn | None = Field(
+        description="Furthest WAL position: written (primary), received or replayed (replica)."
+    )
+    received_lsn: Lsn | None
+    replayed_lsn: Lsn | None
+    host: str | None
+    port: int | None
+    agent_version: str | None = Field(description="Patroni's version on this node.")
+    no_failover: bool = Field(description="Tagged as never to be promoted.")
+    replicate_from: str | None = Field(description="The upstream it is configured to prefer.")
+    pending_restart: bool
+    paused: bool = Field(description="This node has noticed that the cluster is paused.")
+    tags: dict[str, str | int | float | bool | None] = Field(description="Sorted by key.")

@@ -1,0 +1,166 @@
+"""Asks every node itself: PostgreSQL by SQL, all nodes at once, each within its own time."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import psycopg
+from psycopg import errors
+
+from aeroctl.contract.base import Unavailable
+from aeroctl.contract.nodes import Node
+from aeroctl.contract.terms import Section
+from aeroctl.kernel.measured import Answer
+
+CANCEL_SECONDS = 0.5
+"""How long a server has to take back a statement that ran out of time."""
+
+# At connection time libpq hands on no SQLSTATE, only the server's words.
+NOT_READY = (
+    "starting up",
+    "shutting down",
+    "not yet accepting connections",
+    "not accepting connections",
+    "in recovery mode",
+    "too many clients",
+    "remaining connection slots",
+)
+DENIED = ("FATAL:", "no password supplied")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to log in to every node: a role that has pg_monitor, and nothing else.
+
+    `password` None leaves it to libpq (PGPASSFILE). `seconds` bounds each node.
+    """
+
+    user: str | None
+    password: str | None
+    database: str
+    seconds: float
+
+
+async def ask(
+    nodes: Sequence[Node], sections: Sequence[Section], access: Access, system_id: str | None
+) -> Mapping[str, Mapping[Section, Answer]]:
+    """The answers of all nodes, by node name and section. Never raises for a node's failure."""
+    statements = {section: _statement(section) for section in sections}
+    answers = await asyncio.gather(
+        *(_ask_node(node, statements, access, system_id) for node in nodes)
+    )
+    return {node.name: answer for node, answer in zip(nodes, answers, strict=True)}
+
+
+async def _ask_node(
+    node: Node, statements: Mapping[Section, str], access: Access, system_id: str | None
+) -> Mapping[Section, Answer]:
+    answers: dict[Section, Answer] = {}
+    try:
+        # The inner limit cancels the statement, which psycopg first tries to take back on the
+        # server; the outer one ends that too, since a frozen server never answers.
+        async with asyncio.timeout(access.seconds + CANCEL_SECONDS):
+            async with asyncio.timeout(access.seconds):
+                await _read(node, statements, access, system_id, answers)
+    except TimeoutError:
+        problem = Unavailable(
+            code="NODE_TIMEOUT", message=f"no answer within {access.seconds:g} seconds"
+        )
+    except psycopg.Error as error:
+        problem = _unavailable(error)
+    except (OSError, ValueError) as error:  # a host name that can't be one
+        problem = Unavailable(code="NODE_UNREACHABLE", message=str(error))
+    except _Unusable as error:
+        problem = error.reason
+    else:
+        return answers
+    return dict.fromkeys(statements, problem) | answers
+
+
+async def _read(
+    node: Node,
+    statements: Mapping[Section, str],
+    access: Access,
+    system_id: str | None,
+    answers: dict[Section, Answer],
+) -> None:
+    """Put each section's answer into `answers` as it comes."""
+    connection = await _connect(node, access)
+    try:
+        await _check(connection, system_id)
+        for section, statement in statements.items():
+            try:
+                row = await (await connection.execute(statement)).fetchone()
+                answers[section] = str(row[0]) if row else _EMPTY
+            except psycopg.Error as error:
+                if connection.closed:
+                    raise
+                answers[section] = _unavailable(error)
+    finally:
+        await connection.close()
+
+
+async def _connect(node: Node, access: Access) -> psycopg.AsyncConnection:
+    if not node.registered:
+        raise _Unusable("NODE_NOT_REGISTERED", "it does not renew its own entry")
+    if node.host is None or node.port is None:
+        raise _Unusable("NODE_ADDRESS_UNKNOWN", "its entry holds no address that can be read")
+    return await psycopg.AsyncConnection.connect(
+        host=node.host,
+        port=node.port,
+        user=access.user,
+        password=access.password,
+        dbname=access.database,
+        application_name="aerokernel",
+        options=f"-c search_path=pg_catalog -c statement_timeout={int(access.seconds * 1000)}",
+        autocommit=True,
+    )
+
+
+async def _check(connection: psycopg.AsyncConnection, system_id: str | None) -> None:
+    """Refuse a node that belongs elsewhere, and a role that is shown only a part."""
+    cursor = await connection.execute(_statement("session"))
+    cursor.nextset()
+    row = await cursor.fetchone()
+    found, sees_all, role = row or (None, False, None)
+    if system_id is not None and found != system_id:
+        message = f"its system id is {found}, the cluster's is {system_id}"
+        raise _Unusable("NODE_WRONG_CLUSTER", message)
+    if not sees_all:
+        message = f"role {role} lacks pg_monitor: it would see only a part"
+        raise _Unusable("NODE_ACCESS_DENIED", message)
+
+
+class _Unusable(Exception):
+    """A node that can't be asked, or must not be believed."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = Unavailable(code=code, message=message)
+
+
+_EMPTY = Unavailable(code="NODE_ANSWER_UNREADABLE", message="the statement returned no row")
+
+
+def _unavailable(error: psycopg.Error) -> Unavailable:
+    return Unavailable(code=_code(error), message=str(error).strip())
+
+
+def _code(error: psycopg.Error) -> str:
+    if isinstance(error, errors.InsufficientPrivilege):
+        return "NODE_ACCESS_DENIED"
+    if isinstance(error, errors.QueryCanceled | errors.ConnectionTimeout):
+        return "NODE_TIMEOUT"
+    if isinstance(error, errors.AdminShutdown | errors.CrashShutdown | errors.CannotConnectNow):
+        return "NODE_NOT_READY"
+    if error.sqlstate is not None:
+        return "NODE_QUERY_FAILED"
+    words = str(error)
+    if any(phrase in words for phrase in NOT_READY):
+        return "NODE_NOT_READY"
+    return "NODE_ACCESS_DENIED" if any(phrase in words for phrase in DENIED) else "NODE_UNREACHABLE"
+
+
+def _statement(name: str) -> str:
+    return files("aeroctl.kernel").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")

@@ -1,0 +1,57 @@
+"""What the cluster says of itself in etcd."""
+
+import base64
+import http.client
+import json
+from collections.abc import Iterable, Mapping
+
+from aeroctl.kernel.sandbox.ports import HOST
+from aeroctl.kernel.sandbox.settings import PREFIX
+
+
+def read_keys(port: int, timeout: float = 2) -> dict[str, str]:
+    """All keys of the cluster in one linearizable read, their common prefix cut off.
+
+    Raises OSError or http.client.HTTPException while etcd does not answer.
+    """
+    body = json.dumps({"key": _base64(PREFIX), "range_end": _base64(PREFIX[:-1] + "0")})
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+    try:
+        connection.request("POST", "/v3/kv/range", body)
+        reply = connection.getresponse()
+        content = reply.read()
+        if reply.status != http.client.OK:
+            raise OSError(f"etcd answered {reply.status}: {content[:200]!r}")
+    finally:
+        connection.close()
+    return {
+        _text(kv["key"]).removeprefix(PREFIX): _text(kv.get("value", ""))
+        for kv in json.loads(content).get("kvs", [])
+    }
+
+
+def missing(keys: Mapping[str, str], nodes: Iterable[str]) -> list[str]:
+    """What is still missing until every node runs and every replica streams, in words."""
+    leader = keys.get("leader")
+    if leader is None:
+        return ["there is no leader"]
+    members = {name: json.loads(keys.get(f"members/{name}", "{}")) for name in nodes}
+    found = (_missing(name, member, leader) for name, member in members.items())
+    return [problem for problem in found if problem]
+
+
+def _missing(name: str, member: Mapping[str, object], leader: str) -> str | None:
+    if member.get("state") != "running":
+        return f"{name} is {member.get('state', 'not there')}"
+    if name == leader:
+        return None if member.get("role") == "primary" else f"{name} is not yet primary"
+    replication = member.get("replication_state")
+    return None if replication == "streaming" else f"{name} is {replication or 'not streaming'}"
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _text(encoded: str) -> str:
+    return base64.b64decode(encoded).decode()

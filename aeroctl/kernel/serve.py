@@ -1,0 +1,182 @@
+"""`aerokernel serve`: from command line options to a listening server."""
+
+import os
+import re
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+
+from aeroctl.kernel import tokens
+from aeroctl.kernel.etcd import Etcd
+from aeroctl.kernel.postgres import CANCEL_SECONDS, Access
+from aeroctl.kernel.server import application
+from aeroctl.kernel.snapshot import Source
+
+# Whether it can be read is for opening it to say: access() ignores ambient capabilities.
+FILE = click.Path(exists=True, dir_okay=False, readable=False, path_type=Path)
+LOG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"uvicorn": {"level": "INFO"}, "aerokernel": {"level": "INFO"}},
+}
+
+
+def _endpoints(_: click.Context, __: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        if not re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?/?", url, re.ASCII):
+            raise click.BadParameter(f"{url!r} is not http(s)://HOST:PORT, and nothing more")
+    return tuple(url.rstrip("/") for url in urls)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=9191, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--scope", required=True, help="The cluster's name (Patroni: scope).")
+@click.option("--namespace", default="/service", show_default=True, help="Patroni's namespace.")
+@click.option(
+    "--etcd",
+    "endpoints",
+    multiple=True,
+    required=True,
+    callback=_endpoints,
+    metavar="URL",
+    help="An etcd endpoint; repeat it for more, they are tried in order.",
+)
+@click.option("--etcd-user", help="etcd user, where etcd asks for one.")
+@click.option("--etcd-password-file", type=FILE)
+@click.option("--etcd-ca-file", type=FILE, help="CA of etcd's certificate.")
+@click.option("--etcd-cert", type=FILE, help="Client certificate for etcd.")
+@click.option("--etcd-key", type=FILE)
+@click.option("--pg-user", help="A PostgreSQL role with pg_monitor, the same on every node.")
+@click.option("--pg-password-file", type=FILE, help="Without it: libpq's PGPASSFILE.")
+@click.option("--pg-dbname", default="postgres", show_default=True)
+@click.option("--token-file", type=FILE, help="Who may call; see `aerokernel token`.")
+@click.option("--tls-cert", type=FILE, help="The server's certificate chain.")
+@click.option("--tls-key", type=FILE)
+@click.option("--client-ca", type=FILE, help="Require client certificates signed by this CA.")
+@click.option(
+    "--deadline",
+    default=8.0,
+    show_default=True,
+    type=click.FloatRange(1, 600),
+    help="Seconds for a whole answer.",
+)
+@click.option(
+    "--node-timeout",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 600),
+    help="Seconds for each node's SQL.",
+)
+def serve(
+    host: str,
+    port: int,
+    scope: str,
+    namespace: str,
+    endpoints: tuple[str, ...],
+    etcd_user: str | None,
+    etcd_password_file: Path | None,
+    etcd_ca_file: Path | None,
+    etcd_cert: Path | None,
+    etcd_key: Path | None,
+    pg_user: str | None,
+    pg_password_file: Path | None,
+    pg_dbname: str,
+    token_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    client_ca: Path | None,
+    deadline: float,
+    node_timeout: float,
+) -> None:
+    """Serve the kernel API of one cluster. Stateless: run as many side by side as you like.
+
+    Passwords are read from files only. libpq's own variables (PGPASSFILE, PGSSLMODE, ...) apply.
+    """
+    if token_file is None and not _loopback(host):
+        raise click.UsageError(f"--host {host} is not a loopback address: give --token-file")
+    if token_file is not None:
+        try:
+            tokens.load(token_file)
+        except tokens.TokenFileError as error:
+            raise click.UsageError(str(error)) from error
+    if (tls_cert is None) != (tls_key is None) or (etcd_cert is None) != (etcd_key is None):
+        raise click.UsageError("a certificate and its key go together")
+    if client_ca is not None and tls_cert is None:
+        raise click.UsageError("--client-ca needs --tls-cert and --tls-key")
+    if "PGHOSTADDR" in os.environ:
+        raise click.UsageError("PGHOSTADDR is set: every node would be read at that one address")
+    reads = deadline - node_timeout - CANCEL_SECONDS
+    if reads <= 0:
+        raise click.UsageError("--deadline must leave time beyond --node-timeout")
+    client = httpx.AsyncClient(
+        verify=_trust(etcd_ca_file, etcd_cert, etcd_key),
+        timeout=deadline,
+        trust_env=False,
+        follow_redirects=False,
+    )
+    source = Source(
+        store=Etcd(
+            client,
+            endpoints,
+            # an answer takes two reads of the store, each of which may have to try every endpoint
+            seconds=reads / 2 / len(endpoints),
+            user=etcd_user,
+            password=_secret(etcd_password_file),
+        ),
+        namespace=namespace.strip("/"),
+        scope=scope,
+        access=Access(pg_user, _secret(pg_password_file), pg_dbname, node_timeout),
+        seconds=deadline,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with client:
+            yield
+
+    uvicorn.run(
+        application(source, token_file, lifespan),
+        host=host,
+        port=port,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+        ssl_ca_certs=client_ca and str(client_ca),
+        ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
+        log_config=LOG,
+        server_header=False,
+        timeout_graceful_shutdown=int(deadline) + 1,
+    )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _secret(path: Path | None) -> str | None:
+    """A password file holds the password and at most one line end."""
+    return None if path is None else path.read_text(encoding="utf-8").removesuffix("\n")
+
+
+def _trust(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise click.UsageError(f"etcd's certificates: {error}") from error
+    return context

@@ -1,0 +1,123 @@
+"""The HTTP side: routes, authentication, errors. Every answer is computed for its request."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Lifespan
+
+from aeroctl import __version__
+from aeroctl.contract.base import Model
+from aeroctl.contract.envelope import Health
+from aeroctl.contract.errors import ErrorBody
+from aeroctl.contract.openapi import document
+from aeroctl.kernel import snapshot, tokens
+from aeroctl.kernel.failures import Failure
+
+NO_STORE = {"Cache-Control": "no-store"}
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+LOGGER = logging.getLogger("aerokernel")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def application(
+    source: snapshot.Source, token_file: Path | None, lifespan: Lifespan[Starlette] | None = None
+) -> Starlette:
+    """The kernel API over one cluster. Without a token file every caller is an observer."""
+
+    def authenticated(endpoint: Endpoint) -> Endpoint:
+        async def checked(request: Request) -> Response:
+            caller(request, token_file)
+            return await endpoint(request)
+
+        return checked
+
+    async def get_snapshot(request: Request) -> Response:
+        asked = snapshot.request(request.query_params.multi_items())
+        return _answer(await snapshot.snapshot(source, asked))
+
+    async def get_health(_: Request) -> Response:
+        return _answer(Health(status="ok", version=__version__))
+
+    async def get_openapi(_: Request) -> Response:
+        return JSONResponse(document(), headers=NO_STORE)
+
+    app = Starlette(
+        routes=[
+            Route("/v1/snapshot", authenticated(get_snapshot)),
+            Route("/v1/health", get_health),
+            Route("/v1/openapi.json", get_openapi),
+        ],
+        exception_handlers={
+            Failure: _refusal,
+            HTTPException: _http_error,
+            Exception: _internal_error,
+        },
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # one name for each thing, and no answer but JSON
+    return app
+
+
+def caller(request: Request, token_file: Path | None) -> tokens.Caller:
+    """Who is calling (P7-A1). The file is read each time: a revoked token is refused at once.
+
+    Raises Failure UNAUTHENTICATED, TOKEN_FILE_UNREADABLE.
+    """
+    if token_file is None:
+        return tokens.ANONYMOUS
+    try:
+        callers = tokens.load(token_file)
+    except tokens.TokenFileError as error:
+        LOGGER.error("token file: %s", error)  # noqa: TRY400 - the words say all
+        message = "the kernel can't tell callers apart: its token file can't be read"
+        raise Failure(
+            503, "control_plane_validation", "TOKEN_FILE_UNREADABLE", message, invariants=["P7-F1"]
+        ) from error
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    found = tokens.find(callers, token.strip()) if scheme.lower() == "bearer" else None
+    if found is None:
+        message = "no token was given" if not scheme else "the token is not known"
+        raise Failure(
+            401, "control_plane_validation", "UNAUTHENTICATED", message, invariants=["P7-A1"]
+        )
+    return found
+
+
+def _answer(model: Model) -> Response:
+    return Response(model.model_dump_json(), media_type="application/json", headers=NO_STORE)
+
+
+def _error(failure: Failure) -> Response:
+    return Response(
+        ErrorBody(error=failure.error).model_dump_json(),
+        status_code=failure.status,
+        media_type="application/json",
+        headers=NO_STORE | (CHALLENGE if failure.status == 401 else {}),
+    )
+
+
+async def _refusal(_: Request, error: Any) -> Response:
+    return _error(error)
+
+
+async def _http_error(request: Request, error: Any) -> Response:
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    answer = _error(Failure(error.status_code, "operator_input", code, message))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _internal_error(_: Request, __: Exception) -> Response:
+    """Starlette raises it again after this, so the traceback goes to the log and nowhere else."""
+    message = "the kernel server failed; its log says why"
+    return _error(Failure(500, "kernel_rejection", "INTERNAL", message, invariants=["P7-F1"]))

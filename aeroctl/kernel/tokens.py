@@ -1,0 +1,87 @@
+"""Who is calling: bearer tokens, looked up in a file that holds only their digests.
+
+A line is `<identity> <authority> sha256:<hex>`; blank lines and lines that begin with # say
+nothing. Authority is never inferred or raised (P7-A1): what is ambiguous is refused.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+Authority = Literal["observer", "operator", "auditor"]
+AUTHORITIES: tuple[Authority, ...] = get_args(Authority)
+
+LINE = re.compile(
+    rf"(?P<identity>[\w.@+-]{{1,64}}) (?P<authority>{'|'.join(AUTHORITIES)})"
+    r" sha256:(?P<digest>[0-9a-f]{64})",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who can be held responsible, and what they may do."""
+
+    identity: str
+    authority: Authority
+
+
+ANONYMOUS = Caller("anonymous", "observer")
+"""Anybody on this machine, where the server has no token file and listens on loopback only."""
+
+
+class TokenFileError(Exception):
+    """The token file can't be read or doesn't say clearly who is who."""
+
+
+def load(path: Path) -> dict[str, Caller]:
+    """Callers by digest, in the file's order. Raises TokenFileError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokenFileError(f"{path}: {error}") from error
+    callers: dict[str, Caller] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = LINE.fullmatch(line.strip())
+        if match is None:
+            expected = f"<identity> <{'|'.join(AUTHORITIES)}> sha256:<64 hex digits>"
+            raise TokenFileError(f"{path}: line {number} is not '{expected}'")
+        if match["digest"] in callers:
+            raise TokenFileError(f"{path}: line {number} repeats the token of an earlier line")
+        authority = next(name for name in AUTHORITIES if name == match["authority"])
+        callers[match["digest"]] = Caller(match["identity"], authority)
+    return callers
+
+
+def find(callers: dict[str, Caller], token: str) -> Caller | None:
+    """Whose token it is, compared in constant time with every one of them."""
+    digest = digest_of(token)
+    found = None
+    for known, caller in callers.items():
+        if hmac.compare_digest(known, digest):
+            found = caller
+    return found
+
+
+def new() -> str:
+    """A fresh random token of 256 bits."""
+    return secrets.token_urlsafe(32)
+
+
+def line_of(identity: str, authority: Authority, token: str) -> str:
+    """The token file's line for a token. ValueError if the identity can't stand there."""
+    line = f"{identity} {authority} sha256:{digest_of(token)}"
+    if LINE.fullmatch(line) is None:
+        raise ValueError(f"not an identity: {identity!r} (letters, digits and _ . @ + - only)")
+    return line
+
+
+def digest_of(token: str) -> str:
+    """SHA-256 suffices: tokens are random, so there is nothing to guess."""
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,139 @@
+"""View `cluster`: topology, roles, and who holds authority."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aeroctl.contract.terms import SynchronousMode
+from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Tree, sized
+from aeroctl.views.nodes import (
+    LagReference,
+    NodeRow,
+    flagged,
+    lag_facts,
+    lag_reference,
+    node_rows,
+    state_cell,
+    timeline_cell,
+)
+from aeroctl.views.topology import branches
+from aeroctl.views.view import View
+
+if TYPE_CHECKING:
+    from aeroctl.contract.cluster import Cluster
+    from aeroctl.contract.envelope import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityFact:
+    """Who holds write authority, and the commit at which that reign began (P6-A1)."""
+
+    node: str
+    reign: int
+
+
+@dataclass(frozen=True, slots=True)
+class SynchronousFact:
+    """Synchronous replication, as configured and as it stands."""
+
+    mode: SynchronousMode
+    strict: bool
+    leader: str | None
+    standbys: tuple[str, ...]
+    quorum: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """`nodes` is ordered by name unless asked otherwise; the picture is drawn from `upstream`."""
+
+    name: str
+    system_id: str | None
+    authority: AuthorityFact | None
+    paused: bool
+    standby_cluster: bool
+    lease_ttl_seconds: int | None
+    maximum_lag_bytes: int | None
+    synchronous: SynchronousFact
+    lag_measured_against: LagReference | None
+    nodes: tuple[NodeRow, ...]
+
+
+def derive(snapshot: "Snapshot") -> ClusterView:
+    """The cluster and its nodes."""
+    cluster = snapshot.cluster
+    assert cluster is not None
+    return ClusterView(
+        name=cluster.name,
+        system_id=cluster.system_id,
+        authority=authority_fact(cluster),
+        paused=cluster.paused,
+        standby_cluster=cluster.standby_cluster,
+        lease_ttl_seconds=cluster.lease_ttl_seconds,
+        maximum_lag_bytes=cluster.maximum_lag_bytes,
+        synchronous=synchronous_fact(cluster),
+        lag_measured_against=lag_reference(cluster),
+        nodes=node_rows(snapshot),
+    )
+
+
+def authority_fact(cluster: "Cluster") -> AuthorityFact | None:
+    """Who holds authority; None if nobody does."""
+    held = cluster.authority
+    return AuthorityFact(held.node, held.reign) if held else None
+
+
+def synchronous_fact(cluster: "Cluster") -> SynchronousFact:
+    """The synchronous set."""
+    sync = cluster.synchronous
+    return SynchronousFact(
+        sync.mode, sync.strict, sync.leader, tuple(sorted(sync.standbys)), sync.quorum
+    )
+
+
+def authority_cell(authority: AuthorityFact | None) -> Cell:
+    """Holder and reign; nobody is flagged."""
+    if authority is None:
+        return Flagged("nobody")
+    return f"{authority.node}, since commit {authority.reign}"
+
+
+def synchronous_cell(sync: SynchronousFact) -> Cell:
+    """Mode and members in words."""
+    if sync.mode == "off":
+        return "off"
+    members = ", ".join(sync.standbys) or "no standby"
+    quorum = f", quorum {sync.quorum}" if sync.quorum is not None else ""
+    return f"{sync.mode}{' (strict)' if sync.strict else ''}: {members}{quorum}"
+
+
+def layout(view: ClusterView) -> tuple[Block, ...]:
+    """The cluster's facts, and the topology as a tree."""
+    facts: tuple[tuple[str, Cell], ...] = (
+        ("cluster", view.name),
+        ("system id", view.system_id),
+        ("authority", authority_cell(view.authority)),
+        ("paused", flagged(view.paused, view.paused)),
+        ("synchronous", synchronous_cell(view.synchronous)),
+    )
+    columns = "NODE ROLE STATE HOLDS-AUTHORITY WRITABLE TIMELINE LSN LAG"
+
+    def cells(node: NodeRow) -> tuple[Cell, ...]:
+        return (
+            node.name,
+            flagged(node.summary, node.authority_disagreement),
+            state_cell(node),
+            flagged(node.holds_authority, node.authority_disagreement),
+            flagged(node.writable, node.authority_disagreement),
+            timeline_cell(node),
+            node.lsn,
+            sized(node.lag_bytes),
+        )
+
+    return (
+        Facts(facts),
+        Tree(columns, branches(view.nodes, cells)),
+        lag_facts(view.lag_measured_against),
+    )
+
+
+VIEW = View(ClusterView, derive, layout, ("cluster", "nodes"), ("replication",), "nodes")

@@ -1,0 +1,83 @@
+"""Recording and replaying: cassettes hold what a real kernel answered, and no secrets."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from vcr.cassette import Cassette
+from vcr.request import Request
+from vcr.serializers import yamlserializer
+
+CASSETTES = Path(__file__).parent.parent / "cassettes"
+KEPT = {"accept", "content-type"}
+
+
+def scrub_request(request: Request) -> Request:
+    """No address and no token: any kernel's recording replays against any --kernel."""
+    request.uri = urlsplit(request.uri)._replace(scheme="http", netloc="kernel.test").geturl()
+    request.headers = {k: v for k, v in request.headers.items() if k.lower() in KEPT}
+    return request
+
+
+def scrub_response(response: dict[str, Any]) -> dict[str, Any]:
+    """Few headers, and bodies that can be read in a review; the kernel's host stays unnamed."""
+    response["headers"] = {k: v for k, v in response["headers"].items() if k.lower() in KEPT}
+    with contextlib.suppress(ValueError):
+        body = json.loads(response["body"]["string"])
+        if body.get("observed_at", {}).get("clock"):
+            body["observed_at"]["clock"] = "aerokernel on kernel.test"
+        response["body"]["string"] = (json.dumps(body, indent=1) + "\n").encode()
+    return response
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-golden", action="store_true", help="write what is shown, replaying")
+
+
+@pytest.fixture(scope="session")
+def vcr_config() -> dict[str, Any]:
+    return {
+        "before_record_request": scrub_request,
+        "before_record_response": scrub_response,
+        "record_on_exception": False,
+        "match_on": ["method", "scheme", "host", "port", "path", "query", "body"],
+    }
+
+
+@pytest.fixture(scope="module")
+def vcr_cassette_dir(request: pytest.FixtureRequest) -> str:
+    return str(CASSETTES / request.path.stem.removeprefix("test_"))
+
+
+@pytest.fixture(autouse=True)
+def cassette_is_used_up(vcr: Cassette | None) -> Iterator[None]:
+    """A test that asks for less than was recorded is as wrong as one that asks for more."""
+    yield
+    assert vcr is None or vcr.all_played or vcr.dirty, "the cassette holds more than was asked for"
+
+
+def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
+    """Multi-line bodies as YAML literal blocks."""
+
+    class Dumper(yamlserializer._CassetteDumper):  # type: ignore[misc]
+        pass
+
+    Dumper.add_representer(
+        str,
+        lambda dumper, text: dumper.represent_scalar(
+            "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+        ),
+    )
+    vcr.register_serializer(
+        "yaml",
+        SimpleNamespace(
+            deserialize=yamlserializer.deserialize,
+            serialize=lambda cassette: yaml.dump(cassette, Dumper=Dumper),
+        ),
+    )

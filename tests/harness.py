@@ -1,0 +1,74 @@
+"""Runs aeroctl in this process, the way a shell would run it."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from aeroctl.__main__ import main
+from aeroctl.errors import Exit
+
+# Nothing of the developer's own shell may reach a test.
+ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TERM": "xterm-256color"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one invocation left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """stdout as the one JSON document that it must be."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """stderr as the one JSON error object that it must be; stdout must be empty."""
+        assert self.out == ""
+        return json.loads(self.err)["error"]
+
+
+class Stream(io.TextIOWrapper):
+    """A standard stream that says whether it is a terminal."""
+
+    def __init__(self, terminal: bool, content: bytes = b"") -> None:
+        super().__init__(io.BytesIO(content), encoding="utf-8", write_through=True)
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def text(self) -> str:
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue().decode("utf-8")
+
+
+def run(
+    *arguments: str,
+    terminal: bool = False,
+    columns: int = 160,
+    environment: Mapping[str, str] | None = None,
+) -> Result:
+    """One invocation. Exit code 1 fails the test: it means a bug, or a cassette that differs."""
+    out, err = Stream(terminal), Stream(terminal)
+    variables = {**ENVIRONMENT, "COLUMNS": str(columns), **(environment or {})}
+    with (
+        mock.patch.dict(os.environ, variables, clear=True),
+        mock.patch.multiple(sys, stdin=Stream(terminal), stdout=out, stderr=err),
+        pytest.raises(SystemExit) as exit_,
+    ):
+        main(arguments)
+    result = Result(int(exit_.value.code or 0), out.text(), err.text())
+    assert result.code != Exit.BUG, result.err
+    assert "Traceback" not in result.err
+    return result

@@ -1,0 +1,189 @@
+"""States of a real cluster, and how to bring the sandbox into each: what is recorded is real.
+
+A scenario leaves the cluster as it found it, and may hand words to the commands that are run in
+it, such as a commit to look back to.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from aeroctl.kernel.sandbox.cluster import Sandbox
+from aeroctl.kernel.sandbox.waiting import wait_until
+
+Words = Mapping[str, str]
+NO_WORDS: Words = {}
+
+
+@contextmanager
+def healthy(sandbox: Sandbox) -> Iterator[Words]:
+    """Three nodes, freshly made, all streaming."""
+    sandbox.wait_until_ready()
+    yield NO_WORDS
+
+
+@contextmanager
+def busy(sandbox: Sandbox) -> Iterator[Words]:
+    """A long transaction, a prepared one, and names that try a terminal."""
+    import psycopg
+
+    node = leader(sandbox)
+    with psycopg.connect(
+        host="127.0.0.1", port=node.postgres_port, user="postgres", dbname="postgres",
+        application_name="\x1b[31mreport [/x] :smile:",
+    ) as connection:  # fmt: skip
+        connection.execute("SELECT pg_current_xact_id()")
+        connection.execute("PREPARE TRANSACTION 'order 66 [/x]'")
+        connection.commit()
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SELECT pg_current_xact_id()")
+        yield NO_WORDS
+        connection.rollback()
+    node.sql("ROLLBACK PREPARED 'order 66 [/x]'")
+
+
+@contextmanager
+def promoted(sandbox: Sandbox) -> Iterator[Words]:
+    """After a promotion: another timeline, and history to look back on."""
+    before = revision(sandbox)
+    target = next(name for name in sandbox.nodes if name != leader(sandbox).name)
+    done = sandbox.patronictl("switchover", "--candidate", target, "--force")
+    assert done.returncode == 0, done.stderr
+    wait_until(f"{target} leads", lambda: sandbox.stored().get("leader") == target)
+    sandbox.wait_until_ready()
+    yield {"commit": str(before), "future": str(revision(sandbox) + 1_000_000)}
+
+
+@contextmanager
+def compacted(sandbox: Sandbox) -> Iterator[Words]:
+    """History that the store no longer holds."""
+    now = revision(sandbox)
+    etcdctl(sandbox, "compact", str(now))
+    yield {"commit": str(now - 1)}
+
+
+@contextmanager
+def paused(sandbox: Sandbox) -> Iterator[Words]:
+    """Automatic failover switched off, and every node aware of it."""
+    assert sandbox.patronictl("pause", "--wait").returncode == 0
+    yield NO_WORDS
+    assert sandbox.patronictl("resume", "--wait").returncode == 0
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def synchronous(sandbox: Sandbox) -> Iterator[Words]:
+    """Synchronous replication with its standby chosen."""
+    sandbox.patronictl("edit-config", "--force", "--set", "synchronous_mode=on")
+    wait_until(
+        "a standby is synchronous", lambda: "sync_standby" in sandbox.stored().get("sync", "")
+    )
+    wait_until("it has a name", lambda: '"sync_standby":"n' in sandbox.stored()["sync"])
+    yield NO_WORDS
+    sandbox.patronictl("edit-config", "--force", "--set", "synchronous_mode=off")
+    wait_until("nothing is synchronous", lambda: "sync" not in sandbox.stored())
+
+
+@contextmanager
+def replica_stopped(sandbox: Sandbox) -> Iterator[Words]:
+    """A replica shut down in good order: its entry is gone, its slot is kept."""
+    node = replica(sandbox)
+    node.stop()
+    wait_until(f"{node.name} is gone", lambda: f"members/{node.name}" not in sandbox.stored())
+    wait_until("its slot is kept", lambda: f'"{node.name}"' in sandbox.stored()["status"])
+    yield {"node": node.name}
+    node.start()
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def replica_frozen(sandbox: Sandbox) -> Iterator[Words]:
+    """A replica that hangs: it is registered still, and answers nothing."""
+    node = replica(sandbox)
+    node.freeze()
+    yield {"node": node.name}
+    node.thaw()
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def leaderless(sandbox: Sandbox) -> Iterator[Words]:
+    """Nobody holds authority: every Patroni hangs until the lease has run out."""
+    for node in sandbox.nodes.values():
+        node.patroni.freeze()
+    wait_until("the lease has run out", lambda: "leader" not in sandbox.stored(), 60)
+    yield NO_WORDS
+    for node in sandbox.nodes.values():
+        node.patroni.thaw()
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def holder_in_recovery(sandbox: Sandbox) -> Iterator[Words]:
+    """The leader key names a replica that is still in recovery, while the old primary writes.
+
+    What Patroni's issues 2972 and 3603 saw. The key is put there while every Patroni hangs.
+    """
+    old, new = leader(sandbox), replica(sandbox)
+    for node in sandbox.nodes.values():
+        node.patroni.freeze()
+    etcdctl(sandbox, "del", "/service/demo/leader")
+    etcdctl(sandbox, "put", "/service/demo/leader", new.name)
+    yield NO_WORDS
+    etcdctl(sandbox, "del", "/service/demo/leader")
+    for node in (old, *(each for each in sandbox.nodes.values() if each is not old)):
+        node.patroni.thaw()
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def store_down(sandbox: Sandbox) -> Iterator[Words]:
+    """The consensus store hangs."""
+    sandbox.etcd.freeze()
+    yield NO_WORDS
+    sandbox.etcd.thaw()
+    sandbox.wait_until_ready()
+
+
+SCENARIOS: dict[str, Callable[[Sandbox], AbstractContextManager[Words]]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        healthy, busy, paused, synchronous, replica_stopped, replica_frozen, holder_in_recovery,
+        leaderless, promoted, compacted, store_down,
+    )
+}  # fmt: skip
+
+
+def leader(sandbox: Sandbox) -> Any:
+    """The node that holds authority."""
+    return wait_until("a node leads", lambda: sandbox.leader)
+
+
+def replica(sandbox: Sandbox) -> Any:
+    """The last node that does not."""
+    return [node for node in sandbox.nodes.values() if node is not leader(sandbox)][-1]
+
+
+def revision(sandbox: Sandbox) -> int:
+    """The store's commit now."""
+    import json
+
+    status = json.loads(etcdctl(sandbox, "endpoint", "status", "-w", "json"))
+    return int(status[0]["Status"]["header"]["revision"])
+
+
+def etcdctl(sandbox: Sandbox, *arguments: str) -> str:
+    """etcd's own client."""
+    done = subprocess.run(
+        [etcdctl_program(), "--endpoints", sandbox.etcd_url, *arguments],
+        capture_output=True, text=True, check=True, env={"ETCDCTL_API": "3"},
+    )  # fmt: skip
+    return done.stdout
+
+
+def etcdctl_program() -> str:
+    """Where etcdctl is."""
+    from aeroctl.kernel.sandbox.programs import find_programs
+
+    return str(find_programs().etcd).removesuffix("etcd") + "etcdctl"
