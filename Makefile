@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench record completions clean
+.PHONY: demo test lint bench record contract completions clean
 
 demo: .venv/.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- sh tests/demo.sh
@@ -25,6 +25,11 @@ record: .venv/.done
 	$(BIN)/pytest tests/test_recorded.py -k test_output --record-mode=rewrite
 	$(BIN)/pytest tests/test_recorded.py --write-golden
 	$(BIN)/python -m tests.readme
+
+# After a change of the contract's models.
+contract: .venv/.done
+	$(BIN)/python -m aeroctl.contract.compile > aeroctl/contract/snapshot_schema.tmp
+	mv aeroctl/contract/snapshot_schema.tmp aeroctl/contract/snapshot_schema.py
 
 completions: .venv/.done
 	for shell in bash zsh fish; do $(BIN)/aeroctl completion $$shell > completions/aeroctl.$$shell; done

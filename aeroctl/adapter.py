@@ -19,10 +19,7 @@ from aeroctl.contract.terms import Section
 from aeroctl.errors import Failure, failure
 
 if TYPE_CHECKING:
-    from aeroctl.contract.base import Model
     from aeroctl.contract.envelope import SnapshotEnvelope
-
-    Answer = TypeVar("Answer", bound=Model)
 
 # httpx takes its own fallback for a missing command line: importing it would pull in rich and
 # click, a third of its start-up time.
@@ -65,10 +62,10 @@ class Kernel:
         if at is not None:
             query["at"] = str(at)
         exchange = self._begin("GET", "/v1/snapshot", query)
-        # A third of a start-up: it happens while the kernel answers.
-        from aeroctl.contract.envelope import SnapshotEnvelope
+        # Loaded while the kernel answers.
+        from aeroctl.contract.compiled import parse_snapshot
 
-        answer = _parsed(self._body(exchange), SnapshotEnvelope)
+        answer = _parsed(self._body(exchange), parse_snapshot)
         missing = [name for name in sections if getattr(answer.data, name) is None]
         if missing:
             raise failure("CONTRACT_BROKEN", f"the answer lacks {', '.join(missing)}")
@@ -224,11 +221,12 @@ def _transport(error: httpx.HTTPError, connection: Connection) -> Failure:
     return failure(code, f"{connection.url}: {str(error) or type(error).__name__}")
 
 
-def _parsed(body: bytes, model: "type[Answer]") -> "Answer":
-    from pydantic import ValidationError
+def _parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
+    """The answer, if it keeps the contract. Raises UNKNOWN_API_VERSION, CONTRACT_BROKEN."""
+    from pydantic_core import ValidationError
 
     try:
-        return model.model_validate_json(body)
+        return parse(body)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
         for detail in found:

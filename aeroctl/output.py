@@ -130,7 +130,8 @@ def _json(document: object, indent: int | None) -> str:
     """JSON in ASCII alone. A raw DEL is ASCII, yet a terminal may obey it."""
     from pydantic_core import to_json
 
-    text = to_json(document, indent=indent, ensure_ascii=True).decode("ascii")
+    # `vars`: what the compiled contract makes has attributes and no serializer of its own.
+    text = to_json(document, indent=indent, ensure_ascii=True, fallback=vars).decode("ascii")
     return text.replace("\x7f", "\\u007f")
 
 

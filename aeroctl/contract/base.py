@@ -1,8 +1,10 @@
 """What every part of the contract is made of."""
 
-from typing import Annotated, Final, Generic, Self, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from aeroctl.contract.checks import one_of_two
 
 API_VERSION: Final = "v1"
 
@@ -55,8 +57,4 @@ class Observation(Model, Generic[Value]):
     value: Value | None
     unavailable: Unavailable | None
 
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if (self.value is None) == (self.unavailable is None):
-            raise ValueError("exactly one of value and unavailable must be set")
-        return self
+    _check = model_validator(mode="after")(one_of_two)

@@ -61,6 +61,8 @@ def test_what_was_written_is_seen_as_lag_until_it_is_replayed(sandbox: Sandbox) 
     sandbox.wait_until_ready()
     node = replica(sandbox)
     node.sql("SELECT pg_wal_replay_pause()")
+    paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
+    wait_until("replay is paused", lambda: node.sql(paused)[0][0])
     leader(sandbox).sql("SELECT pg_logical_emit_message(false, 'lag', repeat('x', 300000))")
 
     def lag() -> int:

@@ -103,7 +103,7 @@ def test_patronictl_shows_every_node_at_work(sandbox: Sandbox) -> None:
     assert sorted(members) == ["n1", "n2", "n3"]
     assert members[leader] == ("Leader", "running")
     assert {members[name] for name in replicas} == {("Replica", "streaming")}
-    assert sandbox.leader is sandbox.nodes["n1"]
+    assert sandbox.leader is sandbox.nodes[leader]
 
 
 def test_the_kernel_is_a_monitor_and_nothing_more(sandbox: Sandbox) -> None:
