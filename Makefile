@@ -28,7 +28,7 @@ record: .venv/.done
 
 # After a change of the contract's models.
 contract: .venv/.done
-	$(BIN)/python -m aeroctl.contract.compile > aeroctl/contract/snapshot_schema.tmp
+	$(BIN)/python -m tests.compile > aeroctl/contract/snapshot_schema.tmp
 	mv aeroctl/contract/snapshot_schema.tmp aeroctl/contract/snapshot_schema.py
 
 completions: .venv/.done

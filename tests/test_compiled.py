@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from aeroctl.contract import compiled, snapshot_schema
-from aeroctl.contract.compile import compiled as compile_models
 from aeroctl.contract.envelope import SnapshotEnvelope
 from tests.arbitrary import ENVELOPES
+from tests.compile import compiled as compile_models
 from tests.samples import document
 
 quickly = settings(

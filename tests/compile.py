@@ -1,9 +1,9 @@
-"""Compiles the contract's models for a fast start: `python -m aeroctl.contract.compile`.
+"""Compiles the contract's models for a fast start: `make contract`.
 
 Importing pydantic and building the models takes longer than everything else that aeroctl does for
 one answer. What the models come down to is a core schema, a tree of plain data, from which
 pydantic's own validator (pydantic_core) can be built without either. This prints that tree as
-`snapshot_schema.py`; a test holds the two together.
+`aeroctl/contract/snapshot_schema.py`; a test holds the two together.
 """
 
 import sys
@@ -19,7 +19,7 @@ _CONFIG = {"strict", "extra_fields_behavior"}
 def compiled() -> str:
     """The text of `snapshot_schema.py`."""
     tree = _plain(SnapshotEnvelope.__pydantic_core_schema__)
-    return f'"""Made by compile.py from the models; see there."""\n\nSCHEMA = {tree!r}\n'
+    return f'"""Made from the models by `make contract`; see tests/compile.py."""\n\nSCHEMA = {tree!r}\n'
 
 
 def _plain(node: Any) -> Any:
