@@ -19,7 +19,7 @@ _CONFIG = {"strict", "extra_fields_behavior"}
 def compiled() -> str:
     """The text of `snapshot_schema.py`."""
     tree = _plain(SnapshotEnvelope.__pydantic_core_schema__)
-    return f'"""Made from the models by `make contract`; see tests/compile.py."""\n\nSCHEMA = {tree!r}\n'
+    return f'"""Made from the models: make contract (tests/compile.py)."""\n\nSCHEMA = {tree!r}\n'
 
 
 def _plain(node: Any) -> Any:
