@@ -5,17 +5,15 @@ Data goes to stdout, one document; everything else goes to stderr. Text from the
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from aeroctl.errors import Failure, ReaderGone, failure
 from aeroctl.text import safe, width
 from aeroctl.views.blocks import Block, Branch, Cell, Facts, Flagged, Grid, Size, Tree
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from aeroctl.contract.envelope import Note, ObservedAt, SnapshotEnvelope
 
 Format = Literal["table", "json", "jsonl"]
@@ -28,7 +26,6 @@ class Output:
     format: Format
     terminal: bool
     color: bool
-    columns: int | None = None
 
     def show(self, envelope: "SnapshotEnvelope", data: object, blocks: Sequence[Block]) -> None:
         """A view of a snapshot: as the kernel's envelope with the view as data, or as text."""
@@ -62,14 +59,11 @@ class Output:
             f"{note.code}{f' {note.subject}' if note.subject is not None else ''}: {note.message}"
             for note in notes
         ]
-        if self.terminal:
-            _Terminal(self.color, self.columns).write(heading, remarks, blocks)
-        else:
-            parts = [f"# {safe(heading)}"]
-            parts += [_plain(block) for block in blocks]
-            if remarks:
-                parts.append("\n".join(f"# note: {safe(remark)}" for remark in remarks))
-            _write(sys.stdout, "\n\n".join(part for part in parts if part) + "\n")
+        look = _Look(self.terminal, _painter(self.color))
+        parts = [look.remark(heading, "dim"), *map(look.block, blocks)]
+        if remarks:
+            parts.append("\n".join(look.remark(f"note: {each}", "yellow") for each in remarks))
+        _write(sys.stdout, "\n\n".join(parts) + "\n")
 
 
 def report(error: Failure, as_json: bool) -> None:
@@ -135,17 +129,99 @@ def _json(document: object, indent: int | None) -> str:
     return text.replace("\x7f", "\\u007f")
 
 
-def _cell(cell: Cell, units: bool) -> str:
-    """A cell's safe text. `units`: sizes for people instead of exact ones."""
-    if isinstance(cell, Flagged):
-        return _cell(cell.cell, units)
-    if cell is None:
-        return "-"
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    if isinstance(cell, Size):
-        return _units(cell.bytes) if units else str(cell.bytes)
-    return safe(cell) if isinstance(cell, str) else str(cell)
+Paint = Callable[[str, str], str]
+"""A text and a style to the text in that style."""
+
+
+def _painter(color: bool) -> Paint:
+    """The styles as escape sequences; nothing at all, and no rich, where there is no colour."""
+    if not color:
+        return lambda text, _: text
+    from rich.style import Style
+
+    def paint(text: str, style: str) -> str:
+        return Style.parse(style).render(text) if style else text
+
+    return paint
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How text looks: for people on a terminal, or exact and plain in a pipe.
+
+    Lines are never folded or cut: what is copied from them is whole.
+    """
+
+    terminal: bool
+    paint: Paint
+
+    def remark(self, text: str, style: str) -> str:
+        """A line about the view; in a pipe it is marked, so that a script can skip it."""
+        return self.paint(safe(text), style) if self.terminal else f"# {safe(text)}"
+
+    def block(self, block: Block) -> str:
+        """A block, its title above it."""
+        lines = self._facts(block) if isinstance(block, Facts) else self._table(block)
+        if not isinstance(block, Tree) and block.title:
+            lines.insert(0, self.remark(block.title, "bold"))
+        return "\n".join(lines)
+
+    def _facts(self, block: Facts) -> list[str]:
+        wide = max(len(label) for label, _ in block.rows) + 1
+        return [
+            f"{self.paint(f'{label}:'.ljust(wide), 'dim')} {self._painted(self._cell(cell), cell)}"
+            for label, cell in block.rows
+        ]
+
+    def _table(self, block: Grid | Tree) -> list[str]:
+        names = block.columns.split()
+        if isinstance(block, Grid):
+            rows, lead = block.rows, [""] * len(block.rows)
+            if not rows and self.terminal:
+                return [self.paint(f"  {block.empty}", "dim")]
+        else:
+            rows = tuple(branch.cells for branch in block.branches)
+            lead = [_drawn(branch) for branch in block.branches]
+        texts = [
+            [front + self._cell(cell) if column == 0 else self._cell(cell)
+             for column, cell in enumerate(row)]
+            for front, row in zip(lead, rows, strict=True)
+        ]  # fmt: skip
+        widths = [
+            max(len(name), *(width(row[column]) for row in texts)) if texts else len(name)
+            for column, name in enumerate(names)
+        ]
+        right = [any(_is_number(row[column]) for row in rows) for column in range(len(names))]
+        head = [_aligned(*each) for each in zip(names, widths, right, strict=True)]
+        lines = [self.paint("  ".join(head).rstrip(), "bold dim")]
+        for row, cells in zip(texts, rows, strict=True):
+            aligned = (_aligned(*each) for each in zip(row, widths, right, strict=True))
+            painted = [self._painted(text, cell) for text, cell in zip(aligned, cells, strict=True)]
+            lines.append("  ".join(painted).rstrip())
+        return lines
+
+    def _cell(self, cell: Cell) -> str:
+        """A cell's safe text; sizes in units on a terminal, exact in a pipe."""
+        if isinstance(cell, Flagged):
+            return self._cell(cell.cell)
+        if cell is None:
+            return "-"
+        if isinstance(cell, bool):
+            return "yes" if cell else "no"
+        if isinstance(cell, Size):
+            return _units(cell.bytes) if self.terminal else str(cell.bytes)
+        return safe(cell) if isinstance(cell, str) else str(cell)
+
+    def _painted(self, text: str, cell: Cell) -> str:
+        """What contradicts stands out, what is missing steps back; spaces stay as they are."""
+        style = "bold red" if isinstance(cell, Flagged) else "dim" if cell is None else ""
+        bare = text.strip()
+        return text.replace(bare, self.paint(bare, style), 1) if style and bare else text
+
+
+def _aligned(text: str, wide: int, right: bool) -> str:
+    space = " " * (wide - width(text))
+    return space + text if right else text + space
 
 
 def _units(count: int) -> str:
@@ -169,102 +245,3 @@ def _drawn(branch: Branch) -> str:
         return ""
     above = "".join("   " if last else "│  " for last in branch.last[:-1])
     return above + ("└─ " if branch.last[-1] else "├─ ")
-
-
-def _rows(block: Grid | Tree, units: bool) -> list[list[str]]:
-    if isinstance(block, Grid):
-        return [[_cell(cell, units) for cell in row] for row in block.rows]
-    return [
-        [_drawn(branch) + _cell(branch.cells[0], units)]
-        + [_cell(cell, units) for cell in branch.cells[1:]]
-        for branch in block.branches
-    ]
-
-
-def _plain(block: Block) -> str:
-    """Aligned text without truncation, colour or units: for pipes, logs and awk."""
-    if isinstance(block, Facts):
-        labels = max(len(label) for label, _ in block.rows)
-        lines = [f"{f'{label}:':<{labels + 1}} {_cell(cell, False)}" for label, cell in block.rows]
-    else:
-        rows = [block.columns.split(), *_rows(block, False)]
-        widths = [max(width(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = [
-            "  ".join(
-                text + " " * (wide - width(text)) for text, wide in zip(row, widths, strict=True)
-            ).rstrip()
-            for row in rows
-        ]
-    title = None if isinstance(block, Tree) else block.title
-    return "\n".join([f"# {title}", *lines] if title else lines)
-
-
-class _Terminal:
-    """Tables and colour by rich, which is loaded for terminals alone."""
-
-    def __init__(self, color: bool, columns: int | None) -> None:
-        from rich.console import Console
-
-        self.console: Console = Console(
-            file=sys.stdout,
-            force_terminal=True,
-            color_system="auto" if color else None,
-            width=columns,
-            markup=False,
-            emoji=False,
-            highlight=False,
-        )
-
-    def write(self, heading: str, remarks: Sequence[str], blocks: Sequence[Block]) -> None:
-        """The whole view in one write."""
-        from rich.text import Text
-
-        with self.console.capture() as captured:
-            self.console.print(Text(safe(heading), style="dim"))
-            for block in blocks:
-                self.console.print()
-                if not isinstance(block, Tree) and block.title:
-                    self.console.print(Text(block.title, style="bold"))
-                if isinstance(block, Grid) and not block.rows:
-                    self.console.print(Text(f"  {block.empty}", style="dim"))
-                else:
-                    self.console.print(self._table(block))
-            for remark in remarks:
-                self.console.print(Text(f"note: {safe(remark)}", style="yellow"))
-        lines = (line.rstrip() for line in captured.get().splitlines())
-        _write(sys.stdout, "\n".join(lines) + "\n")
-
-    def _table(self, block: Block) -> "Table":
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, show_header=not isinstance(block, Facts), pad_edge=False)
-        if isinstance(block, Facts):
-            table.add_column(style="dim", no_wrap=True)
-            table.add_column(overflow="fold")
-            for label, cell in block.rows:
-                table.add_row(Text(label), self._styled(_cell(cell, True), cell))
-            return table
-        cells = (
-            [branch.cells for branch in block.branches] if isinstance(block, Tree) else block.rows
-        )
-        for column, name in enumerate(block.columns.split()):
-            numbers = any(_is_number(row[column]) for row in cells)
-            table.add_column(
-                Text(name.replace("-", " ")),
-                justify="right" if numbers else "left",
-                overflow="fold",
-                header_style="bold dim",
-                no_wrap=column == 0,
-            )
-        for texts, row in zip(_rows(block, True), cells, strict=True):
-            table.add_row(
-                *(self._styled(text, cell) for text, cell in zip(texts, row, strict=True))
-            )
-        return table
-
-    def _styled(self, text: str, cell: Cell) -> Any:
-        from rich.text import Text
-
-        style = "bold red" if isinstance(cell, Flagged) else "dim" if cell is None else ""
-        return Text(text, style=style)

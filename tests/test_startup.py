@@ -68,12 +68,14 @@ def test_completion_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("command", ["inspect cluster", "inspect wal", "health", "snapshot"])
-def test_json_loads_neither_rich_nor_pydantic(command: str) -> None:
+def test_a_view_loads_neither_rich_nor_pydantic(command: str) -> None:
     """The validator is compiled: pydantic_core without pydantic, and no model is built."""
     with answering(answer(document())) as kernel:
-        found = loaded(*command.split(), "-o", "json", "--kernel", kernel.url)
-    assert {"httpx", "pydantic_core"} <= found
-    assert not {"rich", "pydantic", "starlette", "asyncio"} & found
+        structured = loaded(*command.split(), "-o", "json", "--kernel", kernel.url)
+        piped = loaded(*command.split(), "--kernel", kernel.url)
+    for found in (structured, piped):
+        assert {"httpx", "pydantic_core"} <= found
+        assert not {"rich", "pydantic", "starlette", "asyncio"} & found
 
 
 def test_a_reader_that_has_enough_is_no_error() -> None:

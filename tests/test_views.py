@@ -37,7 +37,7 @@ def shown(envelope: SnapshotEnvelope, view: View[Any], form: Any, terminal: bool
     stream = Stream(terminal)
     data = view.derive(envelope.data)
     with mock.patch("sys.stdout", stream):
-        Output(form, terminal, color=False, columns=120).show(envelope, data, view.layout(data))
+        Output(form, terminal, color=False).show(envelope, data, view.layout(data))
     return stream.text()
 
 
