@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit. Never a traceback, unless --debug asks for it."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:
+        # At once, wherever it comes: a KeyboardInterrupt can get lost in a callback.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        arguments = sys.argv[1:]
+    arguments = list(arguments)
     code = 130
     gc.set_threshold(100_000)  # a start-up makes many objects and hardly any garbage
     with suppress(KeyboardInterrupt):  # also one that comes during an import
@@ -27,7 +33,7 @@ def _run(arguments: list[str]) -> int:
     import click
 
     from aeroctl.cli import cli
-    from aeroctl.errors import Exit, Failure, ReaderGone, failure
+    from aeroctl.errors import Exit, Failure, failure
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -45,17 +51,14 @@ def _run(arguments: list[str]) -> int:
         return _report(failure("USAGE", _hinted(error)), arguments)
     except Failure as error:
         return _report(error, arguments)
-    except ReaderGone:
-        # What is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+    except OSError as error:  # help and versions are written by click
+        return _report(failure("OUTPUT_FAILED", f"{error.strerror}"), arguments)
     except Exception as error:
         if "--debug" in arguments:
             raise
-        words = f"{type(error).__name__}: {error}"
-        bug = Failure("BUG", words, "control_plane_validation", outcome="unknown")
-        _report(bug, arguments)
-        return Exit.BUG
+        if "_AEROCTL_COMPLETE" in os.environ:
+            return Exit.BUG  # a shell's prompt is no place for words
+        return _report(failure("BUG", f"{type(error).__name__}: {error}"), arguments)
 
 
 def _hinted(error: "click.ClickException") -> str:
@@ -73,13 +76,13 @@ def _report(error: "Failure", arguments: list[str]) -> int:
 
 def _asks_for_json(arguments: list[str]) -> bool:
     """Whether errors are to be JSON; looked up in argv because parsing may be what failed."""
-    formats = ("json", "jsonl")
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return any(
-        (word in ("-o", "--output") and value in formats)
-        or word in tuple(f"{option}{name}" for option in ("-o", "--output=") for name in formats)
-        for word, value in pairs
-    )
+    chosen = ""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        if word in ("-o", "--output"):
+            chosen = following
+        elif word.startswith(("-o", "--output=")):
+            chosen = word.removeprefix("--output=").removeprefix("-o")
+    return chosen in ("json", "jsonl")
 
 
 if __name__ == "__main__":

@@ -58,27 +58,22 @@ class Kernel:
         Exactly one request. Raises Failure; a section that was asked for and is missing, or a
         snapshot of another commit than the one asked for, breaks the contract.
         """
-        query = {"include": ",".join(sections)}
-        if at is not None:
-            query["at"] = str(at)
-        exchange = self._begin("GET", "/v1/snapshot", query)
+        exchange = self._begin("GET", "/v1/snapshot", _query(sections, at))
         # Loaded while the kernel answers.
         from aeroctl.contract.compiled import parse_snapshot
 
-        answer = _parsed(self._body(exchange), parse_snapshot)
-        missing = [name for name in sections if getattr(answer.data, name) is None]
-        if missing:
-            raise failure("CONTRACT_BROKEN", f"the answer lacks {', '.join(missing)}")
-        seen = answer.observed_at
-        if (seen.snapshot, seen.commit_id) != (
-            ("live", seen.commit_id) if at is None else ("explicit", at)
-        ):
-            raise failure(
-                "CONTRACT_BROKEN",
-                f"asked for {'live state' if at is None else f'commit {at}'}, "
-                f"got {seen.snapshot} commit {seen.commit_id}",
-            )
-        return answer
+        return _checked(_parsed(self._body(exchange), parse_snapshot), sections, at)
+
+    def document(self, sections: Sequence[Section], at: int | None) -> object:
+        """The same, as the kernel's own JSON: with what a newer kernel may have added."""
+        exchange = self._begin("GET", "/v1/snapshot", _query(sections, at))
+        from pydantic_core import from_json
+
+        from aeroctl.contract.compiled import parse_snapshot
+
+        body = self._body(exchange)
+        _checked(_parsed(body, parse_snapshot), sections, at)
+        return from_json(body)
 
     def _begin(self, method: str, path: str, query: dict[str, str]) -> "Call[Reply]":
         return Call(lambda: self._exchange(method, path, query), self.connection.timeout)
@@ -86,7 +81,7 @@ class Kernel:
     def _body(self, exchange: "Call[Reply]") -> bytes:
         """The body of a 200. Raises Failure for everything else."""
         status, location, body = exchange.result(self.connection.url)
-        if 300 <= status < 400:
+        if 300 <= status < 400 and location is not None:
             raise failure(
                 "REDIRECT_REFUSED", f"{self.connection.url} redirects to {location}: not followed"
             )
@@ -122,10 +117,13 @@ class Kernel:
                         raise failure(
                             "ANSWER_TOO_LARGE", f"the answer is larger than {MAX_ANSWER_BYTES} B"
                         )
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except httpx.UnsupportedProtocol as error:
             raise failure("BAD_KERNEL_URL", f"{self.connection.url}: {error}") from error
         except httpx.HTTPError as error:
             raise _transport(error, self.connection) from error
+        except (httpx.InvalidURL, ValueError, ImportError) as error:
+            # A name that can't be looked up (IDNA), a proxy that is no address.
+            raise failure("BAD_KERNEL_URL", f"{self.connection.url}: {error}") from error
         self.trace(f"{response.status_code}, {len(body)} B in {time.monotonic() - started:.3f} s")
         return response.status_code, response.headers.get("location"), bytes(body)
 
@@ -167,16 +165,43 @@ class Call(Generic[Result]):
         return outcome()
 
 
+def _query(sections: Sequence[Section], at: int | None) -> dict[str, str]:
+    return {"include": ",".join(sections)} | ({} if at is None else {"at": str(at)})
+
+
+def _checked(
+    answer: "SnapshotEnvelope", sections: Sequence[Section], at: int | None
+) -> "SnapshotEnvelope":
+    """The answer, if it is one to this question."""
+    missing = [name for name in sections if getattr(answer.data, name) is None]
+    if missing:
+        raise failure("CONTRACT_BROKEN", f"the answer lacks {', '.join(missing)}")
+    seen = answer.observed_at
+    if (seen.snapshot, seen.commit_id) != (
+        ("live", seen.commit_id) if at is None else ("explicit", at)
+    ):
+        raise failure(
+            "CONTRACT_BROKEN",
+            f"asked for {'live state' if at is None else f'commit {at}'}, "
+            f"got {seen.snapshot} commit {seen.commit_id}",
+        )
+    return answer
+
+
 def _checked_url(connection: Connection) -> httpx.URL:
     """The kernel's address. The token is shown to no one who listens on the way (P7-F1)."""
+    if "@" in connection.url:  # not shown again: it may hold a password
+        raise failure("BAD_KERNEL_URL", "give only scheme, host and port; tokens go in a file")
     try:
         url = httpx.URL(connection.url)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, ValueError) as error:
         raise failure("BAD_KERNEL_URL", f"{connection.url}: {error}") from error
     if url.scheme not in ("http", "https") or not url.host:
         raise failure("BAD_KERNEL_URL", f"not an http or https address: {connection.url}")
-    if url.userinfo or url.query or url.fragment or url.path not in ("", "/"):
-        raise failure("BAD_KERNEL_URL", "give only scheme, host and port; tokens go in a file")
+    if url.query or url.fragment or url.path not in ("", "/"):
+        raise failure("BAD_KERNEL_URL", f"more than scheme, host and port: {connection.url}")
+    if url.port is not None and not 0 < url.port < 65536:
+        raise failure("BAD_KERNEL_URL", f"no port of TCP: {url.port}")
     exposed = url.scheme == "http" and (connection.proxy or not _is_loopback(url.host))
     if connection.token is not None and exposed:
         raise failure(

@@ -125,7 +125,7 @@ _SHARED: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--timeout",),
         {
-            "type": click.FloatRange(min=0, min_open=True),
+            "type": click.FloatRange(min=0.001, max=86400),
             "metavar": "SECONDS",
             "help": "Bound on the whole call. [default: 10]",
         },
@@ -194,7 +194,7 @@ def output_of(ctx: click.Context) -> "Output":
     from aeroctl.output import Output, wants_color
 
     options = ctx.ensure_object(dict)
-    terminal = sys.stdout.isatty()
+    terminal = sys.stdout is not None and sys.stdout.isatty()
     color = wants_color(options.get("no_color", False), os.environ, terminal)
     # Who forces colour on a pipe wants what a terminal would show.
     return Output(options.get("output", "table"), terminal or color, color)

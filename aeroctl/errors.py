@@ -84,6 +84,7 @@ KINDS: dict[str, Kind] = {
     "SNAPSHOT_UNSTABLE": Kind(
         "kernel_rejection", Exit.NO_SNAPSHOT, "Authority is changing; ask again.", ("P7-D1",)
     ),
+    "KERNEL_BUSY": Kind("kernel_rejection", Exit.NO_SNAPSHOT, "Ask again."),
     "SECTION_NOT_IN_HISTORY": Kind(
         "kernel_rejection",
         Exit.NO_SNAPSHOT,
@@ -102,6 +103,7 @@ KINDS: dict[str, Kind] = {
     ),
     "KERNEL_STATE_UNREADABLE": Kind("kernel_rejection", Exit.NO_SNAPSHOT, None, ("P7-D1",)),
     "INTERNAL": Kind("kernel_rejection", Exit.NO_SNAPSHOT, "See the log of aerokernel serve."),
+    "BUG": Kind("control_plane_validation", Exit.BUG, "Report what --debug says."),
     # transport: the kernel was not reached, or its answer did not arrive
     "KERNEL_UNREACHABLE": Kind("transport", Exit.TRANSPORT, _SEE_URL),
     "KERNEL_TIMEOUT": Kind("transport", Exit.TRANSPORT, "Allow more with --timeout."),
@@ -146,10 +148,6 @@ class Failure(Exception):
         """Where to look next, if there is something to say."""
         kind = KINDS.get(self.code)
         return kind.next if kind else None
-
-
-class ReaderGone(Exception):
-    """Whoever reads our output has closed their end. Not a BrokenPipeError, which click eats."""
 
 
 def failure(code: str, message: str) -> Failure:

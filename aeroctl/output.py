@@ -4,12 +4,14 @@ Data goes to stdout, one document; everything else goes to stderr. Text from the
 `safe` on its way to a terminal or a pipe; JSON escapes all that is not ASCII.
 """
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal
 
-from aeroctl.errors import Failure, ReaderGone, failure
+from aeroctl.errors import Failure, failure
 from aeroctl.text import safe, width
 from aeroctl.views.blocks import Block, Branch, Cell, Facts, Flagged, Grid, Size, Tree
 
@@ -43,11 +45,11 @@ class Output:
 
     def document(self, document: object) -> None:
         """One JSON document: indented, or on one line under jsonl."""
-        _write(sys.stdout, _json(document, indent=None if self.format == "jsonl" else 2) + "\n")
+        _write(_json(document, indent=None if self.format == "jsonl" else 2) + "\n")
 
     def plain(self, text: str) -> None:
         """A text of our own, such as a completion script."""
-        _write(sys.stdout, text)
+        _write(text)
 
     def _text(
         self, observed: "ObservedAt", notes: "Sequence[Note]", blocks: Sequence[Block]
@@ -63,7 +65,7 @@ class Output:
         parts = [look.remark(heading, "dim"), *map(look.block, blocks)]
         if remarks:
             parts.append("\n".join(look.remark(f"note: {each}", "yellow") for each in remarks))
-        _write(sys.stdout, "\n\n".join(parts) + "\n")
+        _write("\n\n".join(parts) + "\n")
 
 
 def report(error: Failure, as_json: bool) -> None:
@@ -90,12 +92,12 @@ def report(error: Failure, as_json: bool) -> None:
         if error.next:
             lines.append(f"  next: {error.next}")
         text = "\n".join(lines)
-    _write(sys.stderr, text + "\n")
+    _remark(text + "\n")
 
 
 def tell(line: str) -> None:
     """A remark to stderr: progress, traces."""
-    _write(sys.stderr, safe(line) + "\n")
+    _remark(safe(line) + "\n")
 
 
 def wants_color(flag_no_color: bool, environment: Mapping[str, str], terminal: bool) -> bool:
@@ -109,15 +111,28 @@ def wants_color(flag_no_color: bool, environment: Mapping[str, str], terminal: b
     return terminal
 
 
-def _write(stream: TextIO, text: str) -> None:
-    """Write and flush, so that a full disk is an error here and not at exit."""
+def _write(text: str) -> None:
+    """Write to stdout and flush, so that a full disk is an error here and not at exit.
+
+    A reader that has enough is no error, and changes no exit code.
+    """
+    if sys.stdout is None:
+        raise failure("OUTPUT_FAILED", "standard output is closed")
     try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError as error:
-        raise ReaderGone from error
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         raise failure("OUTPUT_FAILED", f"can't write: {error.strerror}") from error
+
+
+def _remark(text: str) -> None:
+    """Write to stderr. Where that can't be done, the exit code still says what there is to say."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _json(document: object, indent: int | None) -> str:
@@ -210,6 +225,8 @@ class _Look:
             return "yes" if cell else "no"
         if isinstance(cell, Size):
             return _units(cell.bytes) if self.terminal else str(cell.bytes)
+        if cell in ("", "-"):
+            return f'"{cell}"'  # not to be taken for nothing
         return safe(cell) if isinstance(cell, str) else str(cell)
 
     def _painted(self, text: str, cell: Cell) -> str:

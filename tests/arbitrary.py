@@ -3,13 +3,15 @@
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from aeroctl.contract import base, lsn
+from aeroctl.contract.cluster import Authority
 from aeroctl.contract.envelope import Note, ObservedAt, Snapshot, SnapshotEnvelope
+from aeroctl.contract.terms import MEASURED
 
 NAMES = st.sampled_from(["n1", "n2", "n3", "n4"])
 TEXT = st.one_of(
@@ -71,9 +73,15 @@ def _value(kind: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
     if kind is bool:
         return st.booleans()
     if kind is int:
-        low: Any = next((item.ge for item in metadata if isinstance(item, Ge)), -(2**53))
-        high: Any = next((item.lt for item in metadata if isinstance(item, Lt)), 2**53)
-        return st.integers(low, high - 1)
+        bounds: dict[type, Any] = {Ge: -(2**53) + 1, Le: 2**53 - 1}
+        for item in metadata:
+            if isinstance(item, Ge | Le):
+                bounds[type(item)] = getattr(item, "ge", getattr(item, "le", None))
+            elif isinstance(item, Lt):
+                bounds[Le] = item.lt - 1  # type: ignore[operator]
+            elif isinstance(item, Gt):
+                bounds[Ge] = item.gt + 1  # type: ignore[operator]
+        return st.integers(bounds[Ge], bounds[Le])
     if kind is float:
         return st.floats(allow_nan=False, allow_infinity=False)
     if kind is str:
@@ -90,15 +98,24 @@ def _observation(kind: Any) -> st.SearchStrategy[Any]:
     return st.one_of(seen, unseen)
 
 
-def _unique(snapshot: Snapshot) -> Snapshot:
-    """Names are unique in every list, and every node that is named has its observation."""
-    changes: dict[str, Any] = {}
-    names = sorted({node.name for node in snapshot.nodes or []})
-    changes["nodes"] = list({node.name: node for node in snapshot.nodes or []}.values())
-    for section in ("replication", "wal", "mvcc", "checkpoints", "snapshots"):
-        observed = {each.node: each for each in getattr(snapshot, section)}
-        changes[section] = [observed[name] for name in names if name in observed]
-    return snapshot.model_copy(update=changes)
+def _consistent(drawn: tuple[dict[str, Any], bool]) -> Snapshot:
+    """One row per node, one holder at most, and every node measured: what the contract demands."""
+    sections, held = drawn
+    nodes = list({node.name: node for node in sections["nodes"]}.values())
+    holder = nodes[0].name if nodes and held else None
+    nodes = [node.model_copy(update={"holds_authority": node.name == holder}) for node in nodes]
+    authority = None if holder is None else Authority(node=holder, reign=46)
+    for section in ("cluster", "promotion"):
+        sections[section] = sections[section].model_copy(update={"authority": authority})
+    for section in MEASURED:
+        kind = get_args(get_args(Snapshot.model_fields[section].annotation)[0])[0]
+        observed = {each.node: each for each in sections[section]}
+        silent = base.Unavailable(code="NODE_TIMEOUT", message="no answer within 3 seconds")
+        sections[section] = [
+            observed.get(node.name, kind(node=node.name, value=None, unavailable=silent))
+            for node in nodes
+        ]
+    return Snapshot(**{**sections, "nodes": nodes})
 
 
 def _all_sections() -> st.SearchStrategy[Snapshot]:
@@ -106,7 +123,7 @@ def _all_sections() -> st.SearchStrategy[Snapshot]:
         name: _value(get_args(field.annotation)[0], [])
         for name, field in Snapshot.model_fields.items()
     }
-    return st.builds(Snapshot, **sections).map(_unique)
+    return st.tuples(st.fixed_dictionaries(sections), st.booleans()).map(_consistent)
 
 
 SNAPSHOTS: st.SearchStrategy[Snapshot] = _all_sections()

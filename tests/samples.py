@@ -3,10 +3,16 @@
 import json
 from typing import Any
 
+from aeroctl.contract.base import Observation, Unavailable
+from aeroctl.contract.checkpoints import NodeCheckpoint
 from aeroctl.contract.cluster import Authority, Cluster, Synchronous
 from aeroctl.contract.envelope import ObservedAt, Snapshot, SnapshotEnvelope
+from aeroctl.contract.mvcc import NodeMvcc
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.promotion import Promotion
+from aeroctl.contract.replication import NodeReplication
+from aeroctl.contract.snapshots import NodeSnapshots
+from aeroctl.contract.wal import NodeWal
 
 NODE = Node(
     name="n1",
@@ -29,6 +35,11 @@ NODE = Node(
     paused=False,
     tags={},
 )
+SILENT: Any = {
+    "node": "n1",
+    "value": None,
+    "unavailable": Unavailable(code="NODE_TIMEOUT", message="no answer within 3 seconds"),
+}
 AUTHORITY = Authority(node="n1", reign=46)
 ENVELOPE = SnapshotEnvelope(
     api_version="v1",
@@ -51,11 +62,11 @@ ENVELOPE = SnapshotEnvelope(
         ),
         nodes=[NODE],
         promotion=Promotion(state="Steady", authority=AUTHORITY, pending=None, history=[]),
-        replication=[],
-        wal=[],
-        mvcc=[],
-        checkpoints=[],
-        snapshots=[],
+        replication=[Observation[NodeReplication](**SILENT)],
+        wal=[Observation[NodeWal](**SILENT)],
+        mvcc=[Observation[NodeMvcc](**SILENT)],
+        checkpoints=[Observation[NodeCheckpoint](**SILENT)],
+        snapshots=[Observation[NodeSnapshots](**SILENT)],
     ),
     notes=[],
 )

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
 NODES = ("inspect", "nodes", "-o", "json")
 TOKEN = {"AEROCTL_TOKEN": "t"}
+DATA = ENVELOPE.data.model_dump()
 
 
 def nodes(handler: Handler, *arguments: str) -> Any:
@@ -94,10 +95,11 @@ def test_the_token_is_sent_and_never_shown(tmp_path: Path) -> None:
     assert all(result.code == 0 and "s3cret" not in result.out + result.err for result in results)
 
 
-def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
+def test_a_token_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     token = tmp_path / "token"
     token.write_text("s3cret-token")
-    token.chmod(0o640)
+    token.chmod(mode)
     result = run(*NODES, "--token-file", str(token))
     assert (result.code, result.error["code"]) == (2, "TOKEN_EXPOSED")
 
@@ -111,7 +113,13 @@ def test_what_is_no_token_is_refused(tmp_path: Path, content: str) -> None:
     assert (result.code, result.error["code"]) == (2, "TOKEN_UNREADABLE")
 
 
-@pytest.mark.parametrize("url", ["http://192.0.2.1:9191", "http://kernel.example"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://192.0.2.1:9191", "http://kernel.example", "http://10.0.0.1",
+        "http://localhost.example", "http://127.0.0.1.example",
+    ],
+)  # fmt: skip
 def test_no_token_goes_out_unencrypted(url: str) -> None:
     result = run(*NODES, "--kernel", url, environment=TOKEN)
     assert (result.code, result.error["code"]) == (3, "TOKEN_OVER_PLAINTEXT")
@@ -142,6 +150,14 @@ def test_redirects_are_not_followed() -> None:
         pytest.param(document(data=None), id="no-data"),
         pytest.param(document(data={**ENVELOPE.data.model_dump(), "nodes": None}), id="no-nodes"),
         pytest.param(document(observed_at={"commit_id": "57"}), id="wrong-type"),
+        pytest.param(document(data={**DATA, "nodes": DATA["nodes"] * 2}), id="a-node-twice"),
+        pytest.param(document(data={**DATA, "nodes": []}), id="measured-unlisted-node"),
+        pytest.param(document(data={**DATA, "replication": []}), id="unmeasured-node"),
+        pytest.param(
+            document(data={**DATA, "cluster": {**DATA["cluster"], "authority": None}}),
+            id="two-minds-about-authority",
+        ),
+        pytest.param(document().replace(b'"tags": {}', b'"tags": {"a": NaN}'), id="nan"),
         pytest.param(b"[" * 100_000, id="deep"),
         pytest.param(b'{"api_version": "v1", "api_version\xff": 1}', id="not-utf8"),
         pytest.param(b'{"api_version": "\\ud800"}', id="lone-surrogate"),
@@ -172,16 +188,16 @@ def test_the_kernels_own_error_passes_verbatim() -> None:
     own = {
         "domain": "kernel_rejection",
         "code": "SOMETHING_NEW",
-        "message": "in the kernel's \x1b[31mown words",
+        "message": " in the kernel's \x1b[31mown words ",
         "invariants": ["P6-F1"],
         "outcome": "not_executed",
-        "request_id": None,
+        "request_id": "r-1",
     }
     body = json.dumps({"error": own}).encode()
     assert nodes(answer(body, 409)) == {**own, "next": None, "exit": 4}
     with answering(answer(body, 409)) as kernel:
         text = run("inspect", "nodes", "--kernel", kernel.url).err
-    assert "SOMETHING_NEW: in the kernel's \\x1b[31mown words" in text
+    assert "SOMETHING_NEW:  in the kernel's \\x1b[31mown words" in text
 
 
 @pytest.mark.parametrize("status", [404, 500, 502])
@@ -189,6 +205,57 @@ def test_an_error_that_is_not_a_kernels_is_refused(status: int) -> None:
     error = nodes(answer(b"<h1>Bad Gateway</h1>", status))
     assert error == refused("CONTRACT_BROKEN", 7, "control_plane_validation")
     assert f"HTTP {status}" in error["message"]
+
+
+def test_an_unknown_outcome_is_never_less_than_that() -> None:
+    own: dict[str, Any] = {
+        "domain": "transport", "code": "STORE_UNAVAILABLE", "message": "gone",
+        "invariants": [], "outcome": "unknown", "request_id": None,
+    }  # fmt: skip
+    assert nodes(answer(json.dumps({"error": own}).encode(), 503))["exit"] == 6
+
+
+def test_a_file_is_preferred_to_the_variable(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("from-file")
+    token.chmod(0o600)
+    with answering(answer(document())) as kernel:
+        run(*NODES, "--kernel", kernel.url, "--token-file", str(token), environment=TOKEN)
+    assert kernel.requests[0][1]["authorization"] == "Bearer from-file"
+
+
+def test_what_a_newer_kernel_adds_is_in_the_snapshot_as_it_is() -> None:
+    with answering(answer(document(extra={"a": 1}))) as kernel:
+        assert run("snapshot", "--kernel", kernel.url).json["extra"] == {"a": 1}
+
+
+def test_no_section_that_was_asked_for_is_dropped() -> None:
+    with answering(answer(document())) as kernel:
+        run(
+            "snapshot",
+            "--include",
+            "cluster",
+            "--include",
+            "wal",
+            "--at",
+            "5",
+            "--kernel",
+            kernel.url,
+        )
+    assert kernel.requests[0][0] == "/v1/snapshot?include=cluster%2Cwal&at=5"
+
+
+def test_a_check_of_nothing_and_of_the_unknown_does_not_pass() -> None:
+    """P7-F1. n1 of the sample does not answer."""
+    for rule, code in {
+        "single_writr": 8,
+        "all_answer": 8,
+        "all_running": 8,
+        "one_authority": 0,
+    }.items():
+        with answering(answer(document())) as kernel:
+            done = run("health", "--check", "--filter", f"rule={rule}", "--kernel", kernel.url)
+        assert done.code == code, rule
 
 
 def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +317,9 @@ def test_plain_text_where_tls_is_asked_for() -> None:
         "http://u:p@127.0.0.1",
         "http://127.0.0.1/x",
         "http://[::1",
+        "http://127.0.0.1:65537",
+        "http://a..b",
+        f"http://{'a' * 70}",
     ],
 )
 def test_what_is_no_address_is_refused(url: str) -> None:

@@ -31,7 +31,7 @@ def row_options(function: Function) -> Function:
         "filters",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="Only rows that match: = != < <= > >=. May be repeated.",
+        help="Only rows of the first table that match: = != < <= > >=. May be repeated.",
     )(function)
     return click.option(
         "--sort-by", metavar="FIELD", help="Order the rows by this field; -FIELD descends."

@@ -22,5 +22,4 @@ def snapshot(ctx: click.Context, sections: tuple[Section, ...], at: int | None) 
     """The kernel's snapshot as it is: every section, or those asked for. Always JSON."""
     app = app_of(ctx)
     default = SECTIONS if at is None else STORED
-    chosen = tuple(name for name in default if not sections or name in sections)
-    app.output.document(app.kernel.snapshot(chosen or sections, at))
+    app.output.document(app.kernel.document(sections or default, at))

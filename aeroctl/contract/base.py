@@ -14,7 +14,7 @@ Lsn = Annotated[str, Field(pattern=r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$", examples=["
 Time = Annotated[
     str,
     Field(
-        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$",
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$",
         examples=["2026-11-23T10:15:19.158Z"],
     ),
 ]
@@ -23,11 +23,16 @@ Time = Annotated[
 CommitId = Annotated[int, Field(ge=0, lt=2**53)]
 """A commit of the kernel's consensus store (etcd: revision). The only order of events."""
 
-Xid = Annotated[str, Field(pattern=r"^\d{1,20}$")]
+Xid = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
 """A 64-bit transaction id (xid8), as a string because JSON numbers end at 2^53."""
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 """A number of things, bytes or transactions."""
+
+
+SafeInt = Annotated[int, Field(gt=-(2**53), lt=2**53)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""JSON has no NaN and no infinity, and its numbers end at 2^53."""
 
 
 class Model(BaseModel):

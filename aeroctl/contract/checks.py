@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 Observed = TypeVar("Observed", bound=Any)
+MEASURED = ("replication", "wal", "mvcc", "checkpoints", "snapshots")
 
 
 def one_of_two(observation: Observed) -> Observed:
@@ -10,3 +11,34 @@ def one_of_two(observation: Observed) -> Observed:
     if (observation.value is None) == (observation.unavailable is None):
         raise ValueError("exactly one of value and unavailable must be set")
     return observation
+
+
+def consistent(snapshot: Observed) -> Observed:
+    """The sections don't contradict each other (P7-D1). Raises ValueError.
+
+    No node is listed twice; whoever holds authority is the same everywhere, and one node at most;
+    what is measured is measured of every node.
+    """
+    names = [node.name for node in snapshot.nodes] if snapshot.nodes is not None else None
+    for section in ("nodes", *MEASURED):
+        rows = getattr(snapshot, section)
+        if rows is None:
+            continue
+        listed = names if section == "nodes" else [row.node for row in rows]
+        if len(set(listed or ())) != len(listed or ()):
+            raise ValueError(f"{section} lists a node twice")
+        if names is not None and set(listed or ()) != set(names):
+            raise ValueError(f"{section} and nodes name different nodes")
+    if snapshot.cluster is not None:
+        held = snapshot.cluster.authority
+        holders = [node.name for node in snapshot.nodes or () if node.holds_authority]
+        if snapshot.nodes is not None and holders != ([held.node] if held else []):
+            raise ValueError("cluster and nodes name different holders of authority")
+        promotion = snapshot.promotion
+        if promotion is not None and _reign(promotion.authority) != _reign(held):
+            raise ValueError("cluster and promotion name different holders of authority")
+    return snapshot
+
+
+def _reign(authority: Any) -> tuple[str, int] | None:
+    return (authority.node, authority.reign) if authority else None

@@ -2,10 +2,11 @@
 
 from typing import Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aeroctl.contract.base import CommitId, Model, Observation, Time
 from aeroctl.contract.checkpoints import NodeCheckpoint
+from aeroctl.contract.checks import consistent
 from aeroctl.contract.cluster import Cluster
 from aeroctl.contract.mvcc import NodeMvcc
 from aeroctl.contract.nodes import Node
@@ -22,7 +23,8 @@ class ObservedAt(Model):
     commit_id: CommitId
     epoch: str = Field(
         description="Opaque. Equal exactly when the authority-relevant state is equal: leader and "
-        "reign, members with role and timeline, pending failover, synchronous set, pause."
+        "reign, members with role and timeline, pending failover, synchronous set, pause, and "
+        "whether the whole cluster follows another."
     )
     time: Time | None = Field(description="null for an explicit snapshot: history keeps no clock.")
     clock: str | None = Field(description="Whose clock `time` is.")
@@ -47,6 +49,8 @@ class Snapshot(Model):
     mvcc: list[Observation[NodeMvcc]] | None
     checkpoints: list[Observation[NodeCheckpoint]] | None
     snapshots: list[Observation[NodeSnapshots]] | None
+
+    _check = model_validator(mode="after")(consistent)
 
 
 Data = TypeVar("Data")

@@ -1,8 +1,10 @@
 """Section `nodes`: every node the consensus store knows of. Source: the consensus store."""
 
+from typing import Annotated
+
 from pydantic import Field
 
-from aeroctl.contract.base import Count, Lsn, Model
+from aeroctl.contract.base import Count, Finite, Lsn, Model, SafeInt
 from aeroctl.contract.terms import Role, TimelineStatus
 
 
@@ -32,10 +34,14 @@ class Node(Model):
     received_lsn: Lsn | None
     replayed_lsn: Lsn | None
     host: str | None
-    port: int | None
+    port: Annotated[int, Field(ge=0, le=65535)] | None
     agent_version: str | None = Field(description="Patroni's version on this node.")
-    no_failover: bool = Field(description="Tagged as never to be promoted.")
+    no_failover: bool | None = Field(
+        description="Tagged as never to be promoted. This and the next two: null if unregistered."
+    )
     replicate_from: str | None = Field(description="The upstream it is configured to prefer.")
-    pending_restart: bool
-    paused: bool = Field(description="This node has noticed that the cluster is paused.")
-    tags: dict[str, str | int | float | bool | None] = Field(description="Sorted by key.")
+    pending_restart: bool | None
+    paused: bool | None = Field(description="This node has noticed that the cluster is paused.")
+    tags: dict[str, str | SafeInt | Finite | bool | None] = Field(
+        description="Sorted by key. A number that JSON can't hold exactly is a string."
+    )

@@ -38,7 +38,10 @@ class NodeReplication(Model):
 
     system_id: str
     in_recovery: bool
-    writable: bool = Field(description="Not in recovery, and transactions may write by default.")
+    writable: bool | None = Field(
+        description="Not in recovery, and transactions may write by default. null: the server's "
+        "default can't be told from one that is set for the kernel's own role or database."
+    )
     timeline: Count
     lsn: Lsn | None = Field(
         description="Written (primary) or the further of received and replayed (replica)."

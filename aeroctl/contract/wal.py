@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from aeroctl.contract.base import Count, Lsn, Model, Time
+from aeroctl.contract.base import Count, Lsn, Model, SafeInt, Time
 from aeroctl.contract.terms import SlotKind
 
 
@@ -37,7 +37,7 @@ class Slot(Model):
     restart_lsn: Lsn | None
     confirmed_lsn: Lsn | None
     wal_status: str | None = Field(examples=["reserved", "extended", "unreserved", "lost"])
-    safe_bytes: int | None = Field(
+    safe_bytes: SafeInt | None = Field(
         description="WAL that can still be written before the slot is lost; null: no limit."
     )
     retained_bytes: Count | None = Field(

@@ -4,13 +4,14 @@ import hashlib
 import json
 
 from aeroctl.kernel.keys import Kernel
-from aeroctl.kernel.patroni import paused
+from aeroctl.kernel.patroni import cluster, paused
 
 
 def epoch(kernel: Kernel) -> str:
     """A digest of who holds authority and of everything that may change who does.
 
-    Leader and reign, members with role and timeline, pending failover, synchronous set, pause.
+    Leader and reign, members with role and timeline, pending failover, synchronous set, pause,
+    and whether the whole cluster follows another.
     WAL positions, leases and settings that decide nothing here leave it as it is.
     """
     leader, failover, sync = kernel.leader, kernel.failover, kernel.sync
@@ -24,6 +25,7 @@ def epoch(kernel: Kernel) -> str:
         "failover": failover.model_dump(mode="json") if failover.pending else None,
         "sync": [sync.leader, sync.standbys, sync.quorum] if sync and sync.leader else None,
         "paused": paused(kernel),
+        "standby_cluster": cluster(kernel).standby_cluster,
     }
     canonical = json.dumps(state, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

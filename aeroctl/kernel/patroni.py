@@ -155,10 +155,10 @@ def _node(kernel: Kernel, name: str, member: Member, *, registered: bool) -> Nod
         host=host,
         port=port,
         agent_version=member.version,
-        no_failover=_no_failover(member.tags),
+        no_failover=_no_failover(member.tags) if registered else None,
         replicate_from=None if upstream is None else str(upstream),
-        pending_restart=member.pending_restart,
-        paused=member.pause,
+        pending_restart=member.pending_restart if registered else None,
+        paused=member.pause if registered else None,
         tags={key: _tag(value) for key, value in sorted(member.tags.items())},
     )
 
@@ -260,6 +260,8 @@ def _count(value: object, default: int) -> int:
 
 
 def _tag(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, int | float) and not -(2**53) < value < 2**53:  # NaN, too
+        return str(value)
     if value is None or isinstance(value, str | int | float):
         return value
     return json.dumps(value, sort_keys=True)

@@ -110,6 +110,8 @@ async def _connect(node: Node, access: Access) -> psycopg.AsyncConnection:
         host=node.host,
         port=node.port,
         user=access.user,
+        # A member key names whom we talk to: whoever that is learns no password from us.
+        require_auth=None if access.password is None else "!password",
         password=access.password,
         dbname=access.database,
         application_name="aerokernel",
@@ -121,7 +123,6 @@ async def _connect(node: Node, access: Access) -> psycopg.AsyncConnection:
 async def _check(connection: psycopg.AsyncConnection, system_id: str | None) -> None:
     """Refuse a node that belongs elsewhere, and a role that is shown only a part."""
     cursor = await connection.execute(_statement("session"))
-    cursor.nextset()
     row = await cursor.fetchone()
     found, sees_all, role = row or (None, False, None)
     if system_id is not None and found != system_id:

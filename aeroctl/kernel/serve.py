@@ -115,8 +115,11 @@ def serve(
         raise click.UsageError("a certificate and its key go together")
     if client_ca is not None and tls_cert is None:
         raise click.UsageError("--client-ca needs --tls-cert and --tls-key")
-    if "PGHOSTADDR" in os.environ:
-        raise click.UsageError("PGHOSTADDR is set: every node would be read at that one address")
+    for variable in ("PGHOSTADDR", "PGSERVICE", "PGTARGETSESSIONATTRS"):
+        if variable in os.environ:
+            raise click.UsageError(f"{variable} is set: it would decide which node is read")
+    if (etcd_user is None) != (etcd_password_file is None):
+        raise click.UsageError("--etcd-user and --etcd-password-file go together")
     reads = deadline - node_timeout - CANCEL_SECONDS
     if reads <= 0:
         raise click.UsageError("--deadline must leave time beyond --node-timeout")

@@ -1,6 +1,7 @@
 """GET /v1/snapshot: one consistent document, or an error (state model 10)."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,8 +114,8 @@ async def snapshot(source: Source, asked: Request) -> SnapshotEnvelope:
                 unstable, kernel = True, after
     except TimeoutError as error:
         if not unstable:
-            message = f"no answer within {source.seconds:g} seconds"
-            raise Failure(503, "transport", "STORE_UNAVAILABLE", message) from error
+            message = f"the nodes could not be read within {source.seconds:g} seconds"
+            raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
     raise Failure(
         503,
         "kernel_rejection",
@@ -171,7 +172,7 @@ def _data(kernel: Kernel, sections: Sequence[Section], answers: Answers) -> Snap
 
 
 def _commit(value: str) -> int:
-    if not (value.isascii() and value.isdigit()) or not 0 < int(value[:20]) < 2**53:
+    if not re.fullmatch("[0-9]{1,16}", value) or not 0 < int(value) < 2**53:
         raise _bad_parameter(f"at is not a commit: {value!r}")
     return int(value)
 

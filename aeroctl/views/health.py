@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from aeroctl.contract.lsn import distance
 from aeroctl.contract.terms import PromotionState
 from aeroctl.views.blocks import Block, Facts, Flagged, Grid
 from aeroctl.views.nodes import NodeRow, node_rows
@@ -45,8 +46,8 @@ class HealthView:
 
     @property
     def all_hold(self) -> bool:
-        """What `health --check` asks; a rule that can't be decided does not pass (P7-F1)."""
-        return all(rule.evaluation == "holds" for rule in self.rules)
+        """What `health --check` asks: some rule is shown, and each that is holds (P7-F1)."""
+        return bool(self.rules) and all(rule.evaluation == "holds" for rule in self.rules)
 
 
 def derive(snapshot: "Snapshot") -> HealthView:
@@ -84,23 +85,26 @@ def derive(snapshot: "Snapshot") -> HealthView:
                 "all_running",
                 "every node's database runs",
                 nodes,
-                lambda node: (
-                    node.registered
-                    and (node.state in ("running", "streaming", "in archive recovery"))
+                _claimed(
+                    lambda node: node.state in ("running", "streaming", "in archive recovery")
                 ),
             ),
             _every(
                 "all_streaming",
                 "every replica streams",
                 [node for node in nodes if not node.holds_authority],
-                lambda node: node.replication_state == "streaming",
+                _claimed(lambda node: node.replication_state == "streaming"),
             ),
             _every(
                 "same_timeline",
                 "every node is on the timeline of the holder of authority",
                 nodes,
-                lambda node: (
-                    None if node.timeline_status == "unknown" else node.timeline_status == "current"
+                _claimed(
+                    lambda node: (
+                        None
+                        if node.timeline_status == "unknown"
+                        else node.timeline_status == "current"
+                    )
                 ),
             ),
             _lag_within_limit(cluster, nodes),
@@ -121,7 +125,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
                 "no_pending_restart",
                 "no node waits for a restart to apply its settings",
                 nodes,
-                lambda node: not node.pending_restart,
+                _claimed(lambda node: not node.pending_restart),
             ),
         ),
     )
@@ -134,6 +138,16 @@ def _rule(rule: str, description: str, holds: bool | None, evidence: str) -> Rul
         None: "undetermined",
     }
     return Rule(rule, description, evaluations[holds], evidence)
+
+
+def _claimed(holds: Callable[[NodeRow], bool | None]) -> Callable[[NodeRow], bool | None]:
+    """For what nodes say of themselves: the last words of one that is silent prove nothing."""
+
+    def proved(node: NodeRow) -> bool | None:
+        silent = not node.registered or node.unavailable is not None
+        return None if silent else holds(node)
+
+    return proved
 
 
 def _every(
@@ -150,7 +164,8 @@ def _every(
         return _rule(rule, description, False, f"not so: {', '.join(breaking)}")
     if unknown:
         return _rule(rule, description, None, f"not known: {', '.join(unknown)}")
-    return _rule(rule, description, True, f"{len(verdicts)} of {len(verdicts)}")
+    evidence = f"{len(verdicts)} of {len(verdicts)}" if verdicts else "there is none"
+    return _rule(rule, description, True, evidence)
 
 
 def _authority_held(cluster: "Cluster") -> Rule:
@@ -198,9 +213,13 @@ def _lag_within_limit(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
         return _rule(rule, description, None, "no limit is recorded")
 
     def within(node: NodeRow) -> bool | None:
-        return None if node.lag_bytes is None else node.lag_bytes <= limit
+        # As Patroni counts: against the furthest of received and replayed.
+        lag = None if node.lag_bytes is None else distance(cluster.leader_lsn, node.lsn)
+        return None if lag is None else lag <= limit
 
-    found = _every(rule, description, [node for node in nodes if not node.holds_authority], within)
+    found = _every(
+        rule, description, [node for node in nodes if not node.holds_authority], _claimed(within)
+    )
     return Rule(rule, description, found.evaluation, f"{found.evidence}; limit {limit} B")
 
 

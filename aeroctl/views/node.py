@@ -99,7 +99,7 @@ def layout(view: NodeView) -> tuple[Block, ...]:
         ("configured upstream", node.replicate_from),
         ("synchronous", node.synchronous),
         ("never promoted", node.no_failover),
-        ("pending restart", flagged(node.pending_restart, node.pending_restart)),
+        ("pending restart", flagged(node.pending_restart, bool(node.pending_restart))),
         ("address", None if node.host is None else f"{node.host} port {node.port}"),
         ("agent version", node.agent_version),
         ("tags", ", ".join(f"{key}={value}" for key, value in node.tags.items()) or None),

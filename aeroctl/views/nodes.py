@@ -56,9 +56,9 @@ class NodeRow:
     replicate_from: str | None
     """Where it is configured to stream from."""
     synchronous: bool
-    no_failover: bool
-    pending_restart: bool
-    paused: bool
+    no_failover: bool | None
+    pending_restart: bool | None
+    paused: bool | None
     host: str | None
     port: int | None
     agent_version: str | None
@@ -120,7 +120,8 @@ def _row(
     receiver = measured.receiver if measured else None
     upstream = receiver.upstream if receiver else None
     should_write = node.holds_authority and not cluster.standby_cluster
-    follows = not node.holds_authority
+    # On another branch of history a position is no measure of distance.
+    comparable = not node.holds_authority and node.timeline_status in ("current", "behind")
     return NodeRow(
         name=node.name,
         summary=_summary(node, writable, upstream, cluster.standby_cluster),
@@ -136,8 +137,8 @@ def _row(
         lsn=node.lsn,
         received_lsn=node.received_lsn,
         replayed_lsn=node.replayed_lsn,
-        lag_bytes=distance(cluster.leader_lsn, node.replayed_lsn) if follows else None,
-        receive_lag_bytes=distance(cluster.leader_lsn, node.received_lsn) if follows else None,
+        lag_bytes=distance(cluster.leader_lsn, node.replayed_lsn) if comparable else None,
+        receive_lag_bytes=distance(cluster.leader_lsn, node.received_lsn) if comparable else None,
         upstream=upstream,
         replicate_from=node.replicate_from,
         synchronous=node.name in cluster.synchronous.standbys,

@@ -5,6 +5,8 @@ from dataclasses import fields, replace
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from aeroctl.contract.lsn import parse
+
 Data = TypeVar("Data")
 
 # Longest first: `<=` must not be read as `<`.
@@ -53,6 +55,8 @@ def _parse(text: str, names: list[str]) -> tuple[str, Callable[[Any, Any], bool]
     for sign, compare in _OPERATORS:
         name, found, value = text.partition(sign)
         if found and name in names:
+            if compare not in (eq, ne) and _number(value) is None:
+                raise UnknownField(f"can't order anything against {value!r}")
             return name, compare, value
     for sign, _ in _OPERATORS:
         if sign in text:
@@ -65,18 +69,25 @@ def _unknown(name: str, names: list[str]) -> UnknownField:
 
 
 def _matches(field: Any, compare: Callable[[Any, Any], bool], value: str) -> bool:
-    if compare not in (eq, ne):
-        try:
-            return field is not None and compare(_number(field), _number(value))
-        except (TypeError, ValueError):
-            raise UnknownField(f"can't order {_text(field)!r} against {value!r}") from None
-    return compare(_text(field), value)
+    if compare in (eq, ne):
+        return compare(_text(field), value)
+    if field is None:
+        return False
+    if (number := _number(field)) is None:
+        raise UnknownField(f"can't order {_text(field)!r} against {value!r}")
+    return compare(number, _number(value))
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    return float(value)
+def _number(value: Any) -> int | None:
+    """A number, a 64-bit id or an LSN as the number that it is; None for everything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        return None
+    try:
+        return parse(value) if "/" in value else int(value)
+    except ValueError:
+        return None
 
 
 def _text(field: Any) -> str:
@@ -86,5 +97,5 @@ def _text(field: Any) -> str:
 
 
 def _sort_key(value: Any) -> tuple[bool, Any]:
-    numeric = isinstance(value, int | float)
-    return (not numeric, value if numeric else str(value))
+    number = _number(value)
+    return (number is None, _text(value) if number is None else number)

@@ -7,9 +7,12 @@ WITH server AS MATERIALIZED (
 SELECT json_build_object(
   'system_id', (SELECT system_identifier::text FROM pg_control_system()),
   'in_recovery', in_recovery,
-  -- reset_val: this session itself is read-only, the server's default may not be
+  -- A default that was set for our role, for our database or by us says nothing of the server.
   'writable', NOT in_recovery AND (
-    SELECT reset_val = 'off' FROM pg_settings WHERE name = 'default_transaction_read_only'
+    SELECT CASE WHEN source IN (
+      'default', 'environment variable', 'configuration file', 'command line', 'global'
+    ) THEN setting = 'off' END
+    FROM pg_settings WHERE name = 'default_transaction_read_only'
   ),
   'timeline', CASE WHEN in_recovery THEN coalesce(
     (SELECT received_tli FROM receiver),
