@@ -73,7 +73,8 @@ def test_what_was_written_is_seen_as_lag_until_it_is_replayed(sandbox: Sandbox) 
         )
         return int(stream["lag_bytes"])
 
-    wait_until("the lag is seen", lambda: lag() > 300_000)
+    # Without a commit the last pages may stay in memory: less than all of it is sent.
+    wait_until("the lag is seen", lambda: lag() > 200_000)
     node.sql("SELECT pg_wal_replay_resume()")
     wait_until("the lag is gone", lambda: lag() == 0)
 
