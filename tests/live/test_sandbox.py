@@ -74,7 +74,9 @@ def processes_in(directory: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if Path(process.cwd()).is_relative_to(directory):
+            # One that has ended and waits to be reaped by init does nothing any more.
+            ended = process.status() == psutil.STATUS_ZOMBIE
+            if not ended and Path(process.cwd()).is_relative_to(directory):
                 found.append(process)
     return found
 
