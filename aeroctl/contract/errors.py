@@ -6,6 +6,13 @@ from aeroctl.contract.base import Model
 from aeroctl.contract.terms import Domain, Outcome
 
 
+class EngineReply(Model):
+    """What the database engine itself answered, verbatim (P7-E3)."""
+
+    status: int | None = Field(description="Its own code (HTTP); null: no answer arrived.")
+    body: str
+
+
 class Error(Model):
     """Why there is no answer, and what was or was not done."""
 
@@ -15,6 +22,7 @@ class Error(Model):
     invariants: list[str] = Field(examples=[["P7-E2"]])
     outcome: Outcome
     request_id: str | None
+    engine_reply: EngineReply | None = None
 
 
 class ErrorBody(Model):

@@ -34,3 +34,27 @@ SlotKind = Literal["physical", "logical"]
 
 Domain = Literal["operator_input", "control_plane_validation", "kernel_rejection", "transport"]
 Outcome = Literal["executed", "not_executed", "unknown"]
+
+Evaluation = Literal["holds", "does_not_hold", "undetermined"]
+Enforcement = Literal["kernel", "engine", "nobody"]
+"""Who refuses when a rule does not hold: the kernel service before it dispatches anything, the
+database engine's own checks after that, or nobody."""
+Conclusion = Literal["all_rules_hold", "not_all_rules_hold", "undetermined", "refused"]
+"""`refused`: a rule that the kernel enforces does not hold, so the request would not be dispatched.
+`undetermined`: no rule is known to be broken, and for one at least evidence is missing."""
+
+ConfirmationKind = Literal["none", "standard", "override"]
+Given = Literal["terminal", "yes", "token", "flags"]
+"""How a confirmation was given: typed at a prompt, `--yes`, `--confirm TOKEN`, or the flags of an
+override."""
+RequestOutcome = Literal[
+    "executed",
+    "executed_other",
+    "rejected",
+    "not_executed",
+    "rolled_back",
+    "in_progress",
+    "unknown",
+]
+RecordKind = Literal["requested", "confirmed", "dispatched", "outcome", "refused"]
+AuthorityName = Literal["observer", "operator", "auditor"]

@@ -1,0 +1,91 @@
+"""GET /v1/audit: the audit trail, append-only, hash-chained, ordered by commit (P7-O3)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from aeroctl.contract.base import CommitId, Count, Model, Time
+from aeroctl.contract.cluster import Authority
+from aeroctl.contract.commands import CommandName
+from aeroctl.contract.envelope import Envelope
+from aeroctl.contract.errors import EngineReply
+from aeroctl.contract.requests import Client, RequestId
+from aeroctl.contract.terms import AuthorityName, Given, RecordKind, RequestOutcome
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Confirmed(Model):
+    """How a request was confirmed."""
+
+    kind: str
+    given: Given
+    acknowledged: list[str]
+    accepts_responsibility: bool
+
+
+class Dispatch(Model):
+    """The one action that was asked of the engine, and the state that it was bound to."""
+
+    action: str = Field(examples=['POST /switchover {"candidate":"n2","leader":"n1"}'])
+    receiver: str | None = Field(description="The node whose agent was asked.")
+    failover_commit: CommitId = Field(
+        description="Last commit of the engine's pending-transfer key before; 0: it was absent."
+    )
+    deadline_seconds: Count
+
+
+class RecordFacts(Model):
+    """What a record says, before it has its place in the chain."""
+
+    kind: RecordKind
+    request_id: RequestId
+    time: Time = Field(description="By `clock`; it orders nothing.")
+    clock: str
+    cluster: str
+    system_id: str | None
+    command: CommandName
+    target: str | None
+    identity: str = Field(description="Authenticated: whose token it was.")
+    authority: AuthorityName
+    client: Client = Field(description="What the caller claimed of itself; nobody checked it.")
+    reason: str | None
+    epoch: str = Field(description="Of the state that the operator confirmed.")
+    observed_commit_id: CommitId = Field(description="The commit that the operator saw.")
+    confirmation: Confirmed | None = Field(description="null in a record before it was checked.")
+    authority_before: Authority | None
+    authority_after: Authority | None
+    dispatch: Dispatch | None
+    outcome: RequestOutcome | None
+    code: str | None
+    message: str | None
+    engine_reply: EngineReply | None
+
+
+class AuditRecord(RecordFacts):
+    """One record in its place. `commit_id` orders it, and is not part of what is hashed
+    (chain.py), because the store gives it when the record is written."""
+
+    sequence: Annotated[int, Field(ge=1, lt=2**53)]
+    commit_id: CommitId
+    previous_hash: Hash
+    hash: Hash
+
+
+class Head(Model):
+    """The end of the chain, kept apart from it: a trail that was cut short does not reach it."""
+
+    sequence: Count
+    hash: Hash
+
+
+class AuditPage(Model):
+    """Some records in order of sequence, from one commit of the store."""
+
+    records: list[AuditRecord]
+    head: Head = Field(description="Of the whole trail at this commit; sequence 0: it is empty.")
+    next: Count | None = Field(description="Ask with `after` set to this for more; null: no more.")
+
+
+class AuditEnvelope(Envelope[AuditPage]):
+    """The answer to GET /v1/audit."""

@@ -1,0 +1,67 @@
+"""The audit trail's hash chain, for whoever writes it and whoever checks it. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NO_HASH = "0" * 64
+"""What the first record has for the hash of the one before it."""
+_UNHASHED = ("hash", "commit_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The first record at which the chain does not hold, and why."""
+
+    sequence: int
+    reason: str
+
+
+def digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a record as JSON values: all keys but its own hash and its commit, in canonical
+    form. The commit is the store's own and not known before the record is written."""
+    hashed = {key: value for key, value in record.items() if key not in _UNHASHED}
+    canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class Chain:
+    """Checks a trail record by record, in constant memory. `broken`: the first break, if any."""
+
+    sequence: int = 0
+    hash: str = NO_HASH
+    commit_id: int = 0
+    broken: Break | None = None
+
+    def follow(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Check the next records, as JSON values and in the order in which they were given."""
+        for record in records:
+            if self.broken is None:
+                reason = self._reason(record)
+                if reason:
+                    self.broken = Break(self.sequence + 1, reason)
+            self.sequence = record["sequence"]
+            self.hash, self.commit_id = record["hash"], record["commit_id"]
+
+    def end(self, sequence: int, hash: str) -> Break | None:  # noqa: A002 - what it is
+        """The first break, after the last record, against the kept end of the chain."""
+        if self.broken is None and (self.sequence, self.hash) != (sequence, hash):
+            reason = f"the trail ends at record {self.sequence}, its kept end is record {sequence}"
+            if self.sequence == sequence:
+                reason = "the kept end of the trail names another hash"
+            self.broken = Break(min(self.sequence, sequence) + 1, reason)
+        return self.broken
+
+    def _reason(self, record: Mapping[str, Any]) -> str | None:
+        if record["sequence"] != self.sequence + 1:
+            return f"record {self.sequence + 1} is missing"
+        if record["previous_hash"] != self.hash:
+            return "it does not name the hash of the record before it"
+        if record["hash"] != digest(record):
+            return "its content does not match its hash"
+        if record["commit_id"] < self.commit_id:
+            return "it was written before the record before it"
+        return None
