@@ -4,22 +4,28 @@ It never batches, chains or retries (P7-F1, P7-F3), follows no redirect, keeps n
 calls, and hands on only what keeps the contract.
 """
 
+import json
 import queue
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aeroctl import __version__
-from aeroctl.contract.terms import Section
+from aeroctl.contract.commands import CommandName
+from aeroctl.contract.terms import Outcome, Section
 from aeroctl.errors import Failure, failure
 
 if TYPE_CHECKING:
+    from aeroctl.contract.audit import AuditEnvelope
     from aeroctl.contract.envelope import SnapshotEnvelope
+    from aeroctl.contract.explanation import ExplanationEnvelope
+    from aeroctl.contract.requests import CommandRequest, RequestEnvelope
 
 # httpx takes its own fallback for a missing command line: importing it would pull in rich and
 # click, a third of its start-up time.
@@ -75,12 +81,95 @@ class Kernel:
         _checked(_parsed(body, parse_snapshot), sections, at)
         return from_json(body)
 
-    def _begin(self, method: str, path: str, query: dict[str, str]) -> "Call[Reply]":
-        return Call(lambda: self._exchange(method, path, query), self.connection.timeout)
+    def explain(self, command: CommandName, target: str | None) -> "ExplanationEnvelope":
+        """What `command` on `target` would do, as the kernel proves it. Changes nothing.
+
+        Exactly one request. Raises Failure; an explanation of something else breaks the contract.
+        """
+        content = json.dumps({"target": target}).encode()
+        exchange = self._begin("POST", f"/v1/explain/{command}", {}, content)
+        from aeroctl.contract.explanation import ExplanationEnvelope
+
+        answer = _parsed(self._body(exchange), ExplanationEnvelope.model_validate_json)
+        about = answer.data.inputs
+        if (about.command, about.target) != (command, target):
+            raise failure("CONTRACT_BROKEN", f"asked about {command} {target}, got {about}")
+        return answer
+
+    def command(
+        self, command: CommandName, request: "CommandRequest", departure: "Departure", wait: "Wait"
+    ) -> "RequestEnvelope":
+        """Ask the kernel for one action, once (P7-E1, P7-F3): exactly one POST, whatever happens.
+
+        Raises Failure. Its outcome is `unknown` as soon as the request may have left and no answer
+        of the kernel's own says otherwise (P7-E2); `departure` knows whether it has.
+        """
+        path, content = f"/v1/commands/{command}", request.model_dump_json().encode()
+        exchange = self._begin("POST", path, {}, content, departure, wait.seconds)
+        from aeroctl.contract.requests import RequestEnvelope
+
+        try:
+            status, location, body = exchange.result(self.connection.url, wait.tick)
+            if 300 <= status < 400 or status == 200:
+                body = self._accepted(status, location, body)
+                answer = _parsed(body, RequestEnvelope.model_validate_json)
+                if answer.data.request_id != request.request_id:
+                    raise failure("CONTRACT_BROKEN", "the answer is about another request")
+                return answer
+        except Failure as error:
+            outcome: Outcome = "not_executed" if departure.hold_back() else "unknown"
+            raise replace(error, outcome=outcome, request_id=request.request_id) from error
+        refusal = _rejection(status, body)
+        if refusal.code == "CONTRACT_BROKEN":  # not the kernel's words, so not its word
+            refusal = replace(refusal, outcome="unknown")
+        raise replace(refusal, request_id=refusal.request_id or request.request_id)
+
+    def request(self, request_id: str) -> "RequestEnvelope":
+        """What became of a request, as kernel state proves it. Exactly one request, read-only."""
+        exchange = self._begin("GET", f"/v1/requests/{request_id}", {})
+        from aeroctl.contract.requests import RequestEnvelope
+
+        answer = _parsed(self._body(exchange), RequestEnvelope.model_validate_json)
+        if answer.data.request_id != request_id:
+            raise failure("CONTRACT_BROKEN", "the answer is about another request")
+        return answer
+
+    def audit(self, after: int, at: int | None) -> "tuple[AuditEnvelope, list[dict[str, Any]]]":
+        """The audit records after the sequence `after`, a page of them, at most, of the commit
+        `at`; and the same as they came, for what a newer kernel hashed into them.
+
+        Exactly one request, read-only.
+        """
+        query = {"after": str(after)} | ({} if at is None else {"at": str(at)})
+        exchange = self._begin("GET", "/v1/audit", query)
+        from pydantic_core import from_json
+
+        from aeroctl.contract.audit import AuditEnvelope
+
+        body = self._body(exchange)
+        answer = _parsed(body, AuditEnvelope.model_validate_json)
+        if at is not None and answer.observed_at.commit_id != at:
+            raise failure("CONTRACT_BROKEN", f"asked for commit {at}, got another one's records")
+        return answer, from_json(body)["data"]["records"]
+
+    def _begin(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        content: bytes | None = None,
+        departure: "Departure | None" = None,
+        seconds: float | None = None,
+    ) -> "Call[Reply]":
+        connection = replace(self.connection, timeout=seconds or self.connection.timeout)
+        asked = _Asked(method, path, query, content, departure or Departure())
+        return Call(lambda: self._exchange(connection, asked), connection.timeout)
 
     def _body(self, exchange: "Call[Reply]") -> bytes:
         """The body of a 200. Raises Failure for everything else."""
-        status, location, body = exchange.result(self.connection.url)
+        return self._accepted(*exchange.result(self.connection.url))
+
+    def _accepted(self, status: int, location: str | None, body: bytes) -> bytes:
         if 300 <= status < 400 and location is not None:
             raise failure(
                 "REDIRECT_REFUSED", f"{self.connection.url} redirects to {location}: not followed"
@@ -89,25 +178,33 @@ class Kernel:
             raise _rejection(status, body)
         return body
 
-    def _exchange(self, method: str, path: str, query: dict[str, str]) -> Reply:
+    def _exchange(self, connection: Connection, asked: "_Asked") -> Reply:
         """One HTTP exchange."""
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         headers["user-agent"] = f"aeroctl/{__version__}"
-        url = _checked_url(self.connection)
-        if self.connection.token is not None:
-            headers["authorization"] = f"Bearer {self.connection.token}"
-        self.trace(f"{method} {url.join(path)}?{httpx.QueryParams(query)}")
+        if asked.content is not None:
+            headers["content-type"] = "application/json"
+        url = _checked_url(connection)
+        if connection.token is not None:
+            headers["authorization"] = f"Bearer {connection.token}"
+        target = url.join(asked.path).copy_merge_params(asked.query)
+        self.trace(f"{asked.method} {target}")
         started = time.monotonic()
         try:
             with (
                 httpx.Client(
-                    verify=_tls(self.connection, url.scheme),
+                    verify=_tls(connection, url.scheme),
                     trust_env=False,  # a proxy variable must not divert the token
-                    proxy=self.connection.proxy,
-                    timeout=self.connection.timeout,
+                    proxy=connection.proxy,
+                    timeout=connection.timeout,
                 ) as client,
                 client.stream(
-                    method, url.join(path), params=query, headers=headers, follow_redirects=False
+                    asked.method,
+                    target,
+                    content=asked.content,
+                    headers=headers,
+                    follow_redirects=False,
+                    extensions={"trace": asked.departure.watch},
                 ) as response,
             ):
                 body = bytearray()
@@ -118,14 +215,61 @@ class Kernel:
                             "ANSWER_TOO_LARGE", f"the answer is larger than {MAX_ANSWER_BYTES} B"
                         )
         except httpx.UnsupportedProtocol as error:
-            raise failure("BAD_KERNEL_URL", f"{self.connection.url}: {error}") from error
+            raise failure("BAD_KERNEL_URL", f"{connection.url}: {error}") from error
         except httpx.HTTPError as error:
-            raise _transport(error, self.connection) from error
+            raise _transport(error, connection) from error
         except (httpx.InvalidURL, ValueError, ImportError) as error:
             # A name that can't be looked up (IDNA), a proxy that is no address.
-            raise failure("BAD_KERNEL_URL", f"{self.connection.url}: {error}") from error
+            raise failure("BAD_KERNEL_URL", f"{connection.url}: {error}") from error
         self.trace(f"{response.status_code}, {len(body)} B in {time.monotonic() - started:.3f} s")
         return response.status_code, response.headers.get("location"), bytes(body)
+
+
+class Departure:
+    """Whether a request has left this process. Until then it can be held back for good.
+
+    Between the two there is nothing: the request's first byte is written only after `leave`.
+    """
+
+    def __init__(self) -> None:
+        """Not left, not held back."""
+        self._lock = threading.Lock()
+        self._left = self._held = False
+
+    def watch(self, event: str, details: Mapping[str, Any]) -> None:
+        """A trace for httpx: called before it writes the first byte of a request."""
+        if event.endswith(".send_request_headers.started"):
+            if details["request"].method == b"CONNECT":
+                return  # to a proxy: of the request itself nothing has left yet
+            with self._lock:
+                if self._held:
+                    raise failure("KERNEL_TIMEOUT", "held back")
+                self._left = True
+
+    def hold_back(self) -> bool:
+        """Never let it leave. False: it has left already."""
+        with self._lock:
+            self._held = not self._left
+            return self._held
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long to wait for an answer, and whom to tell how many seconds have gone by."""
+
+    seconds: float
+    tick: Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One HTTP request."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    content: bytes | None
+    departure: Departure
 
 
 class Call(Generic[Result]):
@@ -139,7 +283,7 @@ class Call(Generic[Result]):
         """Begin `call`; it has `seconds` from now."""
         self._outcomes: queue.SimpleQueue[Callable[[], Result]] = queue.SimpleQueue()
         self._seconds = seconds
-        self._end = time.monotonic() + seconds
+        self._began = time.monotonic()
         threading.Thread(target=self._run, args=(call,), daemon=True).start()
 
     def _run(self, call: Callable[[], Result]) -> None:
@@ -155,14 +299,14 @@ class Call(Generic[Result]):
         else:
             self._outcomes.put(lambda: result)
 
-    def result(self, address: str) -> Result:
+    def result(self, address: str, tick: Callable[[int], None] = lambda _: None) -> Result:
         """What the call returned or raised, or KERNEL_TIMEOUT when its time is over."""
-        try:
-            outcome = self._outcomes.get(timeout=max(0.0, self._end - time.monotonic()))
-        except queue.Empty:
-            words = f"{address}: no answer within {self._seconds:g} s"
-            raise failure("KERNEL_TIMEOUT", words) from None
-        return outcome()
+        while (gone := time.monotonic() - self._began) < self._seconds:
+            tick(int(gone))
+            with suppress(queue.Empty):
+                return self._outcomes.get(timeout=min(1 - gone % 1, self._seconds - gone))()
+        words = f"{address}: no answer within {self._seconds:g} s"
+        raise failure("KERNEL_TIMEOUT", words)
 
 
 def _query(sections: Sequence[Section], at: int | None) -> dict[str, str]:
@@ -284,4 +428,5 @@ def _rejection(status: int, body: bytes) -> Failure:
         tuple(error.invariants),
         error.outcome,
         error.request_id,
+        (error.engine_reply.status, error.engine_reply.body) if error.engine_reply else None,
     )

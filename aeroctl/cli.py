@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -18,7 +18,7 @@ from aeroctl.contract.terms import Section
 
 if TYPE_CHECKING:
     from aeroctl.adapter import Kernel
-    from aeroctl.output import Output
+    from aeroctl.output import Dialogue, Output
     from aeroctl.views.view import View
 
 DEFAULT_KERNEL = "http://127.0.0.1:9191"
@@ -35,10 +35,18 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "inspect": Command("inspect:inspect", "Show one part of the kernel's state."),
+    "explain": Command("explain:explain", "Show what a command would do, rule by rule."),
+    "promote": Command("changes:promote", "Transfer write authority to a replica."),
+    "demote": Command("changes:demote", "Have the primary step down."),
+    "force-promote": Command("changes:force_promote", "Promote a replica although checks fail."),
+    "diagnose": Command("changes:diagnose", "Compare what every part says of each node."),
+    "outcome": Command("outcome:outcome", "Show what became of a request."),
+    "audit": Command("audit:audit", "List who asked for what, and check the record."),
     "health": Command("health:health", "Show which rules hold; facts, not advice."),
     "snapshot": Command("snapshot:snapshot", "Print the kernel's snapshot as it is, in JSON."),
     "schema": Command("schema:schema", "Print the JSON Schema of what commands print."),
     "completion": Command("completion:completion", "Print the completion script of a shell."),
+    "help": Command("help:help_", "Explain error codes, exit codes or a command."),
 }
 
 
@@ -127,7 +135,7 @@ _SHARED: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "type": click.FloatRange(min=0.001, max=86400),
             "metavar": "SECONDS",
-            "help": "Bound on the whole call. [default: 10]",
+            "help": "Bound on the whole call. [default: 10; for a change, what the kernel says]",
         },
     ),
     (
@@ -159,6 +167,9 @@ class App:
 
     kernel: "Kernel"
     output: "Output"
+    dialogue: "Dialogue"
+    patience: float | None
+    """Seconds that --timeout allows; None where it was not given."""
 
     def read(
         self,
@@ -191,13 +202,27 @@ class App:
 
 def output_of(ctx: click.Context) -> "Output":
     """The writer that this invocation's options and streams ask for."""
-    from aeroctl.output import Output, wants_color
+    from aeroctl.output import Output
+
+    return Output(*_look_of(ctx, sys.stdout))
+
+
+def dialogue_of(ctx: click.Context) -> "Dialogue":
+    """The same for stderr."""
+    from aeroctl.output import Dialogue
+
+    return Dialogue(*_look_of(ctx, sys.stderr))
+
+
+def _look_of(ctx: click.Context, stream: TextIO | None) -> tuple[Any, bool, bool]:
+    """Format, whether it is for a terminal, and whether in colour."""
+    from aeroctl.output import wants_color
 
     options = ctx.ensure_object(dict)
-    terminal = sys.stdout is not None and sys.stdout.isatty()
+    terminal = stream is not None and stream.isatty()
     color = wants_color(options.get("no_color", False), os.environ, terminal)
     # Who forces colour on a pipe wants what a terminal would show.
-    return Output(options.get("output", "table"), terminal or color, color)
+    return options.get("output", "table"), terminal or color, color
 
 
 def app_of(ctx: click.Context) -> App:
@@ -217,7 +242,7 @@ def app_of(ctx: click.Context) -> App:
         key=options.get("key"),
     )
     trace = tell if options.get("debug") else lambda _: None
-    return App(Kernel(connection, trace), output_of(ctx))
+    return App(Kernel(connection, trace), output_of(ctx), dialogue_of(ctx), options.get("timeout"))
 
 
 @click.group(

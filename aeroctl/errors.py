@@ -26,13 +26,35 @@ class Exit(IntEnum):
     NOT_AS_ASKED = 9
     INTERRUPTED = 130
 
+    @property
+    def means(self) -> str:
+        """The code in words."""
+        return _EXIT_MEANS[self]
+
+
+_EXIT_MEANS: dict[int, str] = {
+    Exit.DONE: "done; also when the reader of a pipe had enough",
+    Exit.BUG: "a bug in aeroctl",
+    Exit.INPUT: "usage or operator input: an unknown node, a bad option",
+    Exit.REFUSED: "refused by the control plane: no confirmation, declined, no authority, state "
+    "changed since, a token at risk; nothing was executed",
+    Exit.REJECTED: "the kernel rejected it; nothing was executed",
+    Exit.TRANSPORT: "transport failure; nothing was executed",
+    Exit.UNKNOWN: "outcome unknown, or still in progress",
+    Exit.NO_SNAPSHOT: "no consistent snapshot; refused to render",
+    Exit.CHECK_FAILED: "`--check` or `--verify` not satisfied",
+    Exit.NOT_AS_ASKED: "executed, but not as asked or not complete",
+    Exit.INTERRUPTED: "interrupted; nothing was sent",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One code: whose fault, how it ends, and where to look next."""
+    """One code: whose fault, how it ends, what it means, and where to look next."""
 
     domain: Domain
     exit: Exit
+    means: str
     next: str | None = None
     invariants: tuple[str, ...] = ()
 
@@ -41,76 +63,242 @@ _SEE_URL = "Check --kernel or AEROCTL_KERNEL, and that aerokernel serve runs the
 
 KINDS: dict[str, Kind] = {
     # operator_input: the words of the command
-    "USAGE": Kind("operator_input", Exit.INPUT),
-    "UNKNOWN_NODE": Kind("operator_input", Exit.INPUT),
-    "UNKNOWN_FIELD": Kind("operator_input", Exit.INPUT),
-    "BAD_KERNEL_URL": Kind("operator_input", Exit.INPUT),
-    "BAD_TLS_FILE": Kind("operator_input", Exit.INPUT),
-    "TOKEN_UNREADABLE": Kind("operator_input", Exit.INPUT),
-    "TOKEN_EXPOSED": Kind(
-        "operator_input", Exit.INPUT, "Make it yours alone: chmod 600.", ("P7-A1",)
+    "USAGE": Kind("operator_input", Exit.INPUT, "the words of the command are off"),
+    "UNKNOWN_NODE": Kind("operator_input", Exit.INPUT, "the cluster has no such node"),
+    "UNKNOWN_FIELD": Kind(
+        "operator_input", Exit.INPUT, "a filter or sort key that the view does not have"
     ),
-    "BAD_PARAMETER": Kind("operator_input", Exit.INPUT),
-    "FUTURE_COMMIT": Kind("operator_input", Exit.INPUT),
-    "NOT_FOUND": Kind("operator_input", Exit.INPUT, _SEE_URL),
-    "METHOD_NOT_ALLOWED": Kind("operator_input", Exit.INPUT, _SEE_URL),
-    "BAD_REQUEST": Kind("operator_input", Exit.INPUT, _SEE_URL),
+    "BAD_KERNEL_URL": Kind("operator_input", Exit.INPUT, "not scheme, host and port"),
+    "BAD_TLS_FILE": Kind("operator_input", Exit.INPUT, "a certificate or key that can't be loaded"),
+    "TOKEN_UNREADABLE": Kind("operator_input", Exit.INPUT, "no token where one was said to be"),
+    "TOKEN_EXPOSED": Kind(
+        "operator_input",
+        Exit.INPUT,
+        "a token file that others can read",
+        "Make it yours alone: chmod 600.",
+        ("P7-A1",),
+    ),
+    "BAD_PARAMETER": Kind("operator_input", Exit.INPUT, "the kernel does not know a parameter"),
+    "FUTURE_COMMIT": Kind(
+        "operator_input", Exit.INPUT, "`--at` names a commit that has not happened"
+    ),
+    "NOT_FOUND": Kind("operator_input", Exit.INPUT, "the kernel has no such path", _SEE_URL),
+    "METHOD_NOT_ALLOWED": Kind(
+        "operator_input", Exit.INPUT, "nor does it take that method", _SEE_URL
+    ),
+    "BAD_REQUEST": Kind(
+        "operator_input", Exit.INPUT, "the kernel can't make sense of the request", _SEE_URL
+    ),
+    "UNKNOWN_COMMAND": Kind("operator_input", Exit.INPUT, "the kernel has no such command"),
     # control_plane_validation: refused before or after the kernel was asked
     "TOKEN_OVER_PLAINTEXT": Kind(
-        "control_plane_validation", Exit.REFUSED, "Use an https:// address.", ("P7-F1",)
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the token would travel unencrypted",
+        "Use an https:// address.",
+        ("P7-F1",),
     ),
     "UNAUTHENTICATED": Kind(
         "control_plane_validation",
         Exit.REFUSED,
+        "the kernel does not know the token",
         "Give a token: --token-file or AEROCTL_TOKEN_FILE.",
         ("P7-A1",),
     ),
-    "NOT_AUTHORIZED": Kind("control_plane_validation", Exit.REFUSED, None, ("P7-A1",)),
+    "NOT_AUTHORIZED": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the token's authority does not cover this",
+        None,
+        ("P7-A1",),
+    ),
     "TOKEN_FILE_UNREADABLE": Kind(
         "control_plane_validation",
         Exit.REFUSED,
+        "the kernel's token file is damaged, so it lets nobody in",
         "See the log of aerokernel serve: its token file is damaged.",
         ("P7-F1",),
+    ),
+    "CONFIRMATION_MISSING": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "nobody confirmed: no terminal to ask at, and no flag",
+        "At a terminal you are asked. Elsewhere: --yes, or --confirm TOKEN from aeroctl explain; "
+        "for an override --acknowledge and --accept-responsibility.",
+        ("P7-A2",),
+    ),
+    "DECLINED": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the answer at the prompt was not the one asked for",
+        None,
+        ("P7-A2",),
+    ),
+    "CONFIRMATION_STALE": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the token of `--confirm` is for another command or another state",
+        "Look again: aeroctl explain.",
+        ("P7-A2", "P7-D2"),
+    ),
+    "OVERRIDE_INCOMPLETE": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "an override without exactly its acknowledgements, or without accepting responsibility",
+        "See aeroctl explain for the invariants to acknowledge.",
+        ("P7-A2", "P6-A1a"),
+    ),
+    "INTERRUPTED": Kind(
+        "control_plane_validation",
+        Exit.INTERRUPTED,
+        "interrupted at the prompt (130), or while waiting for the answer (6)",
+        None,
+        ("P7-A2",),
+    ),
+    "CONFIRMATION_INVALID": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the kernel was given no valid confirmation for this command and state",
+        "Look again: aeroctl explain.",
+        ("P7-A2",),
+    ),
+    "ACKNOWLEDGEMENT_MISMATCH": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the kernel was given other acknowledgements than it asks for",
+        "See aeroctl explain for the invariants to acknowledge.",
+        ("P7-A2", "P6-A1a"),
+    ),
+    "STATE_CHANGED": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "authority-relevant state is no longer what was confirmed",
+        "Look again: aeroctl explain.",
+        ("P7-D2",),
+    ),
+    "REQUEST_SEEN": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the kernel has had a request of this id",
+        None,
+        ("P7-F3",),
+    ),
+    "CALLER_GONE": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the caller had hung up before the kernel acted, so it did not",
+        None,
+        ("P7-A2",),
     ),
     "UNKNOWN_API_VERSION": Kind(
         "control_plane_validation",
         Exit.NO_SNAPSHOT,
+        "the kernel speaks another version",
         "Use an aeroctl that speaks the kernel's version.",
         ("P7-F1",),
     ),
-    "CONTRACT_BROKEN": Kind("control_plane_validation", Exit.NO_SNAPSHOT, _SEE_URL, ("P7-F1",)),
-    "ANSWER_TOO_LARGE": Kind("control_plane_validation", Exit.NO_SNAPSHOT, None, ("P7-F1",)),
-    # kernel_rejection: no consistent state to be had
-    "SNAPSHOT_UNSTABLE": Kind(
-        "kernel_rejection", Exit.NO_SNAPSHOT, "Authority is changing; ask again.", ("P7-D1",)
+    "CONTRACT_BROKEN": Kind(
+        "control_plane_validation",
+        Exit.NO_SNAPSHOT,
+        "the answer is not what the contract promises",
+        _SEE_URL,
+        ("P7-F1",),
     ),
-    "KERNEL_BUSY": Kind("kernel_rejection", Exit.NO_SNAPSHOT, "Ask again."),
+    "ANSWER_TOO_LARGE": Kind(
+        "control_plane_validation", Exit.NO_SNAPSHOT, "the answer exceeds 128 MiB", None, ("P7-F1",)
+    ),
+    # kernel_rejection: no consistent state to be had, or the kernel says no
+    "SNAPSHOT_UNSTABLE": Kind(
+        "kernel_rejection",
+        Exit.NO_SNAPSHOT,
+        "authority kept changing while nodes were read",
+        "Authority is changing; ask again.",
+        ("P7-D1",),
+    ),
+    "KERNEL_BUSY": Kind(
+        "kernel_rejection", Exit.NO_SNAPSHOT, "the nodes could not be read in time", "Ask again."
+    ),
+    "RULE_NOT_MET": Kind(
+        "kernel_rejection",
+        Exit.REJECTED,
+        "a rule that the kernel enforces does not hold",
+        "See aeroctl explain for the evidence.",
+        ("P7-E3",),
+    ),
+    "COMMAND_IN_FLIGHT": Kind(
+        "kernel_rejection",
+        Exit.REJECTED,
+        "another request is being carried out",
+        "See aeroctl audit for what is under way.",
+        ("P7-E1",),
+    ),
+    "ENGINE_REJECTED": Kind(
+        "kernel_rejection",
+        Exit.REJECTED,
+        "the database engine refused; the message is its own",
+        None,
+        ("P7-E3",),
+    ),
     "SECTION_NOT_IN_HISTORY": Kind(
         "kernel_rejection",
         Exit.NO_SNAPSHOT,
+        "history does not hold what only nodes can tell",
         "History holds what the consensus store held: cluster, nodes, promotion.",
         ("P7-D1",),
     ),
-    "COMMIT_COMPACTED": Kind("kernel_rejection", Exit.NO_SNAPSHOT, None, ("P7-D1",)),
+    "COMMIT_COMPACTED": Kind(
+        "kernel_rejection",
+        Exit.NO_SNAPSHOT,
+        "the store no longer holds that commit",
+        None,
+        ("P7-D1",),
+    ),
     "CLUSTER_NOT_FOUND": Kind(
-        "kernel_rejection", Exit.NO_SNAPSHOT, "Check --namespace and --scope of aerokernel serve."
+        "kernel_rejection",
+        Exit.NO_SNAPSHOT,
+        "no cluster of that name in the store",
+        "Check --namespace and --scope of aerokernel serve.",
     ),
     "STORE_UNAVAILABLE": Kind(
-        "transport", Exit.NO_SNAPSHOT, "See whether etcd runs, and whether the kernel reaches it."
+        "transport",
+        Exit.NO_SNAPSHOT,
+        "the kernel can't reach its consensus store",
+        "See whether etcd runs, and whether the kernel reaches it.",
     ),
     "STORE_REFUSED": Kind(
-        "kernel_rejection", Exit.NO_SNAPSHOT, "Check the kernel's credentials for its store."
+        "kernel_rejection",
+        Exit.NO_SNAPSHOT,
+        "the store refused the kernel",
+        "Check the kernel's credentials for its store.",
     ),
-    "KERNEL_STATE_UNREADABLE": Kind("kernel_rejection", Exit.NO_SNAPSHOT, None, ("P7-D1",)),
-    "INTERNAL": Kind("kernel_rejection", Exit.NO_SNAPSHOT, "See the log of aerokernel serve."),
-    "BUG": Kind("control_plane_validation", Exit.BUG, "Report what --debug says."),
+    "KERNEL_STATE_UNREADABLE": Kind(
+        "kernel_rejection", Exit.NO_SNAPSHOT, "a key in the store can't be parsed", None, ("P7-D1",)
+    ),
+    "INTERNAL": Kind(
+        "kernel_rejection",
+        Exit.NO_SNAPSHOT,
+        "a bug in the kernel service",
+        "See the log of aerokernel serve.",
+    ),
+    "BUG": Kind(
+        "control_plane_validation", Exit.BUG, "aeroctl itself failed", "Report what --debug says."
+    ),
     # transport: the kernel was not reached, or its answer did not arrive
-    "KERNEL_UNREACHABLE": Kind("transport", Exit.TRANSPORT, _SEE_URL),
-    "KERNEL_TIMEOUT": Kind("transport", Exit.TRANSPORT, "Allow more with --timeout."),
-    "CONNECTION_LOST": Kind("transport", Exit.TRANSPORT),
-    "TLS_FAILED": Kind("transport", Exit.TRANSPORT, "Check --ca-file, --cert and --key."),
-    "REDIRECT_REFUSED": Kind("transport", Exit.TRANSPORT, _SEE_URL),
-    "OUTPUT_FAILED": Kind("transport", Exit.TRANSPORT),
+    "KERNEL_UNREACHABLE": Kind("transport", Exit.TRANSPORT, "nobody listens there", _SEE_URL),
+    "KERNEL_TIMEOUT": Kind(
+        "transport", Exit.TRANSPORT, "no complete answer in time", "Allow more with --timeout."
+    ),
+    "CONNECTION_LOST": Kind("transport", Exit.TRANSPORT, "the connection broke"),
+    "TLS_FAILED": Kind(
+        "transport",
+        Exit.TRANSPORT,
+        "no trust, or no TLS at the other end",
+        "Check --ca-file, --cert and --key.",
+    ),
+    "REDIRECT_REFUSED": Kind(
+        "transport", Exit.TRANSPORT, "the address redirects elsewhere", _SEE_URL
+    ),
+    "OUTPUT_FAILED": Kind("transport", Exit.TRANSPORT, "stdout could not be written"),
 }
 
 _DOMAIN_EXIT: dict[Domain, Exit] = {
@@ -131,6 +319,8 @@ class Failure(Exception):
     invariants: tuple[str, ...] = ()
     outcome: Outcome = "not_executed"
     request_id: str | None = None
+    engine_reply: tuple[int | None, str] | None = None
+    """What the database engine answered: its own code, its words."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -146,6 +336,8 @@ class Failure(Exception):
     @property
     def next(self) -> str | None:
         """Where to look next, if there is something to say."""
+        if self.outcome == "unknown" and self.request_id:
+            return f"To learn what happened: aeroctl outcome {self.request_id}"
         kind = KINDS.get(self.code)
         return kind.next if kind else None
 

@@ -6,17 +6,17 @@ Data goes to stdout, one document; everything else goes to stderr. Text from the
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from aeroctl.errors import Failure, failure
 from aeroctl.text import safe, width
 from aeroctl.views.blocks import Block, Branch, Cell, Facts, Flagged, Grid, Size, Tree
 
 if TYPE_CHECKING:
-    from aeroctl.contract.envelope import Note, ObservedAt, SnapshotEnvelope
+    from aeroctl.contract.envelope import Envelope, Note, ObservedAt
 
 Format = Literal["table", "json", "jsonl"]
 
@@ -29,10 +29,11 @@ class Output:
     terminal: bool
     color: bool
 
-    def show(self, envelope: "SnapshotEnvelope", data: object, blocks: Sequence[Block]) -> None:
-        """A view of a snapshot: as the kernel's envelope with the view as data, or as text."""
+    def show(self, envelope: "Envelope[Any]", data: object, blocks: Sequence[Block]) -> None:
+        """A view of one state: as the kernel's envelope with the view as data, or as text."""
         if self.format == "table":
-            self._text(envelope.observed_at, envelope.notes, blocks)
+            look = _Look(self.terminal, _painter(self.color))
+            _write(_text(look, envelope.observed_at, envelope.notes, blocks))
         else:
             self.document(
                 {
@@ -51,21 +52,84 @@ class Output:
         """A text of our own, such as a completion script."""
         _write(text)
 
-    def _text(
+    def records(
+        self,
+        envelope: "Envelope[Any]",
+        data: object,
+        records: Iterable[object],
+        verification: object,
+        blocks: Sequence[Block],
+    ) -> None:
+        """A view that is a list of records; under jsonl each on a line of its own, and after them
+        what following them found, if that was asked for.
+        """
+        if self.format == "jsonl":
+            for record in records:
+                self.document(record)
+            if verification is not None:
+                self.document({"verification": verification})
+        else:
+            self.show(envelope, data, blocks)
+
+    def topic(self, document: object, block: Block) -> None:
+        """A page of help that is data: no kernel's state."""
+        if self.format == "table":
+            _write(_Look(self.terminal, _painter(self.color)).block(block) + "\n")
+        else:
+            self.document(document)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """What is said on stderr around a change, so that stdout holds its outcome and nothing else."""
+
+    format: Format
+    terminal: bool
+    color: bool
+
+    def show(
         self, observed: "ObservedAt", notes: "Sequence[Note]", blocks: Sequence[Block]
     ) -> None:
-        heading = f"commit {observed.commit_id}  epoch {observed.epoch}"
-        if observed.time is not None:
-            heading += f"  {observed.time} by the clock of {observed.clock}"
-        remarks = [
-            f"{note.code}{f' {note.subject}' if note.subject is not None else ''}: {note.message}"
-            for note in notes
-        ]
-        look = _Look(self.terminal, _painter(self.color))
-        parts = [look.remark(heading, "dim"), *map(look.block, blocks)]
-        if remarks:
-            parts.append("\n".join(look.remark(f"note: {each}", "yellow") for each in remarks))
-        _write("\n\n".join(parts) + "\n")
+        """What a question is about."""
+        _remark(_text(_Look(self.terminal, _painter(self.color)), observed, notes, blocks))
+
+    def ask(self, question: str) -> None:
+        """A question; the answer is typed on the same line."""
+        _remark(f"{safe(question)} ")
+
+    def sending(self, request_id: str, words: Mapping[str, str | None]) -> None:
+        """The request's id, before it leaves: with it the outcome can be asked for at any time."""
+        if self.format == "table":
+            said = "  ".join(f"{key} {safe(text)}" for key, text in words.items() if text)
+            _remark(f"request {request_id}: {said}\n")
+        else:
+            _remark(_json({"request": {"request_id": request_id, **words}}, indent=None) + "\n")
+
+    def waiting(self, seconds: int) -> None:
+        """How long the answer has been awaited; on a terminal only, on one line."""
+        if self.terminal and self.format == "table" and seconds:
+            _remark(f"\r\x1b[Kwaiting for the outcome: {seconds} s")
+
+    def done(self) -> None:
+        """Take the waiting line away."""
+        if self.terminal and self.format == "table":
+            _remark("\r\x1b[K")
+
+
+def _text(
+    look: "_Look", observed: "ObservedAt", notes: "Sequence[Note]", blocks: Sequence[Block]
+) -> str:
+    heading = f"commit {observed.commit_id}  epoch {observed.epoch}"
+    if observed.time is not None:
+        heading += f"  {observed.time} by the clock of {observed.clock}"
+    remarks = [
+        f"{note.code}{f' {note.subject}' if note.subject is not None else ''}: {note.message}"
+        for note in notes
+    ]
+    parts = [look.remark(heading, "dim"), *map(look.block, blocks)]
+    if remarks:
+        parts.append("\n".join(look.remark(f"note: {each}", "yellow") for each in remarks))
+    return "\n\n".join(parts) + "\n"
 
 
 def report(error: Failure, as_json: bool) -> None:
@@ -78,6 +142,9 @@ def report(error: Failure, as_json: bool) -> None:
             "invariants": list(error.invariants),
             "outcome": error.outcome,
             "request_id": error.request_id,
+            "engine_reply": None
+            if error.engine_reply is None
+            else dict(zip(("status", "body"), error.engine_reply, strict=True)),
             "next": error.next,
         }
         text = _json({"error": body}, indent=None)
@@ -88,6 +155,8 @@ def report(error: Failure, as_json: bool) -> None:
             facts.append(f"invariants: {safe(', '.join(error.invariants))}")
         if error.request_id:
             facts.append(f"request: {safe(error.request_id)}")
+        if error.engine_reply and error.engine_reply[0] is not None:
+            facts.append(f"the engine's own code: {error.engine_reply[0]}")
         lines.append("  " + "; ".join(facts))
         if error.next:
             lines.append(f"  next: {error.next}")

@@ -5,10 +5,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from aeroctl.contract.base import Model
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import ErrorBody
+from aeroctl.contract.explanation import ExplanationEnvelope
+from aeroctl.contract.requests import RequestEnvelope
+from aeroctl.views.audit import AuditView
 from aeroctl.views.node import NodeView
 
+WHOLE: dict[str, type[Model]] = {"explanation": ExplanationEnvelope, "outcome": RequestEnvelope}
+VIEWS: dict[str, type] = {"node": NodeView, "audit": AuditView}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -20,9 +26,12 @@ def schema_of(name: str) -> dict[str, Any]:
         error["properties"]["next"] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
         error["required"].append("next")
         return {"$schema": DIALECT, **schema, "title": name}
+    if name in WHOLE:  # the kernel's own proof, as it is
+        schema = WHOLE[name].model_json_schema(mode="serialization")
+        return {"$schema": DIALECT, **schema, "title": name}
     envelope: dict[str, Any] = SnapshotEnvelope.model_json_schema(mode="serialization")
     if name != "snapshot":
-        kind = NodeView if name == "node" else import_module(f"aeroctl.views.{name}").VIEW.data
+        kind = VIEWS.get(name) or import_module(f"aeroctl.views.{name}").VIEW.data
         data = TypeAdapter(kind).json_schema(mode="serialization", ref_template="#/$defs/{model}")
         # Only what the envelope itself needs is kept of the snapshot's own definitions.
         own = {part: envelope["$defs"][part] for part in ("ObservedAt", "Note")}

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-Handler = Callable[[http.server.BaseHTTPRequestHandler], None]
+
+class Received(http.server.BaseHTTPRequestHandler):
+    """A request, and the body that it came with."""
+
+    body = b""
+
+
+Handler = Callable[[Received], None]
 
 
 @dataclass
@@ -15,12 +22,14 @@ class Answering:
 
     url: str
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    posted: list[tuple[str, bytes]] = field(default_factory=list)
+    """Path and body of every POST."""
 
 
 def answer(body: bytes, status: int = 200, **headers: str) -> Handler:
     """A handler that sends this answer."""
 
-    def handle(request: http.server.BaseHTTPRequestHandler) -> None:
+    def handle(request: Received) -> None:
         request.send_response(status)
         for name, value in headers.items():
             request.send_header(name, value)
@@ -33,15 +42,21 @@ def answer(body: bytes, status: int = 200, **headers: str) -> Handler:
 
 @contextmanager
 def answering(handler: Handler) -> Iterator[Answering]:
-    """Answer every GET with `handler` on a free loopback port."""
+    """Answer every request with `handler` on a free loopback port."""
 
-    class Requests(http.server.BaseHTTPRequestHandler):
+    class Requests(Received):
         def do_GET(self) -> None:
             served.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
             try:
                 handler(self)
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
+
+        def do_POST(self) -> None:
+            length = int(self.headers.get("content-length", "0"))
+            self.body = self.rfile.read(length)
+            served.posted.append((self.path, self.body))
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

@@ -33,9 +33,9 @@ class Result:
 
     @property
     def error(self) -> Any:
-        """stderr as the one JSON error object that it must be; stdout must be empty."""
+        """The JSON error object that ends stderr; stdout must be empty."""
         assert self.out == ""
-        return json.loads(self.err)["error"]
+        return json.loads(self.err.splitlines()[-1])["error"]
 
 
 class Stream(io.TextIOWrapper):
@@ -58,13 +58,14 @@ def run(
     terminal: bool = False,
     columns: int = 160,
     environment: Mapping[str, str] | None = None,
+    typed: str = "",
 ) -> Result:
-    """One invocation. Exit code 1 fails the test: it means a bug, or a cassette that differs."""
+    """One invocation, with `typed` waiting on its stdin. Exit code 1 fails the test: it means a bug, or a cassette that differs."""
     out, err = Stream(terminal), Stream(terminal)
     variables = {**ENVIRONMENT, "COLUMNS": str(columns), **(environment or {})}
     with (
         mock.patch.dict(os.environ, variables, clear=True),
-        mock.patch.multiple(sys, stdin=Stream(terminal), stdout=out, stderr=err),
+        mock.patch.multiple(sys, stdin=Stream(terminal, typed.encode()), stdout=out, stderr=err),
         pytest.raises(SystemExit) as exit_,
     ):
         main(arguments)

@@ -1,15 +1,21 @@
-"""Puts recorded output into the README, so that what it shows is what the program printed.
+"""Puts recorded output and tables into the README, so that it says what the program does.
 
 A line `<!-- shown: SCENARIO/FILE -->` stands before a fenced block whose first line is `$ command`;
-the rest of the block is that golden file, without colours.
+the rest of the block is that golden file, without colours. A line `<!-- table: NAME -->` stands
+before a table that is made from the program's own.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+
+from aeroctl.errors import KINDS, Exit
+from tests.live.faults import FAULTS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 BLOCK = re.compile(r"(<!-- shown: (\S+) -->\n```console\n\$ [^\n]*\n)(.*?)(```\n)", re.DOTALL)
+TABLE = re.compile(r"(<!-- table: (\w+) -->\n)(?:\|[^\n]*\n)*")
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 EXIT = re.compile(r"exit (\d+)\n\Z")
 
@@ -23,13 +29,47 @@ def shown(golden: str) -> str:
     return EXIT.sub(ending, text)
 
 
+def errors() -> str:
+    """Every code that a script can meet."""
+    rows = [
+        f"| `{code}` | {kind.domain} | {kind.exit.value} | {kind.means} |"
+        for code, kind in KINDS.items()
+    ]
+    return "\n".join(["| code | domain | exit | means |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def exits() -> str:
+    """Every exit code."""
+    rows = [f"| {each.value} | {each.means} |" for each in Exit]
+    return "\n".join(["| exit | means |", "|---|---|", *rows]) + "\n"
+
+
+def faults() -> str:
+    """What each fault looks like; the tests that bring them about hold the rows."""
+    rows = [
+        f"| {name} | {f'`{row.says}`' if row.says else '(nothing)'}"
+        f" | {row.exit if row.exit >= 0 else 128 - row.exit} | "
+        + (f"`{row.find_out}`: `{row.then}`" if row.then else row.find_out)
+        + " |"
+        for name, row in FAULTS.items()
+    ]
+    head = ["| fault | what aeroctl says | exit | how to find out |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+TABLES: dict[str, Callable[[], str]] = {"errors": errors, "exits": exits, "faults": faults}
+
+
 def filled(readme: str) -> str:
-    """The README with every recorded output in its place."""
+    """The README with every recorded output and every table in its place."""
 
     def fill(match: re.Match[str]) -> str:
         return match[1] + shown((ROOT / "tests" / "golden" / match[2]).read_text()) + match[4]
 
-    return BLOCK.sub(fill, readme)
+    def tabled(match: re.Match[str]) -> str:
+        return match[1] + TABLES[match[2]]()
+
+    return TABLE.sub(tabled, BLOCK.sub(fill, readme))
 
 
 if __name__ == "__main__":

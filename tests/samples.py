@@ -6,11 +6,20 @@ from typing import Any
 from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.checkpoints import NodeCheckpoint
 from aeroctl.contract.cluster import Authority, Cluster, Synchronous
+from aeroctl.contract.commands import COMMANDS, INVARIANTS, CommandName
 from aeroctl.contract.envelope import ObservedAt, Snapshot, SnapshotEnvelope
+from aeroctl.contract.explanation import (
+    Affected,
+    Explanation,
+    Inputs,
+    ObservedSnapshot,
+    Override,
+)
 from aeroctl.contract.mvcc import NodeMvcc
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.promotion import Promotion
 from aeroctl.contract.replication import NodeReplication
+from aeroctl.contract.rules import Fact, Rule
 from aeroctl.contract.snapshots import NodeSnapshots
 from aeroctl.contract.wal import NodeWal
 
@@ -75,3 +84,60 @@ ENVELOPE = SnapshotEnvelope(
 def document(**changes: Any) -> bytes:
     """The envelope as the kernel would send it, with parts of it replaced."""
     return json.dumps({**ENVELOPE.model_dump(), **changes}).encode()
+
+
+EPOCH = "b5b5b3f2077b65ab7934ac0f276a6e11"
+TOKEN = "7" * 64
+
+
+def explanation(command: CommandName = "request_promotion", **changes: Any) -> bytes:
+    """An explanation of a command on `n2`; every rule holds unless `changes` says otherwise."""
+    override = command == "force_promotion"
+    data = Explanation(
+        explanation_type=command,
+        observed_snapshot=ObservedSnapshot(commit_id=21, epoch=EPOCH),
+        inputs=Inputs(command=command, target="n2", cluster="demo", system_id="77"),
+        action=COMMANDS[command].action,
+        confirmation=COMMANDS[command].confirmation,
+        authority=Authority(node="n1", reign=14),
+        rules_applied=[
+            Rule(
+                rule_id="nothing_in_flight",
+                description="no other request is being carried out",
+                evaluation="holds",
+                enforced_by="kernel",
+                evidence=[Fact(name="in_flight", value=None)],
+            )
+        ],
+        conclusion="all_rules_hold",
+        affected=[Affected(node="n1", effect="loses write authority")],
+        irreversible=["a new timeline begins"],
+        overrides=[
+            Override(invariant=each, description=INVARIANTS[each], reason="it is not checked")
+            for each in ("P6-S1", "P6-S2")
+            if override
+        ],
+        successors=None,
+        cost=None,
+        deadline_seconds=30,
+        confirmation_token=TOKEN,
+    )
+    body = {"api_version": "v1", "observed_at": OBSERVED, "data": data.model_dump(), "notes": []}
+    body["data"] |= changes
+    return json.dumps(body).encode()
+
+
+def status(request_id: str, outcome: str = "executed", **changes: Any) -> bytes:
+    """The answer to a command."""
+    data = {
+        "request_id": request_id, "recorded": True, "command": "request_promotion",
+        "target": "n2", "outcome": outcome, "final": True, "code": None, "message": None,
+        "engine_reply": None, "authority_before": None, "authority_after": None,
+        "commits": {"requested": 22, "dispatched": 22, "outcome": 30}, "evidence": [],
+        "diagnostics": None, **changes,
+    }  # fmt: skip
+    body = {"api_version": "v1", "observed_at": OBSERVED, "data": data, "notes": []}
+    return json.dumps(body).encode()
+
+
+OBSERVED = {"snapshot": "live", "commit_id": 21, "epoch": EPOCH, "time": None, "clock": None}

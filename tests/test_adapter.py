@@ -36,7 +36,8 @@ def refused(code: str, exit_code: int, domain: str) -> Any:
         def __eq__(self, other: object) -> bool:
             assert isinstance(other, dict)
             assert set(other) == {
-                "domain", "code", "message", "invariants", "outcome", "request_id", "next", "exit",
+                "domain", "code", "message", "invariants", "outcome", "request_id",
+                "engine_reply", "next", "exit",
             }  # fmt: skip
             found = (other["code"], other["exit"], other["domain"], other["outcome"])
             return found == (code, exit_code, domain, "not_executed")
@@ -194,7 +195,7 @@ def test_the_kernels_own_error_passes_verbatim() -> None:
         "request_id": "r-1",
     }
     body = json.dumps({"error": own}).encode()
-    assert nodes(answer(body, 409)) == {**own, "next": None, "exit": 4}
+    assert nodes(answer(body, 409)) == {"engine_reply": None, **own, "next": None, "exit": 4}
     with answering(answer(body, 409)) as kernel:
         text = run("inspect", "nodes", "--kernel", kernel.url).err
     assert "SOMETHING_NEW:  in the kernel's \\x1b[31mown words" in text

@@ -6,7 +6,7 @@ from aeroctl.cli import output_of, shared_options
 
 NAMES = (
     "cluster", "nodes", "node", "replication", "promotion", "wal", "mvcc", "snapshots", "health",
-    "snapshot", "error",
+    "explanation", "outcome", "audit", "snapshot", "error",
 )  # fmt: skip
 
 

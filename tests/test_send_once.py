@@ -1,0 +1,179 @@
+"""One POST, whatever becomes of it, and an honest word about what is not known (P7-E2, P7-F3)."""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aeroctl.adapter import Departure
+from aeroctl.errors import Failure
+from tests.answering import Answering, Handler, Received, answer, answering
+from tests.harness import Result, run
+from tests.samples import explanation, status
+
+pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
+
+
+def cut(request: Received) -> None:
+    request.connection.shutdown(socket.SHUT_RDWR)
+
+
+def cut_in_the_middle(request: Received) -> None:
+    request.send_response(200)
+    request.send_header("content-length", "1000")
+    request.end_headers()
+    request.wfile.write(b'{"api_version": "v1", ')
+    cut(request)
+
+
+def hang(request: Received) -> None:
+    time.sleep(1.5)
+    request.close_connection = True
+
+
+def another(request: Received) -> None:
+    answer(status("00000000-0000-4000-8000-000000000000"))(request)
+
+
+def sent(handler: Handler, *options: str) -> tuple[Result, Answering]:
+    """`promote n2 --yes` where the command, not the explanation, gets `handler` for an answer."""
+
+    def handle(request: Received) -> None:
+        explains = request.path.startswith("/v1/explain/")
+        (answer(explanation()) if explains else handler)(request)
+
+    with answering(handle) as kernel:
+        words = ("promote", "n2", "--yes", "--kernel", kernel.url, *options)
+        result = run(*words, "-o", "json")
+    return result, kernel
+
+
+UNSURE: dict[str, tuple[Callable[[Received], None], str]] = {
+    "cut": (cut, "CONNECTION_LOST"),
+    "cut-in-the-middle": (cut_in_the_middle, "CONNECTION_LOST"),
+    "late": (hang, "KERNEL_TIMEOUT"),
+    "garbled": (answer(b"\x00{"), "CONTRACT_BROKEN"),
+    "empty": (answer(b""), "CONTRACT_BROKEN"),
+    "another-request": (another, "CONTRACT_BROKEN"),
+    "a-proxys-502": (answer(b"<html>Bad Gateway</html>", 502), "CONTRACT_BROKEN"),
+    "a-redirect": (answer(b"", 307, location="http://127.0.0.1:1/"), "REDIRECT_REFUSED"),
+}
+
+
+@pytest.mark.parametrize("fault", UNSURE)
+def test_a_lost_answer_is_an_unknown_outcome_and_no_second_request(fault: str) -> None:
+    handler, code = UNSURE[fault]
+    result, kernel = sent(handler, "--timeout", "1")
+    assert [path for path, _ in kernel.posted] == [
+        "/v1/explain/request_promotion",
+        "/v1/commands/request_promotion",
+    ]
+    first, last = map(json.loads, result.err.splitlines())
+    request_id = json.loads(kernel.posted[1][1])["request_id"]
+    assert first["request"]["request_id"] == request_id
+    error = last["error"]
+    assert (error["code"], error["outcome"], error["request_id"]) == (code, "unknown", request_id)
+    assert error["next"] == f"To learn what happened: aeroctl outcome {request_id}"
+    assert (result.code, result.out) == (6, "")
+
+
+def refusal(outcome: str, request_id: str | None = None) -> bytes:
+    own = {
+        "domain": "kernel_rejection", "code": "ENGINE_REJECTED", "message": "no good candidates",
+        "invariants": [], "outcome": outcome, "request_id": request_id,
+        "engine_reply": {"status": 412, "body": "no good candidates"},
+    }  # fmt: skip
+    return json.dumps({"error": own}).encode()
+
+
+def test_the_kernels_no_is_a_no_in_its_own_words() -> None:
+    result, kernel = sent(answer(refusal("not_executed"), 409))
+    assert result.code == 4
+    assert result.error["message"] == "no good candidates"
+    assert result.error["engine_reply"] == {"status": 412, "body": "no good candidates"}
+    assert result.error["request_id"] == json.loads(kernel.posted[1][1])["request_id"]
+
+
+def test_a_kernel_that_does_not_know_either_is_believed() -> None:
+    result, _ = sent(answer(refusal("unknown"), 503))
+    assert (result.code, result.error["outcome"]) == (6, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [("executed", 0), ("executed_other", 9), ("rolled_back", 9), ("rejected", 4),
+     ("not_executed", 5), ("in_progress", 6), ("unknown", 6)],
+)  # fmt: skip
+def test_only_executed_is_success(outcome: str, code: int) -> None:
+    def handle(request: Received) -> None:
+        answer(status(json.loads(request.body)["request_id"], outcome))(request)
+
+    result, _ = sent(handle)
+    assert (result.code, result.json["data"]["outcome"]) == (code, outcome)
+
+
+def test_nothing_was_executed_where_nobody_listened() -> None:
+    def handle(request: Received) -> None:
+        request.server.socket.shutdown(socket.SHUT_RDWR)
+        answer(explanation())(request)
+
+    with answering(handle) as kernel:
+        result = run("promote", "n2", "--yes", "--kernel", kernel.url, "-o", "json")
+    assert (result.code, result.error["code"]) == (5, "KERNEL_UNREACHABLE")
+    assert result.error["outcome"] == "not_executed"
+    assert result.error["request_id"]
+
+
+class Event:
+    """What httpx hands to a trace, as far as it is looked at."""
+
+    method = b"POST"
+
+
+STARTED = "http11.send_request_headers.started"
+
+
+def test_what_is_held_back_never_leaves() -> None:
+    departure = Departure()
+    departure.watch("connection.connect_tcp.started", {})
+    assert departure.hold_back()
+    with pytest.raises(Failure):
+        departure.watch(STARTED, {"request": Event})
+    assert departure.hold_back()
+
+
+def test_what_has_left_is_not_held_back() -> None:
+    departure = Departure()
+    departure.watch(STARTED, {"request": Event})
+    assert not departure.hold_back()
+
+
+def test_a_tunnel_is_not_the_request() -> None:
+    class Connect:
+        method = b"CONNECT"
+
+    departure = Departure()
+    departure.watch(STARTED, {"request": Connect})
+    assert departure.hold_back()
+
+
+def test_a_name_that_is_never_found_ends_as_not_executed(monkeypatch: Any) -> None:
+    real = socket.getaddrinfo
+    asked: list[object] = []
+
+    def slow(host: Any, *rest: Any, **more: Any) -> Any:
+        asked.append(host)
+        if len(asked) > 1:
+            time.sleep(2)
+        return real(host, *rest, **more)
+
+    with answering(answer(explanation())) as kernel:
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        words = ("promote", "n2", "--yes", "--timeout", "1", "-o", "json")
+        result = run(*words, "--kernel", kernel.url)
+        time.sleep(1.5)  # the thread that was given up finds the name, and may still not send
+    assert [path for path, _ in kernel.posted] == ["/v1/explain/request_promotion"]
+    assert (result.code, result.error["outcome"]) == (5, "not_executed")
