@@ -14,10 +14,11 @@ PATIENCE = 300.0
 INTERVAL = 1.0
 CALL = 10.0
 """Seconds: for the whole wait, between two questions, and for one answer."""
+UNDECIDED = ("in_progress", "unknown")
 
 
 def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
-    """The outcome once it can't change any more, or as it is when time is over.
+    """The outcome once the request is decided, or as it is when time is over.
 
     A kernel or store that can't be reached meanwhile is asked again: nothing is changed by it.
     Raises the last Failure if there never was an answer.
@@ -30,7 +31,7 @@ def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
         connection = replace(app.kernel.connection, timeout=min(CALL, left))
         try:
             last = replace(app.kernel, connection=connection).request(request_id)
-            if last.data.final:
+            if last.data.final or last.data.outcome not in UNDECIDED:
                 break
         except Failure as error:
             if error.exit not in (Exit.TRANSPORT, Exit.NO_SNAPSHOT):

@@ -60,7 +60,10 @@ def run(
     environment: Mapping[str, str] | None = None,
     typed: str = "",
 ) -> Result:
-    """One invocation, with `typed` waiting on its stdin. Exit code 1 fails the test: it means a bug, or a cassette that differs."""
+    """One invocation, with `typed` waiting on its stdin.
+
+    Exit code 1 fails the test: it means a bug, or a cassette that differs.
+    """
     out, err = Stream(terminal), Stream(terminal)
     variables = {**ENVIRONMENT, "COLUMNS": str(columns), **(environment or {})}
     with (

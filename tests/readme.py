@@ -1,7 +1,7 @@
 """Puts recorded output and tables into the README, so that it says what the program does.
 
-A line `<!-- shown: SCENARIO/FILE -->` stands before a fenced block whose first line is `$ command`;
-the rest of the block is that golden file, without colours. A line `<!-- table: NAME -->` stands
+A line `<!-- shown: SCENARIO/FILE -->` stands before a fenced block: the command, and its golden
+file without colours. A line `<!-- table: NAME -->` stands
 before a table that is made from the program's own.
 """
 
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from aeroctl.errors import KINDS, Exit
 from tests.live.faults import FAULTS
+from tests.test_recorded import CASES, GOLDEN, recorded_words, slug, words_of
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-BLOCK = re.compile(r"(<!-- shown: (\S+) -->\n```console\n\$ [^\n]*\n)(.*?)(```\n)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- shown: (\S+)/(\S+)\.(\w+) -->\n```console\n)(.*?)(```\n)", re.DOTALL)
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n)(?:\|[^\n]*\n)*")
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 EXIT = re.compile(r"exit (\d+)\n\Z")
@@ -27,6 +28,13 @@ def shown(golden: str) -> str:
     assert code is not None
     ending = "" if code[1] == "0" else f"$ echo $?\n{code[1]}\n"
     return EXIT.sub(ending, text)
+
+
+def typed(scenario: str, name: str, suffix: str) -> str:
+    """The command that was run, as it is typed."""
+    command = next(each for each in CASES[scenario] if slug(each) == name)
+    words = command.format(**words_of(scenario, command, recorded_words(scenario)))
+    return f"$ aeroctl {words}{' -o json' if suffix == 'json' else ''}\n"
 
 
 def errors() -> str:
@@ -64,7 +72,9 @@ def filled(readme: str) -> str:
     """The README with every recorded output and every table in its place."""
 
     def fill(match: re.Match[str]) -> str:
-        return match[1] + shown((ROOT / "tests" / "golden" / match[2]).read_text()) + match[4]
+        scenario, name, suffix = match[2], match[3], match[4]
+        golden = (GOLDEN / scenario / f"{name}.{suffix}").read_text()
+        return match[1] + typed(scenario, name, suffix) + shown(golden) + match[6]
 
     def tabled(match: re.Match[str]) -> str:
         return match[1] + TABLES[match[2]]()

@@ -122,8 +122,8 @@ def explanation(command: CommandName = "request_promotion", **changes: Any) -> b
         deadline_seconds=30,
         confirmation_token=TOKEN,
     )
-    body = {"api_version": "v1", "observed_at": OBSERVED, "data": data.model_dump(), "notes": []}
-    body["data"] |= changes
+    shown = data.model_dump() | changes
+    body = {"api_version": "v1", "observed_at": OBSERVED, "data": shown, "notes": []}
     return json.dumps(body).encode()
 
 

@@ -4,7 +4,10 @@ A scenario leaves the cluster as it found it, and may hand words to the commands
 it, such as a commit to look back to.
 """
 
+import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -14,6 +17,16 @@ from aeroctl.kernel.sandbox.waiting import wait_until
 
 Words = Mapping[str, str]
 NO_WORDS: Words = {}
+
+
+def environment_in(words: Words) -> Words:
+    """The words that are variables for aeroctl."""
+    return {key: word for key, word in words.items() if key.startswith("AEROCTL_")}
+
+
+def shown_words(words: Words) -> Words:
+    """The words that commands are made of."""
+    return {key: word for key, word in words.items() if not key.startswith("AEROCTL_")}
 
 
 @contextmanager
@@ -67,7 +80,7 @@ def compacted(sandbox: Sandbox) -> Iterator[Words]:
 def paused(sandbox: Sandbox) -> Iterator[Words]:
     """Automatic failover switched off, and every node aware of it."""
     assert sandbox.patronictl("pause", "--wait").returncode == 0
-    yield NO_WORDS
+    yield {"leader": leader(sandbox).name}
     assert sandbox.patronictl("resume", "--wait").returncode == 0
     sandbox.wait_until_ready()
 
@@ -80,7 +93,8 @@ def synchronous(sandbox: Sandbox) -> Iterator[Words]:
         "a standby is synchronous", lambda: "sync_standby" in sandbox.stored().get("sync", "")
     )
     wait_until("it has a name", lambda: '"sync_standby":"n' in sandbox.stored()["sync"])
-    yield NO_WORDS
+    named = sandbox.stored()["sync"]
+    yield {"other": next(name for name in sandbox.nodes if f'"{name}"' not in named)}
     sandbox.patronictl("edit-config", "--force", "--set", "synchronous_mode=off")
     wait_until("nothing is synchronous", lambda: "sync" not in sandbox.stored())
 
@@ -104,6 +118,89 @@ def replica_frozen(sandbox: Sandbox) -> Iterator[Words]:
     node.freeze()
     yield {"node": node.name}
     node.thaw()
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def change(sandbox: Sandbox) -> Iterator[Words]:
+    """A healthy cluster, to be changed by what is run."""
+    sandbox.wait_until_ready()
+    yield {"leader": leader(sandbox).name, "replica": replica(sandbox).name}
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def observing(sandbox: Sandbox) -> Iterator[Words]:
+    """The caller may read and nothing else."""
+    sandbox.wait_until_ready()
+    token_file = str(sandbox.token_file("observer"))
+    yield {"replica": replica(sandbox).name, "AEROCTL_TOKEN_FILE": token_file}
+
+
+@contextmanager
+def forced(sandbox: Sandbox) -> Iterator[Words]:
+    """The primary is dead, and a paused cluster does not replace it by itself."""
+    old, new = leader(sandbox), replica(sandbox)
+    assert sandbox.patronictl("pause", "--wait").returncode == 0
+    old.kill()
+    wait_until("the lease has run out", lambda: "leader" not in sandbox.stored(), 60)
+    yield {"replica": new.name}
+    assert sandbox.patronictl("resume", "--wait").returncode == 0
+    old.start()
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def in_flight(sandbox: Sandbox) -> Iterator[Words]:
+    """Another operator's request is being carried out: the engine's agent hangs."""
+    node, target = leader(sandbox), replica(sandbox).name
+    node.patroni.freeze()
+    other = subprocess.Popen(
+        [sys.executable, "-m", "aeroctl", "promote", target, "--yes"],
+        env={"PATH": os.environ["PATH"], **sandbox.environment},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until("it is in flight", lambda: etcdctl(sandbox, "get", "/aerodb/demo/inflight"))
+    yield {"replica": target}
+    node.patroni.thaw()
+    assert other.wait(60) == 0
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def no_candidate(sandbox: Sandbox) -> Iterator[Words]:
+    """A replica that is tagged as never to be promoted."""
+    name = replica(sandbox).name
+    file = sandbox.directory / "nodes" / name / "patroni.yml"
+    before = file.read_text()
+
+    def tagged(text: str, there: bool) -> None:
+        file.write_text(text)
+        assert sandbox.patronictl("reload", "demo", name, "--force").returncode == 0
+        wait_until(
+            f"{name} has its tags",
+            lambda: ("nofailover" in sandbox.stored()[f"members/{name}"]) is there,
+        )
+
+    tagged(before.replace("tags: {}", "tags: {nofailover: true}"), True)
+    yield {"replica": name}
+    tagged(before, False)
+
+
+@contextmanager
+def lagging(sandbox: Sandbox) -> Iterator[Words]:
+    """A replica that does not receive what is written."""
+    node = replica(sandbox)
+    node.postgres.freeze_worker("walreceiver")
+    wal = "SELECT pg_logical_emit_message(true, 'lag', repeat('x', 4000000))"
+    for _ in range(4):  # more than what may be under way in between
+        leader(sandbox).sql(wal)
+    written = leader(sandbox).sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0]
+    wait_until(
+        "it is recorded", lambda: json.loads(sandbox.stored()["status"])["optime"] >= written
+    )
+    yield {"replica": node.name}
+    node.postgres.thaw_worker("walreceiver")
     sandbox.wait_until_ready()
 
 
@@ -149,8 +246,9 @@ def store_down(sandbox: Sandbox) -> Iterator[Words]:
 SCENARIOS: dict[str, Callable[[Sandbox], AbstractContextManager[Words]]] = {
     scenario.__name__: scenario
     for scenario in (
-        healthy, busy, paused, synchronous, replica_stopped, replica_frozen, holder_in_recovery,
-        leaderless, promoted, compacted, store_down,
+        healthy, busy, change, observing, in_flight, no_candidate, lagging, forced, paused,
+        synchronous, replica_stopped, replica_frozen, holder_in_recovery, leaderless, promoted,
+        compacted, store_down,
     )
 }  # fmt: skip
 
@@ -167,8 +265,6 @@ def replica(sandbox: Sandbox) -> Any:
 
 def revision(sandbox: Sandbox) -> int:
     """The store's commit now."""
-    import json
-
     status = json.loads(etcdctl(sandbox, "endpoint", "status", "-w", "json"))
     return int(status[0]["Status"]["header"]["revision"])
 

@@ -1,33 +1,64 @@
-"""Every view in every state of a real cluster: the recorded kernel, the exact output.
+"""Every command in every state of a real cluster: the recorded kernel, the exact output.
 
-`make record` brings a sandbox into each scenario, records what the kernel answers, and writes
-down what aeroctl prints. Replayed, the same answers must give the same bytes (P7-D1).
+`make record` brings a sandbox into each scenario, runs each command once, records what the kernel
+answers, and writes down what aeroctl prints. Replayed in each rendering, the same answers must
+give the same bytes (P7-D1).
 """
 
 import json
-from collections.abc import Iterator
+import shlex
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import yaml
+from vcr.cassette import Cassette
 
+from aeroctl import __version__
+from aeroctl.contract.commands import VERBS
+from aeroctl.contract.requests import Client
 from aeroctl.kernel.sandbox.cluster import Sandbox
 from tests.conftest import CASSETTES
 from tests.harness import run
-from tests.scenarios import SCENARIOS, Words
+from tests.scenarios import SCENARIOS, Words, environment_in, shown_words
 
 GOLDEN = Path(__file__).parent / "golden"
 VIEWS = (
     "inspect cluster", "inspect nodes", "inspect node n1", "inspect replication",
     "inspect promotion", "inspect wal", "inspect mvcc", "inspect snapshots", "health",
 )  # fmt: skip
+ACKNOWLEDGED = " --acknowledge P6-A2 --acknowledge P6-S1 --acknowledge P6-S2"
 CASES: dict[str, tuple[str, ...]] = {
     "healthy": (*VIEWS, "snapshot", "inspect node n9", "health --check"),
     "busy": ("inspect mvcc", "inspect snapshots", "inspect wal"),
-    "paused": ("inspect cluster", "inspect promotion", "health --check"),
-    "synchronous": ("inspect cluster", "inspect replication", "inspect promotion"),
+    "change": (
+        "explain promote {replica}", "explain demote {leader}", "explain force-promote {replica}",
+        "explain diagnose", "explain promote {replica} --check", "audit",
+        "promote {replica} --yes --reason drill", "outcome {request}", "promote {replica} --yes",
+        "promote n9 --yes", "promote {leader} --confirm {stale}",
+        "force-promote {leader} --reason drill --accept-responsibility", "outcome {unseen}",
+        "demote {replica} --yes", "diagnose --yes", "audit --verify",
+    ),
+    "forced": (
+        "explain force-promote {replica}", "explain promote {replica}",
+        f"force-promote {{replica}} --reason drill{ACKNOWLEDGED} --accept-responsibility",
+        "outcome {request}",
+    ),
+    "observing": ("explain promote {replica}", "promote {replica} --yes", "audit"),
+    "in_flight": ("explain promote {replica}", "promote {replica} --yes"),
+    "no_candidate": ("explain promote {replica}", "promote {replica} --yes", "outcome {request}"),
+    "lagging": ("explain promote {replica}", "promote {replica} --yes", "outcome {request}"),
+    "paused": (
+        "inspect cluster", "inspect promotion", "health --check", "explain demote {leader}",
+        "demote {leader} --yes",
+    ),
+    "synchronous": (
+        "inspect cluster", "inspect replication", "inspect promotion", "explain promote {other}",
+        "promote {other} --yes",
+    ),
     "replica_stopped": ("inspect cluster", "inspect nodes", "inspect wal", "health --check"),
     "replica_frozen": (*VIEWS, "inspect node {node}", "health --check"),
     "holder_in_recovery": (
@@ -41,15 +72,43 @@ CASES: dict[str, tuple[str, ...]] = {
         "snapshot --at {commit}", "inspect wal --at {commit}", "inspect cluster --at {future}",
     ),
     "compacted": ("inspect cluster --at {commit}",),
-    "store_down": ("inspect cluster", "inspect nodes", "snapshot", "health --check"),
+    "store_down": (
+        "inspect cluster", "inspect nodes", "snapshot", "health --check", "promote n2 --yes",
+        "outcome {unseen}",
+    ),
 }  # fmt: skip
 CONFIG = {"postgresql": {"parameters": {"max_prepared_transactions": 5}}}
+CLIENT = Client(user="ada", host="laptop.test", version=__version__)
 FORMATS = {"terminal": ("table", True), "txt": ("table", False), "json": ("json", False)}
 
 
 def slug(command: str) -> str:
     """A command as a file name."""
+    command = command.replace(ACKNOWLEDGED, "")
     return command.replace(" --", "-").replace("{", "").replace("}", "").replace(" ", "_")
+
+
+STANDING = {"stale": "0" * 64, "unseen": "00000000-0000-4000-8000-000000000000"}
+"""Words for commands in any scenario."""
+
+
+def request_of(scenario: str, command: str) -> str:
+    """The request id of a change: what is random in a run is fixed in a recording."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scenario} {command}"))
+
+
+def words_of(scenario: str, command: str, words: Words) -> dict[str, str]:
+    """The words for one command; `request` is the id of the change before it."""
+    before = CASES[scenario][: CASES[scenario].index(command)]
+    changes = [each for each in before if each.split()[0] in VERBS]
+    request = {"request": request_of(scenario, changes[-1])} if changes else {}
+    return {**STANDING, **request, **words}
+
+
+def recorded_words(scenario: str) -> Words:
+    """What the scenario handed over when it was recorded."""
+    words: Words = json.loads((CASSETTES / "recorded" / f"{scenario}.words.json").read_text())
+    return words
 
 
 @pytest.fixture(scope="session")
@@ -76,8 +135,16 @@ class Stage:
         if self.cluster is not None:
             self.words = self.ending.enter_context(SCENARIOS[scenario](self.cluster))
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(self.words) + "\n")
-        self.words = json.loads(file.read_text())
+            file.write_text(json.dumps(shown_words(self.words)) + "\n")
+        else:
+            self.words = recorded_words(scenario)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a command needs to reach the cluster; nothing while replaying."""
+        if self.cluster is None:
+            return {}
+        return {**self.cluster.environment, **environment_in(self.words)}
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +170,7 @@ def allowed_hosts(recording: bool) -> list[str]:
     return ["127.0.0.1"] if recording else []
 
 
-@pytest.mark.vcr
+@pytest.mark.vcr(allow_playback_repeats=True)
 @pytest.mark.parametrize(
     ("scenario", "command"),
     [
@@ -114,24 +181,37 @@ def allowed_hosts(recording: bool) -> list[str]:
     indirect=["scenario"],
 )
 def test_output(
-    scenario: str, command: str, stage: Stage, recording: bool, pytestconfig: pytest.Config
+    scenario: str,
+    command: str,
+    stage: Stage,
+    recording: bool,
+    vcr: Cassette,
+    pytestconfig: pytest.Config,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from aeroctl import change
+
+    monkeypatch.setattr(change, "fresh_request_id", lambda: request_of(scenario, command))
+    monkeypatch.setattr(change, "claims", lambda: CLIENT)
+    words = shlex.split(command.format(**words_of(scenario, command, stage.words)))
+    if recording:
+        # Once: a change is made by one request, and what is recorded of it serves every rendering.
+        # A replay shows what every replay will show: what is recorded is scrubbed.
+        run(*words, "-o", "json", environment=stage.environment)
+        return
     folder = GOLDEN / scenario
     for suffix, (form, terminal) in FORMATS.items():
-        result = run(
-            *command.format(**stage.words).split(), "-o", form,
-            terminal=terminal, columns=130,
-            environment=stage.cluster.environment if stage.cluster else {},
-        )  # fmt: skip
+        result = run(*words, "-o", form, terminal=terminal, columns=130)
         shown = result.out + result.err + f"exit {result.code}\n"
         file = folder / f"{slug(command)}.{suffix}"
         if pytestconfig.getoption("--write-golden"):
             folder.mkdir(parents=True, exist_ok=True)
             file.write_text(shown)
-        # What is recorded is scrubbed; only a replay shows what every replay will show.
-        assert recording or shown == file.read_text()
+        assert shown == file.read_text()
         if form == "json":
-            json.loads(result.out or result.err)
+            for text in (result.out or "null", *result.err.splitlines()):
+                json.loads(text)
+    assert vcr.play_count == len(FORMATS) * len(vcr.responses)
 
 
 def test_every_recording_is_used_and_holds_no_secret() -> None:

@@ -1,5 +1,6 @@
 """One POST, whatever becomes of it, and an honest word about what is not known (P7-E2, P7-F3)."""
 
+import http.server
 import json
 import socket
 import time
@@ -81,7 +82,7 @@ def test_a_lost_answer_is_an_unknown_outcome_and_no_second_request(fault: str) -
 
 
 def refusal(outcome: str, request_id: str | None = None) -> bytes:
-    own = {
+    own: dict[str, Any] = {
         "domain": "kernel_rejection", "code": "ENGINE_REJECTED", "message": "no good candidates",
         "invariants": [], "outcome": outcome, "request_id": request_id,
         "engine_reply": {"status": 412, "body": "no good candidates"},
@@ -117,6 +118,7 @@ def test_only_executed_is_success(outcome: str, code: int) -> None:
 
 def test_nothing_was_executed_where_nobody_listened() -> None:
     def handle(request: Received) -> None:
+        assert isinstance(request.server, http.server.ThreadingHTTPServer)
         request.server.socket.shutdown(socket.SHUT_RDWR)
         answer(explanation())(request)
 

@@ -9,7 +9,7 @@ from aeroctl.errors import Exit
 @click.command()
 @click.argument("request_id", type=click.UUID)
 @click.option(
-    "--wait", is_flag=True, help="Ask again until it is final; --timeout bounds that. [300 s]"
+    "--wait", is_flag=True, help="Ask again until it is decided; --timeout bounds that. [300 s]"
 )
 @shared_options
 @click.pass_context

@@ -64,7 +64,8 @@ class RecordFacts(Model):
 
 class AuditRecord(RecordFacts):
     """One record in its place. `commit_id` orders it, and is not part of what is hashed
-    (chain.py), because the store gives it when the record is written."""
+    (chain.py), because the store gives it when the record is written.
+    """
 
     sequence: Annotated[int, Field(ge=1, lt=2**53)]
     commit_id: CommitId

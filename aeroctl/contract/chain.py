@@ -21,7 +21,8 @@ class Break:
 
 def digest(record: Mapping[str, Any]) -> str:
     """SHA-256 of a record as JSON values: all keys but its own hash and its commit, in canonical
-    form. The commit is the store's own and not known before the record is written."""
+    form. The commit is the store's own and not known before the record is written.
+    """
     hashed = {key: value for key, value in record.items() if key not in _UNHASHED}
     canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

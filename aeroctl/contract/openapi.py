@@ -1,22 +1,45 @@
 """The OpenAPI document of the kernel API, built from the models themselves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from aeroctl.contract.audit import AuditEnvelope
 from aeroctl.contract.base import API_VERSION
+from aeroctl.contract.commands import COMMANDS
 from aeroctl.contract.envelope import Health, SnapshotEnvelope
 from aeroctl.contract.errors import ErrorBody
+from aeroctl.contract.explanation import ExplainRequest, ExplanationEnvelope
+from aeroctl.contract.requests import CommandRequest, RequestEnvelope
 from aeroctl.contract.terms import MEASURED, SECTIONS, STORED
 
 TEMPLATE = "#/components/schemas/{model}"
+MODELS = (
+    SnapshotEnvelope,
+    ExplainRequest,
+    ExplanationEnvelope,
+    CommandRequest,
+    RequestEnvelope,
+    AuditEnvelope,
+    Health,
+    ErrorBody,
+)
+
+AT = {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**53}
+NOBODY = {"401": "UNAUTHENTICATED"}
+FAILED = {
+    "500": "INTERNAL",
+    "502": "STORE_REFUSED, KERNEL_STATE_UNREADABLE",
+    "503": "STORE_UNAVAILABLE, KERNEL_BUSY, TOKEN_FILE_UNREADABLE",
+}
+UNSTABLE = {"503": f"{FAILED['503']}, SNAPSHOT_UNSTABLE"}
 
 
 def document() -> dict[str, Any]:
     """OpenAPI 3.1, as JSON values. The same for every kernel that serves this contract."""
     _, schemas = models_json_schema(
-        [(model, "serialization") for model in (SnapshotEnvelope, Health, ErrorBody)],
-        ref_template=TEMPLATE,
+        [(model, "serialization") for model in MODELS], ref_template=TEMPLATE
     )
     return {
         "openapi": "3.1.0",
@@ -25,48 +48,141 @@ def document() -> dict[str, Any]:
             "version": API_VERSION,
             "description": "Every key is always present; null means that there is no value.",
         },
-        "paths": {
-            f"/{API_VERSION}/snapshot": {
-                "get": {
-                    "operationId": "getSnapshot",
-                    "summary": "One consistent snapshot of the kernel's state",
-                    "security": [{"bearer": []}],
-                    "parameters": [
-                        _parameter(
-                            "include",
-                            f"Sections, separated by commas. Without it: all of them; of history, "
-                            f"{', '.join(STORED)}.",
-                            {"type": "array", "items": {"enum": list(SECTIONS)}, "minItems": 1},
-                        ),
-                        _parameter(
-                            "at",
-                            f"A commit of history. It holds no {', '.join(MEASURED)}.",
-                            {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**53},
-                        ),
-                    ],
-                    "responses": {
-                        "200": _answer("The snapshot", "SnapshotEnvelope"),
-                        "400": _error("BAD_PARAMETER, FUTURE_COMMIT"),
-                        "401": _error("UNAUTHENTICATED"),
-                        "404": _error("CLUSTER_NOT_FOUND"),
-                        "409": _error("SECTION_NOT_IN_HISTORY"),
-                        "410": _error("COMMIT_COMPACTED"),
-                        "500": _error("INTERNAL"),
-                        "502": _error("STORE_REFUSED, KERNEL_STATE_UNREADABLE"),
-                        "503": _error(
-                            "STORE_UNAVAILABLE, SNAPSHOT_UNSTABLE, TOKEN_FILE_UNREADABLE"
-                        ),
-                    },
-                }
-            },
-            f"/{API_VERSION}/health": {
+        "paths": {f"/{API_VERSION}/{path}": operations for path, operations in _paths()},
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": {name: _complete(schema) for name, schema in schemas["$defs"].items()},
+        },
+    }
+
+
+def _paths() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (
+            "snapshot",
+            _operation(
+                "get",
+                "getSnapshot",
+                "One consistent snapshot of the kernel's state",
+                "SnapshotEnvelope",
+                NOBODY
+                | FAILED
+                | UNSTABLE
+                | {
+                    "400": "BAD_PARAMETER, FUTURE_COMMIT",
+                    "404": "CLUSTER_NOT_FOUND",
+                    "409": "SECTION_NOT_IN_HISTORY",
+                    "410": "COMMIT_COMPACTED",
+                },
+                parameters=[
+                    _query(
+                        "include",
+                        f"Sections, separated by commas. Without it: all of them; of history, "
+                        f"{', '.join(STORED)}.",
+                        {"type": "array", "items": {"enum": list(SECTIONS)}, "minItems": 1},
+                    ),
+                    _query("at", f"A commit of history. It holds no {', '.join(MEASURED)}.", AT),
+                ],
+            ),
+        ),
+        (
+            "explain/{command}",
+            _operation(
+                "post",
+                "explainCommand",
+                "What a command would do, as a proof over one state; it changes nothing",
+                "ExplanationEnvelope",
+                NOBODY
+                | FAILED
+                | UNSTABLE
+                | {
+                    "400": "BAD_REQUEST, UNKNOWN_NODE",
+                    "404": "UNKNOWN_COMMAND, CLUSTER_NOT_FOUND",
+                },
+                parameters=[_command()],
+                body="ExplainRequest",
+            ),
+        ),
+        (
+            "commands/{command}",
+            _operation(
+                "post",
+                "requestCommand",
+                "Ask for a confirmed command, once. Every refusal after the body was understood is "
+                "in the audit trail",
+                "RequestEnvelope",
+                NOBODY
+                | FAILED
+                | {
+                    "400": "BAD_REQUEST, UNKNOWN_NODE",
+                    "403": "NOT_AUTHORIZED, CONFIRMATION_INVALID, ACKNOWLEDGEMENT_MISMATCH",
+                    "404": "UNKNOWN_COMMAND, CLUSTER_NOT_FOUND",
+                    "409": "REQUEST_SEEN, STATE_CHANGED, COMMAND_IN_FLIGHT, RULE_NOT_MET, "
+                    "CALLER_GONE, ENGINE_REJECTED",
+                },
+                parameters=[_command()],
+                body="CommandRequest",
+            ),
+        ),
+        (
+            "requests/{id}",
+            _operation(
+                "get",
+                "getRequest",
+                "What became of a request, as kernel state proves it now",
+                "RequestEnvelope",
+                NOBODY | FAILED | {"400": "BAD_REQUEST, BAD_PARAMETER", "404": "CLUSTER_NOT_FOUND"},
+                parameters=[
+                    _path(
+                        "id",
+                        CommandRequest.model_json_schema()["properties"]["request_id"],
+                    )
+                ],
+            ),
+        ),
+        (
+            "audit",
+            _operation(
+                "get",
+                "getAudit",
+                "The audit trail in its own order; for operators and auditors",
+                "AuditEnvelope",
+                NOBODY
+                | FAILED
+                | {
+                    "400": "BAD_PARAMETER, FUTURE_COMMIT",
+                    "403": "NOT_AUTHORIZED",
+                    "404": "CLUSTER_NOT_FOUND",
+                    "410": "COMMIT_COMPACTED",
+                },
+                parameters=[
+                    _query(
+                        "after",
+                        "Records that come after this sequence. Without it: from the first.",
+                        {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**53},
+                    ),
+                    _query(
+                        "limit",
+                        "Records in one answer. Without it: 1000.",
+                        {"type": "integer", "minimum": 1, "maximum": 1000},
+                    ),
+                    _query("at", "The trail as of a commit of history.", AT),
+                ],
+            ),
+        ),
+        (
+            "health",
+            {
                 "get": {
                     "operationId": "getHealth",
                     "summary": "Whether the server process answers",
                     "responses": {"200": _answer("It does", "Health")},
                 }
             },
-            f"/{API_VERSION}/openapi.json": {
+        ),
+        (
+            "openapi.json",
+            {
                 "get": {
                     "operationId": "getOpenapi",
                     "summary": "This document",
@@ -78,15 +194,35 @@ def document() -> dict[str, Any]:
                     },
                 }
             },
-        },
-        "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-            "schemas": schemas["$defs"],
-        },
+        ),
+    ]
+
+
+def _operation(
+    method: str,
+    name: str,
+    summary: str,
+    model: str,
+    errors: Mapping[str, str],
+    *,
+    parameters: list[dict[str, Any]],
+    body: str | None = None,
+) -> dict[str, Any]:
+    sent = {} if body is None else {"requestBody": {"required": True, "content": _json(body)}}
+    return {
+        method: {
+            "operationId": name,
+            "summary": summary,
+            "security": [{"bearer": []}],
+            "parameters": parameters,
+            **sent,
+            "responses": {"200": _answer("The answer", model)}
+            | {status: _answer(codes, "ErrorBody") for status, codes in sorted(errors.items())},
+        }
     }
 
 
-def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "in": "query",
@@ -98,10 +234,24 @@ def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str,
     }
 
 
+def _command() -> dict[str, Any]:
+    return _path("command", {"type": "string", "enum": list(COMMANDS)})
+
+
+def _path(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
 def _answer(description: str, model: str) -> dict[str, Any]:
-    reference = {"schema": {"$ref": TEMPLATE.format(model=model)}}
-    return {"description": description, "content": {"application/json": reference}}
+    return {"description": description, "content": _json(model)}
 
 
-def _error(codes: str) -> dict[str, Any]:
-    return _answer(codes, "ErrorBody")
+def _json(model: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": TEMPLATE.format(model=model)}}}
+
+
+def _complete(schema: dict[str, Any]) -> dict[str, Any]:
+    """Every key is always present, also one that has a value when nobody gives one."""
+    if "properties" not in schema:
+        return schema
+    return schema | {"required": list(schema["properties"])}

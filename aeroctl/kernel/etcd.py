@@ -1,40 +1,47 @@
-"""Client of the consensus store: etcd's v3 JSON gateway, linearizable reads only."""
+"""The consensus store's operations: etcd's v3 JSON gateway; reads are linearizable."""
 
-import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
-from http import HTTPStatus
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import httpx
 
 from aeroctl.kernel.failures import Failure, unreadable
-from aeroctl.kernel.keyspace import Keyspace, KeyValue
-
-# gRPC status codes of etcd's own errors
-DEADLINE_EXCEEDED, UNAVAILABLE, UNAUTHENTICATED = 4, 14, 16
-AUTH_CHANGED = "etcdserver: revision of auth store is old"
+from aeroctl.kernel.gateway import Endpoint, Gateway, Refused, Unusable
+from aeroctl.kernel.keyspace import Event, History, Keyspace, KeyValue, Together
 
 
-class _Unusable(Exception):
-    """An endpoint that can't answer now; another one may."""
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """What must be so for a transaction to write: the commit at which a key was created or last
+    modified. 0: the key is absent.
+    """
+
+    key: str
+    field: Literal["created", "modified"]
+    equals: int
 
 
-class _Refused(Exception):
-    """etcd answered, and said no. Its words are the message."""
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a key, on a lease if one is given."""
 
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+    key: str
+    value: str
+    lease: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a key."""
+
+    key: str
 
 
 class Etcd:
-    """One etcd cluster. Endpoints are tried in order; reads may be, they change nothing.
-
-    `client` carries TLS; `seconds` bounds each endpoint. The only thing kept between calls is
-    etcd's session token; it is asked for again when etcd no longer takes it.
-    """
+    """One etcd cluster. Constructor as for Gateway: endpoints are tried in order."""
 
     def __init__(
         self,
@@ -45,12 +52,7 @@ class Etcd:
         user: str | None = None,
         password: str | None = None,
     ) -> None:
-        self._client = client
-        self._endpoints = endpoints
-        self._seconds = seconds
-        self._user = user
-        self._password = password
-        self._token: str | None = None
+        self._gateway = Gateway(client, endpoints, seconds=seconds, user=user, password=password)
 
     async def read(self, prefix: str, at: int | None = None) -> Keyspace:
         """Every key below `prefix` in one linearizable range read, now or as of commit `at`.
@@ -58,73 +60,202 @@ class Etcd:
         Raises Failure: STORE_UNAVAILABLE, STORE_REFUSED, COMMIT_COMPACTED, FUTURE_COMMIT,
         KERNEL_STATE_UNREADABLE.
         """
-        start = prefix.encode()
-        query = {"key": _encode(start), "range_end": _encode(start[:-1] + bytes([start[-1] + 1]))}
-        if at is not None:
-            query["revision"] = str(at)
         try:
-            answer = await self._ask("/v3/kv/range", query)
-        except _Refused as refusal:
+            return await self._gateway.anywhere(lambda endpoint: _range(endpoint, prefix, at))
+        except Refused as refusal:
             raise _failure(str(refusal)) from refusal
-        return _keyspace(prefix, answer, at)
 
-    async def _ask(self, path: str, query: dict[str, str]) -> dict[str, Any]:
-        problems = []
-        for endpoint in self._endpoints:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    return await self._ask_one(endpoint, path, query)
-            except _Unusable as problem:
-                problems.append(f"{endpoint}: {problem}")
-            except TimeoutError:
-                problems.append(f"{endpoint}: no answer within {self._seconds:g} seconds")
-        raise Failure(
-            503,
-            "transport",
-            "STORE_UNAVAILABLE",
-            f"the consensus store can't be read: {'; '.join(problems)}",
-            invariants=["P7-F1"],
+    async def read_together(
+        self, prefixes: Sequence[str], keys: Sequence[str], at: int | None = None
+    ) -> Together:
+        """Prefixes and single keys in one atomic view, by one linearizable reading transaction.
+
+        At most 128 of them (etcd: max-txn-ops). Raises as `read` does.
+        """
+        ranges = [_below(prefix) for prefix in prefixes] + [{"key": _encode(key)} for key in keys]
+        commit, found = await self._ranges(ranges, at)
+        return Together(
+            commit,
+            tuple(
+                Keyspace(prefix, commit, _named(prefix, pairs))
+                for prefix, pairs in zip(prefixes, found, strict=False)
+            ),
+            {name: pair for pairs in found[len(prefixes) :] for name, pair in pairs.items()},
         )
 
-    async def _ask_one(self, endpoint: str, path: str, query: dict[str, str]) -> dict[str, Any]:
-        if self._user is None:
-            return await self._post(endpoint, path, query, None)
-        if self._token is not None:
-            try:
-                return await self._post(endpoint, path, query, self._token)
-            except _Refused as refusal:
-                if refusal.code != UNAUTHENTICATED and str(refusal) != AUTH_CHANGED:
-                    raise
-        credentials = {"name": self._user, "password": self._password or ""}
-        answer = await self._post(endpoint, "/v3/auth/authenticate", credentials, None)
-        self._token = str(answer["token"])
-        return await self._post(endpoint, path, query, self._token)
+    async def read_page(
+        self, prefix: str, first: str, limit: int, keys: Sequence[str], at: int | None = None
+    ) -> Together:
+        """As `read_together` of one prefix, but of its keys only the first `limit` ones from
+        `first` on (named without the prefix), in order of their names.
+        """
+        page = _below(prefix) | {"key": _encode(prefix + first), "limit": str(limit)}
+        commit, found = await self._ranges([page, *({"key": _encode(key)} for key in keys)], at)
+        return Together(
+            commit,
+            (Keyspace(prefix, commit, _named(prefix, found[0])),),
+            {name: pair for pairs in found[1:] for name, pair in pairs.items()},
+        )
 
-    async def _post(
-        self, endpoint: str, path: str, query: dict[str, str], token: str | None
-    ) -> dict[str, Any]:
-        headers = {} if token is None else {"Authorization": token}
+    async def transact(
+        self, compares: Sequence[Compare], changes: Sequence[Put | Delete]
+    ) -> int | None:
+        """Write all `changes` in one transaction if all `compares` hold, and return its commit.
+
+        None: one of them does not hold, and nothing was written. Sent at most once. Raises Failure
+        STORE_REFUSED (nothing was written), STORE_UNAVAILABLE (its words tell whether it may have
+        been); the outcome is `not_executed` in both, for nothing is dispatched on a write that is
+        not known to be there (P7-O3).
+        """
+        query = {
+            "compare": [_comparison(compare) for compare in compares],
+            "success": [_change(change) for change in changes],
+        }
         try:
-            response = await self._client.post(endpoint + path, json=query, headers=headers)
-        except httpx.HTTPError as error:
-            raise _Unusable(str(error) or type(error).__name__) from error
+            answer = await self._gateway.once("/v3/kv/txn", query)
+        except Refused as refusal:
+            raise _failure(str(refusal)) from refusal
+        return _revision(answer) if answer.get("succeeded") else None
+
+    async def lease(self, seconds: int) -> int:
+        """Grant a lease; keys on it go when it ends. One that is never used ends all the same, so
+        that asking another endpoint again does no harm. Raises as `read` does.
+        """
         try:
-            answer = response.json()
-        except ValueError as error:
-            raise _foreign(response) from error
-        if response.status_code == HTTPStatus.OK and isinstance(answer, dict):
-            return answer
-        if not isinstance(answer, dict) or "code" not in answer:
-            raise _foreign(response)
-        message = str(answer.get("message", ""))
-        if answer["code"] in (DEADLINE_EXCEEDED, UNAVAILABLE):
-            raise _Unusable(message)
-        raise _Refused(answer["code"], message)
+            answer = await self._gateway.anywhere(
+                lambda endpoint: endpoint.post("/v3/lease/grant", {"TTL": str(seconds)})
+            )
+            return int(answer["ID"])
+        except Refused as refusal:
+            raise _failure(str(refusal)) from refusal
+        except (KeyError, TypeError, ValueError) as error:
+            raise _misunderstood("a lease", error) from error
+
+    async def history(self, prefix: str, since: int, until: int | None = None) -> History:
+        """What was written below `prefix` after commit `since`, up to now or to commit `until`.
+
+        Raises as `read` does; compaction is no failure but an incomplete history.
+        """
+        try:
+            return await self._gateway.anywhere(
+                lambda endpoint: _history(endpoint, prefix, max(since, 1), until)
+            )
+        except Refused as refusal:
+            raise _failure(str(refusal)) from refusal
+
+    async def _ranges(
+        self, ranges: Iterable[dict[str, str]], at: int | None
+    ) -> tuple[int, list[dict[str, KeyValue]]]:
+        revision = {} if at is None else {"revision": str(at)}
+        query = {"success": [{"request_range": keys | revision} for keys in ranges]}
+        try:
+            answer = await self._gateway.anywhere(lambda one: one.post("/v3/kv/txn", query))
+        except Refused as refusal:
+            raise _failure(str(refusal)) from refusal
+        try:
+            found = [_pairs(each["response_range"]) for each in answer["responses"]]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _misunderstood("a reading transaction", error) from error
+        newest = _revision(answer)
+        return (newest if at is None else at), found
 
 
-def _foreign(response: httpx.Response) -> _Unusable:
-    """Not the JSON gateway's: a proxy's, another program's, or etcd's own before it gets there."""
-    return _Unusable(f"HTTP {response.status_code}: {response.text.strip()[:200]!r}")
+async def _range(endpoint: Endpoint, prefix: str, at: int | None) -> Keyspace:
+    query = _below(prefix) | ({} if at is None else {"revision": str(at)})
+    answer = await endpoint.post("/v3/kv/range", query)
+    newest = _revision(answer)
+    commit = newest if at is None else at
+    return Keyspace(prefix, commit, _named(prefix, _pairs(answer)))
+
+
+async def _history(endpoint: Endpoint, prefix: str, since: int, until: int | None) -> History:
+    """All at one endpoint, which has every commit that its linearizable read has shown.
+
+    A watch does not end by itself, nor does it say when it has caught up. It delivers every event
+    in order, so it is followed until the keys it leads to are those that the range read found: a
+    deletion is waited for as well as a write. etcd delivers a backlog in batches, which are taken
+    whole, so that a key that came and went leaves its events too.
+    """
+    now = await _range(endpoint, prefix, until)
+    start = min(since, now.commit_id)
+    while True:
+        try:
+            base = await _range(endpoint, prefix, start)
+        except Refused as refusal:
+            if "has been compacted" not in str(refusal):
+                raise
+            start = await _oldest(endpoint, prefix, start)
+            if start > now.commit_id:
+                now = await _range(endpoint, prefix, until)
+            continue
+        events = await _events(endpoint, base, now)
+        if events is not None:
+            return History(now, events, base.commit_id <= since, base)
+
+
+async def _oldest(endpoint: Endpoint, prefix: str, start: int) -> int:
+    """The oldest commit that compaction has left; only a watch tells."""
+    async with endpoint.stream("/v3/watch", _watch(prefix, start)) as results:
+        async for result in results:
+            if oldest := int(result.get("compact_revision", 0)):
+                return oldest
+            _uncancelled(result)
+    raise Unusable("the watch ended before it said how far back history goes")
+
+
+async def _events(endpoint: Endpoint, base: Keyspace, now: Keyspace) -> tuple[Event, ...] | None:
+    """The events after `base` that lead to `now`; None when they have been compacted meanwhile."""
+    expected = {name: pair.modified for name, pair in now.keys.items()}
+    reached = {name: pair.modified for name, pair in base.keys.items()}
+    if reached == expected:
+        return ()
+    found: list[Event] = []
+    watch = _watch(base.prefix, base.commit_id + 1)
+    async with endpoint.stream("/v3/watch", watch) as results:
+        async for result in results:
+            if result.get("compact_revision"):
+                return None
+            _uncancelled(result)
+            for event in _parsed(base.prefix, result):
+                if event.commit_id > now.commit_id:
+                    continue
+                found.append(event)
+                if event.value is None:
+                    reached.pop(event.key, None)
+                else:
+                    reached[event.key] = event.commit_id
+            if reached == expected:
+                return tuple(found)
+    raise Unusable("the watch ended before it caught up")
+
+
+def _watch(prefix: str, start: int) -> dict[str, Any]:
+    return {"create_request": _below(prefix) | {"start_revision": str(start)}}
+
+
+def _uncancelled(result: dict[str, Any]) -> None:
+    if result.get("canceled"):
+        raise Refused(0, str(result.get("cancel_reason") or "etcd cancelled the watch"))
+
+
+def _parsed(prefix: str, result: dict[str, Any]) -> list[Event]:
+    events = []
+    try:
+        for event in result.get("events", []):
+            pair = event["kv"]
+            name = _name(pair)
+            deleted = event.get("type") == "DELETE"
+            events.append(
+                Event(
+                    commit_id=int(pair["mod_revision"]),
+                    key=name.removeprefix(prefix),
+                    value=None if deleted else _text(name, pair),
+                    created=0 if deleted else int(pair["create_revision"]),
+                )
+            )
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise _misunderstood("a watch", error) from error
+    return events
 
 
 def _failure(message: str) -> Failure:
@@ -136,28 +267,74 @@ def _failure(message: str) -> Failure:
     return Failure(502, "kernel_rejection", "STORE_REFUSED", message, invariants=["P7-F1"])
 
 
-def _keyspace(prefix: str, answer: dict[str, Any], at: int | None) -> Keyspace:
+def _misunderstood(question: str, error: Exception) -> Failure:
+    return unreadable(question, f"not etcd's answer to it: {error!r}")
+
+
+def _revision(answer: dict[str, Any]) -> int:
     try:
-        keys = {}
+        return int(answer["header"]["revision"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _misunderstood("revision", error) from error
+
+
+def _pairs(answer: dict[str, Any]) -> dict[str, KeyValue]:
+    """A range read's keys by their whole names."""
+    keys = {}
+    try:
         for pair in answer.get("kvs", []):  # the gateway leaves empty fields out
-            name = base64.b64decode(pair["key"]).decode(errors="backslashreplace")
-            keys[name.removeprefix(prefix)] = KeyValue(
-                value=_text(name, base64.b64decode(pair.get("value", ""))),
+            name = _name(pair)
+            keys[name] = KeyValue(
+                value=_text(name, pair),
                 created=int(pair["create_revision"]),
                 modified=int(pair["mod_revision"]),
             )
-        newest = int(answer["header"]["revision"])
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise unreadable(prefix, f"not etcd's answer to a range read: {error!r}") from error
-    return Keyspace(prefix=prefix, commit_id=newest if at is None else at, keys=keys)
+        raise _misunderstood("a range", error) from error
+    return keys
 
 
-def _text(key: str, value: bytes) -> str:
+def _named(prefix: str, pairs: dict[str, KeyValue]) -> dict[str, KeyValue]:
+    return {name.removeprefix(prefix): pair for name, pair in pairs.items()}
+
+
+def _comparison(compare: Compare) -> dict[str, str]:
+    target, field = {
+        "created": ("CREATE", "create_revision"),
+        "modified": ("MOD", "mod_revision"),
+    }[compare.field]
+    return {
+        "key": _encode(compare.key),
+        "target": target,
+        "result": "EQUAL",
+        field: str(compare.equals),
+    }
+
+
+def _change(change: Put | Delete) -> dict[str, dict[str, str]]:
+    if isinstance(change, Delete):
+        return {"request_delete_range": {"key": _encode(change.key)}}
+    put = {"key": _encode(change.key), "value": _encode(change.value)}
+    return {"request_put": put | ({"lease": str(change.lease)} if change.lease else {})}
+
+
+def _below(prefix: str) -> dict[str, str]:
+    start = prefix.encode()
+    end = start[:-1] + bytes([start[-1] + 1])
+    return {"key": _encode(prefix), "range_end": base64.b64encode(end).decode()}
+
+
+def _name(pair: dict[str, Any]) -> str:
+    return base64.b64decode(pair["key"]).decode(errors="backslashreplace")
+
+
+def _text(key: str, pair: dict[str, Any]) -> str:
+    value = base64.b64decode(pair.get("value", ""))
     try:
         return value.decode()
     except UnicodeDecodeError as error:
         raise unreadable(key, "not UTF-8") from error
 
 
-def _encode(value: bytes) -> str:
-    return base64.b64encode(value).decode()
+def _encode(value: str) -> str:
+    return base64.b64encode(value.encode()).decode()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aeroctl.contract.errors import Error
+from aeroctl.contract.errors import EngineReply, Error
 from aeroctl.contract.terms import Domain, Outcome
 
 
@@ -19,6 +19,7 @@ class Failure(Exception):
         invariants: Sequence[str] = (),
         outcome: Outcome = "not_executed",
         request_id: str | None = None,
+        engine_reply: EngineReply | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
@@ -29,7 +30,12 @@ class Failure(Exception):
             invariants=list(invariants),
             outcome=outcome,
             request_id=request_id,
+            engine_reply=engine_reply,
         )
+
+    def about(self, request_id: str) -> None:
+        """It is the answer to that request."""
+        self.error = self.error.model_copy(update={"request_id": request_id})
 
 
 def unreadable(key: str, problem: str) -> Failure:

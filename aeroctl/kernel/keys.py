@@ -4,6 +4,7 @@ A value that doesn't have its documented shape is a Failure that names the key (
 reads such a key as empty, which here would be a lie by omission.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +22,8 @@ from aeroctl.kernel.failures import unreadable
 from aeroctl.kernel.keyspace import Keyspace, KeyValue
 
 MEMBERS = "members/"
+GUARDS = ("config", "failover", "sync")
+"""Beside the leader key, what decides who may take authority: a change of it undoes a decision."""
 
 Position = Annotated[int, Field(ge=0, lt=2**64)]
 """A WAL position in bytes; Patroni writes integers where PostgreSQL writes `0/404C800`."""
@@ -37,6 +40,7 @@ class Member(Wire):
     """`members/<name>`: a node as it last described itself (patroni ha.py, touch_member)."""
 
     conn_url: str | None = None
+    api_url: str | None = None
     state: str | None = None
     role: str | None = None
     version: str | None = None
@@ -109,7 +113,10 @@ class Config(RootModel[dict[str, Any]]):
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The cluster's keys as of one commit; None where a key is absent."""
+    """The cluster's keys as of one commit; None where a key is absent.
+
+    `commits`: the last commit of each of GUARDS that is there.
+    """
 
     scope: str
     commit_id: int
@@ -122,6 +129,11 @@ class Kernel:
     failover: Failover
     failover_commit: int
     history: list[TimelineEnd]
+    commits: Mapping[str, int]
+
+    def commit_of(self, key: str) -> int:
+        """The last commit of one of GUARDS; 0: it is absent."""
+        return self.commits.get(key, 0)
 
 
 def parse(scope: str, keyspace: Keyspace) -> Kernel:
@@ -150,6 +162,7 @@ def parse(scope: str, keyspace: Keyspace) -> Kernel:
         failover=_value(keyspace, "failover", Failover) or Failover(),
         failover_commit=keys["failover"].modified if "failover" in keys else 0,
         history=history.root if history else [],
+        commits={key: keys[key].modified for key in GUARDS if key in keys},
     )
 
 

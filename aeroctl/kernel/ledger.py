@@ -1,4 +1,4 @@
-"""Where the kernel keeps what it must not forget, below `/aerodb/<cluster>/` in the store.
+"""Where the kernel keeps what it must not forget, below `/aerodb/<cluster>/` in the store. Pure.
 
 | key | holds |
 |---|---|
@@ -8,4 +8,126 @@
 | `inflight` | the id of the request that is being carried out; it lives on a lease |
 """
 
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aeroctl.contract.audit import Head
+from aeroctl.contract.chain import NO_HASH
+from aeroctl.kernel.failures import unreadable
+from aeroctl.kernel.keyspace import KeyValue
+
 ROOT = "/aerodb/"
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class _Used(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    records: Annotated[list[Annotated[int, Field(ge=1, lt=10**16)]], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the ledger says about the trail's end, the request in flight, and one request id.
+
+    `head_commit`, `request_commit`: when those keys were last modified; 0 where they are absent.
+    `in_flight`: a request id. `request`: the sequences of the id's records, None when the id that
+    was asked for is unseen (or none was asked for).
+    """
+
+    head: Head
+    head_commit: int
+    in_flight: str | None
+    in_flight_commit: int
+    request: tuple[int, ...] | None
+    request_commit: int
+
+
+def head_key(scope: str) -> str:
+    """The end of the trail."""
+    return f"{ROOT}{scope}/head"
+
+
+def inflight_key(scope: str) -> str:
+    """The request that is being carried out."""
+    return f"{ROOT}{scope}/inflight"
+
+
+def request_key(scope: str, request_id: str) -> str:
+    """The mark that a request id is used up."""
+    return f"{ROOT}{scope}/requests/{request_id}"
+
+
+def audit_prefix(scope: str) -> str:
+    """Below it lie the records, and nothing else."""
+    return f"{ROOT}{scope}/audit/"
+
+
+def audit_name(sequence: int) -> str:
+    """A record's key without that prefix; names sort as sequences do."""
+    return f"{sequence:016d}"
+
+
+def audit_key(scope: str, sequence: int) -> str:
+    """One record."""
+    return audit_prefix(scope) + audit_name(sequence)
+
+
+def keys(scope: str, request_id: str | None) -> list[str]:
+    """What must be read for `parse`."""
+    asked = [] if request_id is None else [request_key(scope, request_id)]
+    return [head_key(scope), inflight_key(scope), *asked]
+
+
+def head_value(head: Head) -> str:
+    """What the head key holds."""
+    return head.model_dump_json()
+
+
+def request_value(sequences: Iterable[int]) -> str:
+    """What a request key holds."""
+    return json.dumps({"records": list(sequences)}, separators=(",", ":"))
+
+
+def parse(scope: str, request_id: str | None, keys: Mapping[str, KeyValue]) -> Ledger:
+    """The ledger in `keys` (by whole name). Raises Failure KERNEL_STATE_UNREADABLE with the key."""
+    head, flying = keys.get(head_key(scope)), keys.get(inflight_key(scope))
+    used = None if request_id is None else keys.get(request_key(scope, request_id))
+    if flying is not None and not _ID.fullmatch(flying.value):
+        raise unreadable(inflight_key(scope), "not a request id")
+    return Ledger(
+        head=_head(scope, head),
+        head_commit=0 if head is None else head.modified,
+        in_flight=None if flying is None else flying.value,
+        in_flight_commit=0 if flying is None else flying.modified,
+        request=None if used is None else _sequences(request_key(scope, request_id or ""), used),
+        request_commit=0 if used is None else used.modified,
+    )
+
+
+def _head(scope: str, found: KeyValue | None) -> Head:
+    if found is None:
+        return Head(sequence=0, hash=NO_HASH)
+    try:
+        return Head.model_validate_json(found.value)
+    except ValidationError as error:
+        raise unreadable(head_key(scope), _problems(error)) from error
+
+
+def _sequences(key: str, found: KeyValue) -> tuple[int, ...]:
+    try:
+        return tuple(_Used.model_validate_json(found.value).records)
+    except ValidationError as error:
+        raise unreadable(key, _problems(error)) from error
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'value'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    )

@@ -16,6 +16,8 @@ from aeroctl.kernel.keys import Kernel, Member
 
 # Patroni's own defaults (config.py, global_config.py), in force where `config` names no other.
 DEFAULT_TTL = 30
+DEFAULT_LOOP_WAIT = 10
+DEFAULT_RETRY_TIMEOUT = 10
 DEFAULT_MAXIMUM_LAG = 1024 * 1024
 POSTGRESQL_PORT = 5432
 WRITING_ROLES = ("primary", "standby_leader")
@@ -28,7 +30,7 @@ def cluster(kernel: Kernel) -> Cluster:
     return Cluster(
         name=kernel.scope,
         system_id=kernel.system_id,
-        authority=_authority(kernel),
+        authority=authority(kernel),
         paused=paused(kernel),
         standby_cluster=_standby_cluster(config),
         lease_ttl_seconds=_count(config.get("ttl"), DEFAULT_TTL) if known else None,
@@ -60,7 +62,7 @@ def promotion(kernel: Kernel) -> Promotion:
     failover = kernel.failover
     return Promotion(
         state=_promotion_state(kernel),
-        authority=_authority(kernel),
+        authority=authority(kernel),
         pending=PendingPromotion(
             commit_id=kernel.failover_commit,
             from_node=failover.leader or None,
@@ -107,6 +109,12 @@ def notes(kernel: Kernel) -> list[Note]:
     return found
 
 
+def authority(kernel: Kernel) -> Authority | None:
+    """Who holds write authority (P6-A1): the leader key, and the commit that created it."""
+    leader = kernel.leader
+    return None if leader is None else Authority(node=leader.value, reign=leader.created)
+
+
 def paused(kernel: Kernel) -> bool:
     """Whether automatic failover is switched off for the cluster."""
     return _flag((kernel.config or {}).get("pause"))
@@ -135,6 +143,38 @@ def address(url: str | None) -> tuple[str | None, int | None]:
     if not parts.hostname or stray or re.search(r"[\s,/%\\]", parts.hostname):
         return None, None
     return parts.hostname, port
+
+
+def agent(url: str | None) -> str | None:
+    """The base address of a node's agent, `scheme://host:port` and nothing else of its api_url.
+
+    None unless it is http or https, and names exactly one host and a port.
+    """
+    try:
+        parts = urlsplit(url or "")
+        port = parts.port
+    except ValueError:
+        return None
+    host, _ = address(url)
+    if parts.scheme not in ("http", "https") or host is None or not port:
+        return None
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def deadline_seconds(kernel: Kernel) -> int:
+    """Within this time the engine is done with a transfer, or has given it up.
+
+    Patroni waits for its outcome in `2 * max(10, loop_wait)` steps of a second, each of which reads
+    the store (api.py, poll_failover_result); ten more for reaching it and for what comes after.
+    """
+    config = kernel.config or {}
+    loop_wait = _count(config.get("loop_wait"), DEFAULT_LOOP_WAIT)
+    return 2 * max(10, loop_wait) + _count(config.get("retry_timeout"), DEFAULT_RETRY_TIMEOUT) + 10
+
+
+def check_timeline(kernel: Kernel) -> bool:
+    """Whether Patroni refuses a candidate that is on an older timeline; it doesn't by default."""
+    return _flag((kernel.config or {}).get("check_timeline"))
 
 
 def _node(kernel: Kernel, name: str, member: Member, *, registered: bool) -> Node:
@@ -178,11 +218,6 @@ def _absent(kernel: Kernel) -> dict[str, str]:
         if slot not in slots:
             found[slot] = "a replication slot kept for it (which may spell its name differently)"
     return dict(sorted(found.items()))
-
-
-def _authority(kernel: Kernel) -> Authority | None:
-    leader = kernel.leader
-    return None if leader is None else Authority(node=leader.value, reign=leader.created)
 
 
 def _holder(kernel: Kernel) -> Member | None:

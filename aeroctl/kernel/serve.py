@@ -15,6 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from aeroctl.kernel import tokens
+from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.postgres import CANCEL_SECONDS, Access
 from aeroctl.kernel.server import application
@@ -22,6 +23,9 @@ from aeroctl.kernel.snapshot import Source
 
 # Whether it can be read is for opening it to say: access() ignores ambient capabilities.
 FILE = click.Path(exists=True, dir_okay=False, readable=False, path_type=Path)
+GRACE_SECONDS = 120
+"""How long a command that is running when the server is told to end has for its end. Idle, the
+server ends at once; a command that is cut off is judged by whoever asks for its outcome later."""
 LOG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -61,6 +65,11 @@ def _endpoints(_: click.Context, __: click.Parameter, urls: tuple[str, ...]) -> 
 @click.option("--pg-user", help="A PostgreSQL role with pg_monitor, the same on every node.")
 @click.option("--pg-password-file", type=FILE, help="Without it: libpq's PGPASSFILE.")
 @click.option("--pg-dbname", default="postgres", show_default=True)
+@click.option("--patroni-user", help="User for Patroni's REST API, where it asks for one.")
+@click.option("--patroni-password-file", type=FILE)
+@click.option("--patroni-ca-file", type=FILE, help="CA of the certificates of Patroni's REST API.")
+@click.option("--patroni-cert", type=FILE, help="Client certificate for Patroni's REST API.")
+@click.option("--patroni-key", type=FILE)
 @click.option("--token-file", type=FILE, help="Who may call; see `aerokernel token`.")
 @click.option("--tls-cert", type=FILE, help="The server's certificate chain.")
 @click.option("--tls-key", type=FILE)
@@ -93,6 +102,11 @@ def serve(
     pg_user: str | None,
     pg_password_file: Path | None,
     pg_dbname: str,
+    patroni_user: str | None,
+    patroni_password_file: Path | None,
+    patroni_ca_file: Path | None,
+    patroni_cert: Path | None,
+    patroni_key: Path | None,
     token_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -101,6 +115,9 @@ def serve(
     node_timeout: float,
 ) -> None:
     """Serve the kernel API of one cluster. Stateless: run as many side by side as you like.
+
+    It reads Patroni's keys in etcd, and keeps the audit trail below /aerodb/SCOPE/ there: a command
+    needs write access to it, an explanation read access, a snapshot none.
 
     Passwords are read from files only. libpq's own variables (PGPASSFILE, PGSSLMODE, ...) apply.
     """
@@ -111,20 +128,25 @@ def serve(
             tokens.load(token_file)
         except tokens.TokenFileError as error:
             raise click.UsageError(str(error)) from error
-    if (tls_cert is None) != (tls_key is None) or (etcd_cert is None) != (etcd_key is None):
+    pairs = [(tls_cert, tls_key), (etcd_cert, etcd_key), (patroni_cert, patroni_key)]
+    if any((certificate is None) != (key is None) for certificate, key in pairs):
         raise click.UsageError("a certificate and its key go together")
     if client_ca is not None and tls_cert is None:
         raise click.UsageError("--client-ca needs --tls-cert and --tls-key")
     for variable in ("PGHOSTADDR", "PGSERVICE", "PGTARGETSESSIONATTRS"):
         if variable in os.environ:
             raise click.UsageError(f"{variable} is set: it would decide which node is read")
-    if (etcd_user is None) != (etcd_password_file is None):
-        raise click.UsageError("--etcd-user and --etcd-password-file go together")
+    for name, user, file in (
+        ("etcd", etcd_user, etcd_password_file),
+        ("patroni", patroni_user, patroni_password_file),
+    ):
+        if (user is None) != (file is None):
+            raise click.UsageError(f"--{name}-user and --{name}-password-file go together")
     reads = deadline - node_timeout - CANCEL_SECONDS
     if reads <= 0:
         raise click.UsageError("--deadline must leave time beyond --node-timeout")
     client = httpx.AsyncClient(
-        verify=_trust(etcd_ca_file, etcd_cert, etcd_key),
+        verify=_trust("etcd", etcd_ca_file, etcd_cert, etcd_key),
         timeout=deadline,
         trust_env=False,
         follow_redirects=False,
@@ -144,13 +166,22 @@ def serve(
         seconds=deadline,
     )
 
+    agents = httpx.AsyncClient(
+        verify=_trust("Patroni", patroni_ca_file, patroni_cert, patroni_key),
+        auth=(patroni_user, _secret(patroni_password_file) or "") if patroni_user else None,
+        # A connection that was kept may be closed from the other side just when it is used.
+        limits=httpx.Limits(max_keepalive_connections=0),
+        trust_env=False,
+        follow_redirects=False,
+    )
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with client:
+        async with client, agents:
             yield
 
     uvicorn.run(
-        application(source, token_file, lifespan),
+        application(source, Engine(agents), token_file, lifespan),
         host=host,
         port=port,
         ssl_certfile=tls_cert,
@@ -159,7 +190,7 @@ def serve(
         ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
         log_config=LOG,
         server_header=False,
-        timeout_graceful_shutdown=int(deadline) + 1,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
 
@@ -175,11 +206,13 @@ def _secret(path: Path | None) -> str | None:
     return None if path is None else path.read_text(encoding="utf-8").removesuffix("\n")
 
 
-def _trust(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+def _trust(
+    whose: str, ca: Path | None, certificate: Path | None, key: Path | None
+) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca)
         if certificate is not None:
             context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise click.UsageError(f"etcd's certificates: {error}") from error
+        raise click.UsageError(f"{whose}'s certificates: {error}") from error
     return context

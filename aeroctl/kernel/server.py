@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,33 +17,69 @@ from aeroctl import __version__
 from aeroctl.contract.base import Model
 from aeroctl.contract.envelope import Health
 from aeroctl.contract.errors import ErrorBody
+from aeroctl.contract.explanation import ExplainRequest
 from aeroctl.contract.openapi import document
-from aeroctl.kernel import snapshot, tokens
+from aeroctl.contract.requests import CommandRequest, RequestId
+from aeroctl.kernel import audit, body, explain, requests, snapshot, tokens
+from aeroctl.kernel.command import command as run_command
+from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.recording import Asked
+from aeroctl.kernel.tokens import Caller
 
+REQUEST_ID: TypeAdapter[str] = TypeAdapter(RequestId)
 NO_STORE = {"Cache-Control": "no-store"}
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 LOGGER = logging.getLogger("aerokernel")
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Request, Caller], Awaitable[Response]]
+Checked = Callable[[Request], Awaitable[Response]]
 
 
 def application(
-    source: snapshot.Source, token_file: Path | None, lifespan: Lifespan[Starlette] | None = None
+    source: snapshot.Source,
+    engine: Engine,
+    token_file: Path | None,
+    lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
     """The kernel API over one cluster. Without a token file every caller is an observer."""
 
-    def authenticated(endpoint: Endpoint) -> Endpoint:
+    def authenticated(endpoint: Endpoint) -> Checked:
         async def checked(request: Request) -> Response:
-            caller(request, token_file)
-            return await endpoint(request)
+            return await endpoint(request, caller(request, token_file))
 
         return checked
 
-    async def get_snapshot(request: Request) -> Response:
+    async def get_snapshot(request: Request, _: Caller) -> Response:
         asked = snapshot.request(request.query_params.multi_items())
         return _answer(await snapshot.snapshot(source, asked))
+
+    async def post_explain(request: Request, _: Caller) -> Response:
+        asked = await body.read(request, ExplainRequest)
+        command = explain.command_named(request.path_params["command"])
+        return _answer(await explain.explain(source, command, asked.target))
+
+    async def post_command(request: Request, caller: Caller) -> Response:
+        """Runs to its end also when the caller goes away meanwhile."""
+        asked = await body.read(request, CommandRequest)
+        try:
+            command = explain.command_named(request.path_params["command"])
+        except Failure as failure:
+            failure.about(asked.request_id)
+            raise
+        return _answer(
+            await run_command(
+                source, engine, Asked(command, asked, caller), request.is_disconnected
+            )
+        )
+
+    async def get_request(request: Request, _: Caller) -> Response:
+        body.query(request.query_params.multi_items(), [])
+        return _answer(await requests.status(source, _request_id(request)))
+
+    async def get_audit(request: Request, caller: Caller) -> Response:
+        return _answer(await audit.audit(source, caller, request.query_params.multi_items()))
 
     async def get_health(_: Request) -> Response:
         return _answer(Health(status="ok", version=__version__))
@@ -53,6 +90,10 @@ def application(
     app = Starlette(
         routes=[
             Route("/v1/snapshot", authenticated(get_snapshot)),
+            Route("/v1/explain/{command}", authenticated(post_explain), methods=["POST"]),
+            Route("/v1/commands/{command}", authenticated(post_command), methods=["POST"]),
+            Route("/v1/requests/{id}", authenticated(get_request)),
+            Route("/v1/audit", authenticated(get_audit)),
             Route("/v1/health", get_health),
             Route("/v1/openapi.json", get_openapi),
         ],
@@ -92,6 +133,14 @@ def caller(request: Request, token_file: Path | None) -> tokens.Caller:
     return found
 
 
+def _request_id(request: Request) -> str:
+    try:
+        return REQUEST_ID.validate_python(request.path_params["id"])
+    except ValidationError:
+        message = "a request id is a UUID in lower case"
+        raise body.bad_request(message) from None
+
+
 def _answer(model: Model) -> Response:
     return Response(model.model_dump_json(), media_type="application/json", headers=NO_STORE)
 
@@ -117,7 +166,19 @@ async def _http_error(request: Request, error: Any) -> Response:
     return answer
 
 
-async def _internal_error(_: Request, __: Exception) -> Response:
-    """Starlette raises it again after this, so the traceback goes to the log and nowhere else."""
-    message = "the kernel server failed; its log says why"
-    return _error(Failure(500, "kernel_rejection", "INTERNAL", message, invariants=["P7-F1"]))
+async def _internal_error(request: Request, __: Exception) -> Response:
+    """Starlette raises it again after this, so the traceback goes to the log and nowhere else.
+
+    A command may have been dispatched before the server failed (P7-E2).
+    """
+    changes = request.url.path.startswith("/v1/commands/")
+    return _error(
+        Failure(
+            500,
+            "kernel_rejection",
+            "INTERNAL",
+            "the kernel server failed; its log says why",
+            invariants=["P7-E2" if changes else "P7-F1"],
+            outcome="unknown" if changes else "not_executed",
+        )
+    )

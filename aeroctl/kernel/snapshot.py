@@ -1,26 +1,27 @@
 """GET /v1/snapshot: one consistent document, or an error (state model 10)."""
 
 import asyncio
-import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from aeroctl.contract.base import API_VERSION, Model, Observation
 from aeroctl.contract.checkpoints import NodeCheckpoint
-from aeroctl.contract.envelope import ObservedAt, Snapshot, SnapshotEnvelope
+from aeroctl.contract.envelope import Note, ObservedAt, Snapshot, SnapshotEnvelope
 from aeroctl.contract.mvcc import NodeMvcc
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.snapshots import NodeSnapshots
 from aeroctl.contract.terms import MEASURED, SECTIONS, STORED, Section
 from aeroctl.contract.wal import NodeWal
-from aeroctl.kernel import measured, patroni, postgres
+from aeroctl.kernel import body, ledger, measured, patroni, postgres
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel, parse
+from aeroctl.kernel.keyspace import Keyspace
+from aeroctl.kernel.ledger import Ledger
 from aeroctl.kernel.measured import Answer
 
 RE_READS = 3
@@ -29,6 +30,7 @@ READERS = 4
 
 Answers = Mapping[str, Mapping[Section, Answer]]
 Value = TypeVar("Value", bound=Model)
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,25 @@ class Source:
 
     async def kernel(self, at: int | None = None) -> Kernel:
         """The keys of the consensus store, in one linearizable range read."""
-        keyspace = await self.store.read(f"/{self.namespace}/{self.scope}/", at)
+        return self._parsed(await self.store.read(self.prefix, at))
+
+    async def kernel_and_ledger(self, request_id: str | None) -> tuple[Kernel, Ledger]:
+        """Those keys, and what the kernel itself keeps, in one atomic view.
+
+        `request_id`: the request whose records are asked for.
+        """
+        together = await self.store.read_together(
+            [self.prefix], ledger.keys(self.scope, request_id)
+        )
+        kernel = self._parsed(together.keyspaces[0])
+        return kernel, ledger.parse(self.scope, request_id, together.keys)
+
+    @property
+    def prefix(self) -> str:
+        """Below which Patroni keeps this cluster's keys."""
+        return f"/{self.namespace}/{self.scope}/"
+
+    def _parsed(self, keyspace: Keyspace) -> Kernel:
         if not keyspace.keys:
             raise Failure(
                 404,
@@ -57,6 +77,19 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured(Generic[Read]):
+    """One state of the store (and what was read `beside` it), and what the nodes answered in it.
+
+    `time`: when the nodes were asked.
+    """
+
+    kernel: Kernel
+    beside: Read
+    answers: Answers
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Which sections, and as of which commit (None: now)."""
 
@@ -66,18 +99,14 @@ class Request:
 
 def request(parameters: Sequence[tuple[str, str]]) -> Request:
     """A request's query parameters. Raises Failure BAD_PARAMETER, SECTION_NOT_IN_HISTORY."""
-    given = dict(parameters)
-    if len(given) != len(parameters):
-        raise _bad_parameter("a parameter is given twice")
-    if unknown := sorted(given.keys() - {"include", "at"}):
-        raise _bad_parameter(f"unknown parameter {unknown[0]!r}")
-    at = _commit(given["at"]) if "at" in given else None
+    given = body.query(parameters, ["include", "at"])
+    at = body.number(given, "at", 1, 2**53 - 1)
     if "include" not in given:
         return Request(SECTIONS if at is None else STORED, at)
     names = given["include"].split(",")
     for name in names:
         if name not in SECTIONS:
-            raise _bad_parameter(f"unknown section {name!r}; known: {', '.join(SECTIONS)}")
+            raise body.bad_parameter(f"unknown section {name!r}; known: {', '.join(SECTIONS)}")
         if at is not None and name in MEASURED:
             raise Failure(
                 409,
@@ -96,22 +125,39 @@ async def snapshot(source: Source, asked: Request) -> SnapshotEnvelope:
     Raises Failure, among others SNAPSHOT_UNSTABLE.
     """
     wanted = [section for section in asked.sections if section in MEASURED]
+
+    async def read() -> tuple[Kernel, None]:
+        return await source.kernel(asked.at), None
+
+    return _envelope(asked, await measure(source, read, wanted))
+
+
+async def measure(
+    source: Source,
+    read: Callable[[], Awaitable[tuple[Kernel, Read]]],
+    wanted: Sequence[Section],
+) -> Measured[Read]:
+    """What `read` reads of the store, and the sections that every node answers itself.
+
+    The store is read again after the nodes, until authority-relevant state was the same before and
+    after. Raises Failure, among others SNAPSHOT_UNSTABLE.
+    """
     unstable = False
     try:
         async with asyncio.timeout(source.seconds):
-            kernel = await source.kernel(asked.at)
+            kernel, beside = await read()
             for _ in range(1 + RE_READS):
                 time = datetime.now(UTC)
                 if not wanted:
-                    return _envelope(kernel, asked, {}, time)
+                    return Measured(kernel, beside, {}, time)
                 async with source.turns:
                     answers = await postgres.ask(
                         patroni.nodes(kernel), wanted, source.access, kernel.system_id
                     )
-                after = await source.kernel()
+                after, beside_after = await read()
                 if epoch(after) == epoch(kernel):
-                    return _envelope(kernel, asked, answers, time)
-                unstable, kernel = True, after
+                    return Measured(kernel, beside, answers, time)
+                unstable, kernel, beside = True, after, beside_after
     except TimeoutError as error:
         if not unstable:
             message = f"the nodes could not be read within {source.seconds:g} seconds"
@@ -125,31 +171,61 @@ async def snapshot(source: Source, asked: Request) -> SnapshotEnvelope:
     )
 
 
-def _envelope(kernel: Kernel, asked: Request, answers: Answers, time: datetime) -> SnapshotEnvelope:
-    live = asked.at is None
+def observed(kernel: Kernel, at: int | None, time: datetime | None = None) -> ObservedAt:
+    """Which state an answer shows: `kernel` as of commit `at`, or (None) live at `time` or now."""
+    return ObservedAt(
+        snapshot="live" if at is None else "explicit",
+        commit_id=kernel.commit_id,
+        epoch=epoch(kernel),
+        time=rfc3339(time or datetime.now(UTC)) if at is None else None,
+        clock=clock() if at is None else None,
+    )
+
+
+def clock() -> str:
+    """Whose clock this server's times are read from."""
+    return f"aerokernel on {socket.gethostname()}"
+
+
+def rfc3339(time: datetime) -> str:
+    """A time in UTC as the contract writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def notes(kernel: Kernel, answers: Answers) -> list[Note]:
+    """What a reader must know of the store's keys and of nodes that did not answer."""
     stored = patroni.notes(kernel)
     told = {(note.code, note.subject) for note in stored}
     missing = [note for note in measured.notes(answers) if (note.code, note.subject) not in told]
+    return sorted(stored + missing, key=lambda note: (note.code, note.subject or "", note.message))
+
+
+def replication(kernel: Kernel, answers: Answers) -> list[Observation[NodeReplication]]:
+    """The section `replication` out of every node's answer, by node name."""
+    nodes = patroni.nodes(kernel)
+    kind = Observation[NodeReplication]
+    return [
+        measured.name_streams(
+            measured.observation(kind, NodeReplication, node, answers[node.name]["replication"]),
+            nodes,
+        )
+        for node in nodes
+    ]
+
+
+def _envelope(asked: Request, seen: Measured[None]) -> SnapshotEnvelope:
     return SnapshotEnvelope(
         api_version=API_VERSION,
-        observed_at=ObservedAt(
-            snapshot="live" if live else "explicit",
-            commit_id=kernel.commit_id,
-            epoch=epoch(kernel),
-            time=time.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if live else None,
-            clock=f"aerokernel on {socket.gethostname()}" if live else None,
-        ),
-        data=_data(kernel, asked.sections, answers),
-        notes=sorted(
-            stored + missing, key=lambda note: (note.code, note.subject or "", note.message)
-        ),
+        observed_at=observed(seen.kernel, asked.at, seen.time),
+        data=_data(seen.kernel, asked.sections, seen.answers),
+        notes=notes(seen.kernel, seen.answers),
     )
 
 
 def _data(kernel: Kernel, sections: Sequence[Section], answers: Answers) -> Snapshot:
     nodes = patroni.nodes(kernel)
 
-    def observed(
+    def section_of(
         section: Section, kind: type[Observation[Value]], model: type[Value]
     ) -> list[Observation[Value]] | None:
         if section not in sections:
@@ -158,24 +234,13 @@ def _data(kernel: Kernel, sections: Sequence[Section], answers: Answers) -> Snap
             measured.observation(kind, model, node, answers[node.name][section]) for node in nodes
         ]
 
-    replication = observed("replication", Observation[NodeReplication], NodeReplication)
     return Snapshot(
         cluster=patroni.cluster(kernel) if "cluster" in sections else None,
         nodes=nodes if "nodes" in sections else None,
         promotion=patroni.promotion(kernel) if "promotion" in sections else None,
-        replication=replication and [measured.name_streams(seen, nodes) for seen in replication],
-        wal=observed("wal", Observation[NodeWal], NodeWal),
-        mvcc=observed("mvcc", Observation[NodeMvcc], NodeMvcc),
-        checkpoints=observed("checkpoints", Observation[NodeCheckpoint], NodeCheckpoint),
-        snapshots=observed("snapshots", Observation[NodeSnapshots], NodeSnapshots),
+        replication=replication(kernel, answers) if "replication" in sections else None,
+        wal=section_of("wal", Observation[NodeWal], NodeWal),
+        mvcc=section_of("mvcc", Observation[NodeMvcc], NodeMvcc),
+        checkpoints=section_of("checkpoints", Observation[NodeCheckpoint], NodeCheckpoint),
+        snapshots=section_of("snapshots", Observation[NodeSnapshots], NodeSnapshots),
     )
-
-
-def _commit(value: str) -> int:
-    if not re.fullmatch("[0-9]{1,16}", value) or not 0 < int(value) < 2**53:
-        raise _bad_parameter(f"at is not a commit: {value!r}")
-    return int(value)
-
-
-def _bad_parameter(message: str) -> Failure:
-    return Failure(400, "operator_input", "BAD_PARAMETER", message)

@@ -1,20 +1,25 @@
-"""The client of the consensus store, against etcd's own words (copied from etcd 3.5)."""
+"""The client of the consensus store: against etcd's own words (copied from etcd 3.5) where a wire
+breaks, and against a real etcd for what it writes and remembers."""
 
 import asyncio
 import base64
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 
-from aeroctl.kernel.etcd import Etcd
+from aeroctl.kernel.etcd import Compare, Delete, Etcd, Put
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keyspace import Keyspace
+from aeroctl.kernel.keyspace import Event, History, Keyspace, KeyValue, Together
+from aeroctl.kernel.sandbox.waiting import wait_until
+from tests.kernel.conftest import Store, etcd
 from tests.kernel.keyspaces import COMPACTED, FUTURE, PREFIX, STORED, etcd_answer, refusal
 
 Handler = Callable[[httpx.Request], httpx.Response]
+Result = TypeVar("Result")
 
 
 def read(
@@ -168,3 +173,378 @@ class TestAuthentication:
         refused = failure(lambda _: refusal(400, 3, words), user="root")
         assert (refused.status, refused.error.code) == (502, "STORE_REFUSED")
         assert refused.error.message == words
+
+
+@pytest.fixture
+def prefix(request: pytest.FixtureRequest) -> str:
+    """Keys that no other test has."""
+    return f"/{request.node.name}/"
+
+
+def on(store: Store, work: Callable[[Etcd], Awaitable[Result]], **options: Any) -> Result:
+    """Do `work` with a client of a real etcd."""
+
+    async def run() -> Result:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            endpoints = options.pop("endpoints", [store.url])
+            return await work(Etcd(client, endpoints, **{"seconds": 5, **options}))
+
+    return asyncio.run(run())
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+real = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
+
+
+@real
+class TestTransactions:
+    def test_all_is_written_or_nothing(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            a, b = prefix + "a", prefix + "b"
+            first = await etcd.transact([Compare(a, "created", 0)], [Put(a, "1"), Put(b, "ü")])
+            assert first is not None
+            assert await etcd.transact([Compare(a, "created", 0)], [Put(b, "2")]) is None
+            assert await etcd.transact([Compare(a, "modified", first + 1)], [Delete(a)]) is None
+            seen = await etcd.read(prefix)
+            assert seen.commit_id == first
+            assert seen.keys == {
+                "a": KeyValue("1", first, first),
+                "b": KeyValue("ü", first, first),
+            }
+            right = [Compare(a, "modified", first), Compare(b, "created", first)]
+            second = await etcd.transact(right, [Delete(a), Put(b, "3")])
+            assert second == first + 1
+            assert (await etcd.read(prefix)).keys == {"b": KeyValue("3", first, second)}
+            assert (await etcd.read(prefix, first)).keys["a"].value == "1"
+
+        on(etcd_store, work)
+
+    def test_of_many_writers_exactly_one_wins(self, etcd_store: Store, prefix: str) -> None:
+        """The head of the audit trail, compared as it was read."""
+
+        async def work(etcd: Etcd) -> list[int | None]:
+            head = prefix + "head"
+            start = await etcd.transact([], [Put(head, "0")])
+            bound = [Compare(head, "modified", start or 0)]
+            return await asyncio.gather(
+                *(etcd.transact(bound, [Put(head, str(writer))]) for writer in range(8))
+            )
+
+        commits = on(etcd_store, work)
+        assert len([commit for commit in commits if commit is not None]) == 1
+
+    def test_one_view_of_prefixes_and_keys(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            x, y, z = prefix + "x/", prefix + "y/", prefix + "z"
+            commit = await etcd.transact([], [Put(x + "1", "a"), Put(y + "1", "b"), Put(z, "c")])
+            assert commit is not None
+            seen = await etcd.read_together([x, y], [z, prefix + "absent"])
+            assert seen == Together(
+                commit,
+                (
+                    Keyspace(x, commit, {"1": KeyValue("a", commit, commit)}),
+                    Keyspace(y, commit, {"1": KeyValue("b", commit, commit)}),
+                ),
+                {z: KeyValue("c", commit, commit)},
+            )
+            await etcd.transact([], [Delete(z)])
+            assert z not in (await etcd.read_together([], [z])).keys
+            assert await etcd.read_together([x, y], [z, prefix + "absent"], commit) == seen
+
+        on(etcd_store, work)
+
+    def test_no_view_is_torn(self, etcd_store: Store, prefix: str) -> None:
+        """Two keys that are always written together are always read together."""
+
+        async def work(etcd: Etcd) -> None:
+            a, b = prefix + "a/1", prefix + "b"
+
+            async def write() -> None:
+                for value in range(40):
+                    await etcd.transact([], [Put(a, str(value)), Put(b, str(value))])
+
+            writing = asyncio.create_task(write())
+            while not writing.done():
+                seen = await etcd.read_together([prefix + "a/"], [b])
+                first = seen.keyspaces[0].keys.get("1")
+                assert (first and first.value) == (seen.keys[b].value if b in seen.keys else None)
+            await writing
+
+        on(etcd_store, work)
+
+    def test_a_page(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            await etcd.transact([], [Put(f"{prefix}{place:03d}", "") for place in range(10)])
+            seen = await etcd.read_page(prefix, "004", 3, [])
+            assert sorted(seen.keyspaces[0].keys) == ["004", "005", "006"]
+
+        on(etcd_store, work)
+
+    def test_refusals(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            for call, code in [
+                (etcd.read_together([prefix], [], 2**50), "FUTURE_COMMIT"),
+                (etcd.transact([], [Put(prefix, "", lease=4711)]), "STORE_REFUSED"),
+                (etcd.transact([], [Put(prefix, "1"), Put(prefix, "2")]), "STORE_REFUSED"),
+            ]:
+                with pytest.raises(Failure) as caught:
+                    await call
+                assert caught.value.error.code == code
+                assert caught.value.error.outcome == "not_executed"
+            assert (await etcd.read(prefix)).keys == {}
+
+        on(etcd_store, work)
+
+
+class TestSentOnce:
+    """P7-F3: a write goes to another endpoint only where it provably never left."""
+
+    def write(self, handler: Handler, **options: Any) -> int | None:
+        async def run() -> int | None:
+            async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
+                store = Etcd(client, ["http://a:1", "http://b:1"], seconds=0.2, **options)
+                return await store.transact([], [Put("/k", "v")])
+
+        return asyncio.run(run())
+
+    @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
+    def test_it_never_left(self, kind: type[httpx.TransportError]) -> None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.host == "a":
+                raise kind("down", request=request)
+            return httpx.Response(200, json={"header": {"revision": "9"}, "succeeded": True})
+
+        assert self.write(answer) == 9
+
+    @pytest.mark.parametrize(
+        "problem",
+        [
+            httpx.ReadTimeout("silence"),
+            httpx.WriteError("broken pipe"),
+            httpx.RemoteProtocolError("cut"),
+            httpx.Response(502, text="<html>"),
+            refusal(503, 14, "etcdserver: request timed out"),
+            refusal(504, 4, "context deadline exceeded"),
+        ],
+    )
+    def test_it_may_have_been_written(self, problem: httpx.Response | Exception) -> None:
+        hosts = []
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            hosts.append(request.url.host)
+            if isinstance(problem, Exception):
+                raise problem
+            return problem
+
+        with pytest.raises(Failure) as caught:
+            self.write(answer)
+        assert hosts == ["a"]
+        error = caught.value.error
+        assert (error.code, error.outcome) == ("STORE_UNAVAILABLE", "not_executed")
+        assert "not known whether" in error.message
+        assert "nothing was dispatched" in error.message
+
+    def test_an_endpoint_that_hangs(self) -> None:
+        hosts = []
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            hosts.append(request.url.host)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        with pytest.raises(Failure) as caught:
+            self.write(answer)  # type: ignore[arg-type]
+        assert hosts == ["a"]
+        assert "not known whether" in caught.value.error.message
+
+    def test_no_endpoint(self) -> None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("refused", request=request)
+
+        with pytest.raises(Failure) as caught:
+            self.write(answer)
+        assert "nothing was: http://a:1: refused; http://b:1: refused" in caught.value.error.message
+
+    def test_without_a_session_it_is_not_sent(self) -> None:
+        """Authenticating failed, so another endpoint may be asked to write."""
+        asked = []
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            asked.append(f"{request.url.host} {request.url.path}")
+            if request.url.host == "a":
+                raise httpx.ReadTimeout("silence", request=request)
+            return httpx.Response(
+                200, json={"header": {"revision": "9"}, "succeeded": True, "token": "t"}
+            )
+
+        assert self.write(answer, user="root", password="") == 9
+        assert asked == ["a /v3/auth/authenticate", "b /v3/auth/authenticate", "b /v3/kv/txn"]
+
+    @real
+    def test_an_ended_session_is_renewed(self, tmp_path: Path) -> None:
+        """A real etcd forgets its sessions when it starts again, and refuses before it writes."""
+        with etcd(tmp_path) as store:
+            store.ask("auth/user/add", name="root", password="secret")
+            store.ask("auth/role/add", name="root")
+            store.ask("auth/user/grant", user="root", role="root")
+            store.ask("auth/enable")
+
+            async def work(client: Etcd) -> None:
+                assert await client.transact([], [Put("/k", "1")])
+                store.daemon.kill()
+                store.start()
+                assert await client.transact([], [Put("/k", "2")])
+                found = await client.history("/", 1)
+                assert [event.value for event in found.events] == ["1", "2"]
+
+            on(store, work, user="root", password="secret")
+            with pytest.raises(Failure, match="user name is empty"):
+                on(store, lambda client: client.transact([], [Put("/k", "3")]))
+
+    @real
+    def test_a_killed_store(self, tmp_path: Path) -> None:
+        with etcd(tmp_path) as store:
+            store.daemon.kill()
+            with pytest.raises(Failure) as caught:
+                on(store, lambda client: client.transact([], [Put("/k", "1")]))
+            assert "nothing was:" in caught.value.error.message
+            store.start()
+            store.daemon.freeze()
+            with pytest.raises(Failure) as caught:
+                on(store, lambda client: client.transact([], [Put("/k", "1")]), seconds=0.3)
+            assert "not known whether" in caught.value.error.message
+
+
+@real
+class TestLeases:
+    def test_a_key_goes_with_its_lease(self, etcd_store: Store, prefix: str) -> None:
+        async def grant(etcd: Etcd) -> int:
+            lease = await etcd.lease(1)
+            commit = await etcd.transact([], [Put(prefix + "inflight", "x", lease)])
+            assert commit is not None
+            return commit
+
+        commit = on(etcd_store, grant)
+        wait_until(
+            "the lease has ended",
+            lambda: not on(etcd_store, lambda etcd: etcd.read(prefix)).keys,
+        )
+        found = on(etcd_store, lambda etcd: etcd.history(prefix, commit))
+        assert [(event.key, event.value, event.created) for event in found.events] == [
+            ("inflight", None, 0)
+        ]
+
+
+@real
+class TestHistory:
+    def test_every_event_in_order(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            leader, failover = prefix + "leader", prefix + "failover"
+            start = await etcd.transact([], [Put(leader, "n1"), Put(prefix + "status", "1")]) or 0
+            await etcd.transact([], [Put(failover, "x")])
+            await etcd.transact([], [Put("/elsewhere", "x")])
+            await etcd.transact([], [Delete(leader)])
+            await etcd.transact([], [Put(leader, "n2")])
+            last = await etcd.transact([], [Put(failover, "{}")])
+            found = await etcd.history(prefix, start)
+            assert found.complete
+            assert found.base.commit_id == start
+            assert found.base.keys["leader"].value == "n1"
+            assert found.keyspace == await etcd.read(prefix)
+            assert found.events == (
+                Event(start + 1, "failover", "x", start + 1),
+                Event(start + 3, "leader", None, 0),
+                Event(start + 4, "leader", "n2", start + 4),
+                Event(start + 5, "failover", "{}", start + 1),
+            )
+            assert last == start + 5
+            some = await etcd.history(prefix, start, start + 3)
+            assert some.events == found.events[:2]
+            assert some.keyspace == await etcd.read(prefix, start + 3)
+            assert (await etcd.history(prefix, last)).events == ()
+
+        on(etcd_store, work)
+
+    def test_deletions_are_waited_for(self, etcd_store: Store, prefix: str) -> None:
+        """Also where nothing that is left was written since, and of what was there before."""
+
+        async def work(etcd: Etcd) -> None:
+            a, b = prefix + "a", prefix + "b"
+            start = await etcd.transact([], [Put(a, "1")]) or 0
+            await etcd.transact([], [Put(b, "1")])
+            await etcd.transact([], [Delete(b)])
+            last = await etcd.transact([], [Delete(a)])
+            found = await etcd.history(prefix, start)
+            assert found.keyspace.keys == {}
+            assert [(event.key, event.value) for event in found.events] == [
+                ("b", "1"),
+                ("b", None),
+                ("a", None),
+            ]
+            assert found.events[-1].commit_id == last
+
+        on(etcd_store, work)
+
+    def test_it_ends_while_others_write(self, etcd_store: Store, prefix: str) -> None:
+        """What is committed after its own read is no part of it."""
+
+        async def work(etcd: Etcd) -> None:
+            start = await etcd.transact([], [Put(prefix + "k", "start")]) or 0
+            for _ in range(2):
+                put = [Put(prefix + "k", "backlog")]
+                await asyncio.gather(*(etcd.transact([], put) for _ in range(100)))
+
+            async def write() -> None:
+                while True:
+                    await etcd.transact([], [Put(prefix + "k", "later")])
+
+            writing = asyncio.create_task(write())
+            found = await etcd.history(prefix, start)
+            writing.cancel()
+            assert len(found.events) >= 200
+            commits = [event.commit_id for event in found.events]
+            assert commits == list(range(start + 1, found.keyspace.commit_id + 1))
+
+        on(etcd_store, work)
+
+    def test_compaction(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            k = prefix + "k"
+            start = await etcd.transact([], [Put(k, "0")]) or 0
+            await etcd.transact([], [Put(k, "1")])
+            await etcd.transact([], [Delete(k)])
+            await etcd.transact([], [Put(k, "3")])
+            await etcd.transact([], [Put(k, "4")])
+            for oldest, left in [(start, [1, 2, 3, 4]), (start + 2, [3, 4]), (start + 4, [])]:
+                etcd_store.ask("kv/compaction", revision=str(oldest), physical=True)
+                found = await etcd.history(prefix, start)
+                assert found.complete == (oldest == start)
+                assert found.base.commit_id == oldest
+                assert [event.commit_id - start for event in found.events] == left
+                assert found.keyspace.keys["k"].value == "4"
+            assert (await etcd.history(prefix, start + 4)).complete
+            for call in (etcd.read(prefix, start), etcd.read_together([], [k], start)):
+                with pytest.raises(Failure) as caught:
+                    await call
+                assert caught.value.error.code == "COMMIT_COMPACTED"
+
+        on(etcd_store, work)
+
+    def test_it_is_bounded(self, tmp_path: Path) -> None:
+        with etcd(tmp_path) as store:
+            store.daemon.freeze()
+            with pytest.raises(Failure) as caught:
+                on(store, lambda client: client.history("/", 1), seconds=0.3)
+            assert caught.value.error.code == "STORE_UNAVAILABLE"
+
+    def test_another_endpoint_is_asked(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> History:
+            start = await etcd.transact([], [Put(prefix, "1")])
+            await etcd.transact([], [Put(prefix, "2")])
+            return await etcd.history(prefix, start or 0)
+
+        found = on(etcd_store, work, endpoints=["http://127.0.0.1:1", etcd_store.url])
+        assert len(found.events) == 1

@@ -88,3 +88,13 @@ def test_a_failover_key_is_pending_when_it_names_somebody(value: Any, pending: b
 def test_keys_of_no_concern_are_left_alone() -> None:
     changed = kernel(members__n9__deeper="?", optime__leader="?", failsafe="?")
     assert changed == kernel()
+
+
+def test_the_commits_that_a_decision_rests_on() -> None:
+    parsed = kernel(failover={}, config=None)
+    assert [parsed.commit_of(key) for key in ("failover", "config", "sync")] == [40, 0, 0]
+
+
+def test_an_agents_address() -> None:
+    assert kernel().members["n1"].api_url == "http://127.0.0.1:8101/patroni"
+    assert kernel(members__n1=member("n1", api_url=None)).members["n1"].api_url is None

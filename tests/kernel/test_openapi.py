@@ -18,3 +18,24 @@ def test_every_key_of_every_model_is_required() -> None:
     assert {"SnapshotEnvelope", "Health", "ErrorBody", "Node", "NodeWal"} <= set(schemas)
     for name, schema in schemas.items():
         assert set(schema["properties"]) == set(schema["required"]), name
+
+
+def test_every_operation_is_described() -> None:
+    operations = {
+        (method, path) for path, methods in document()["paths"].items() for method in methods
+    }
+    assert operations == {
+        ("get", "/v1/snapshot"),
+        ("post", "/v1/explain/{command}"),
+        ("post", "/v1/commands/{command}"),
+        ("get", "/v1/requests/{id}"),
+        ("get", "/v1/audit"),
+        ("get", "/v1/health"),
+        ("get", "/v1/openapi.json"),
+    }
+
+
+def test_what_is_sent_has_no_room_for_more() -> None:
+    schemas = document()["components"]["schemas"]
+    for name in ("ExplainRequest", "CommandRequest", "Confirmation", "Client"):
+        assert schemas[name]["additionalProperties"] is False

@@ -1,6 +1,7 @@
 """Sections of the contract, from Patroni's keys alone."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -303,3 +304,49 @@ def test_whatever_members_say_every_name_has_one_row(
     patroni.cluster(parsed)
     patroni.promotion(parsed)
     patroni.notes(parsed)
+
+
+class TestAgent:
+    """Scheme, host and port, or nothing: whatever else stands there is not followed."""
+
+    @pytest.mark.parametrize(
+        ("url", "base"),
+        [
+            ("http://127.0.0.1:8008/patroni", "http://127.0.0.1:8008"),
+            ("https://n1.example:8008/patroni?x=1#y", "https://n1.example:8008"),
+            ("http://[::1]:8008/patroni", "http://[::1]:8008"),
+            ("http://ann:hunter2@n1:8008/patroni", "http://n1:8008"),
+            ("http://n1/patroni", None),
+            ("http://n1:0/patroni", None),
+            ("http://n1:x/patroni", None),
+            ("http://:8008/patroni", None),
+            ("ftp://n1:8008/", None),
+            ("n1:8008", None),
+            ("file:///etc/passwd", None),
+            ("http://n1,n2:8008/", None),
+            ("http://u:p@q/r@n1:8008/", None),
+            ("", None),
+            (None, None),
+        ],
+    )
+    def test_base(self, url: str | None, base: str | None) -> None:
+        assert patroni.agent(url) == base
+
+    @given(st.text(max_size=30) | st.from_regex(r"https?://[^/]*(:[0-9]*)?/.*"))
+    def test_a_base_is_an_address_and_no_more(self, url: str) -> None:
+        base = patroni.agent(url)
+        assert base is None or re.fullmatch(r"https?://(\[[^]@/\s]+\]|[^]@/\s:]+):[0-9]{1,5}", base)
+
+
+@pytest.mark.parametrize(
+    ("config", "seconds"),
+    [
+        (None, 40),
+        ({}, 40),
+        ({"loop_wait": 2, "retry_timeout": 3}, 33),
+        ({"loop_wait": 30, "retry_timeout": 20}, 90),
+        ({"loop_wait": "soon", "retry_timeout": -5}, 30),
+    ],
+)
+def test_the_engine_is_done_by_its_deadline(config: Any, seconds: int) -> None:
+    assert patroni.deadline_seconds(kernel(config=config)) == seconds

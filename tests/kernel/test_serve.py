@@ -64,6 +64,9 @@ def test_a_malformed_token_file(listening: list[dict[str, Any]], tmp_path: Path)
         (["--etcd", "http://etcd:2379/v3"], "HOST:PORT"),
         (["--tls-cert", __file__], "go together"),
         (["--etcd-key", __file__], "go together"),
+        (["--patroni-cert", __file__], "go together"),
+        (["--patroni-user", "ann"], "--patroni-password-file"),
+        (["--patroni-ca-file", __file__], "Patroni's certificates"),
         (["--client-ca", __file__], "--tls-cert"),
         (["--etcd-ca-file", __file__], "certificates"),
         (["--deadline", "3"], "--node-timeout"),
@@ -82,6 +85,18 @@ def test_one_address_for_every_node(
 ) -> None:
     monkeypatch.setenv("PGHOSTADDR", "192.0.2.1")
     assert (run().exit_code, listening) == (2, [])
+
+
+def test_a_running_command_may_end(listening: list[dict[str, Any]]) -> None:
+    """Longer than the longest deadline of Patroni's defaults and of slower loops (40 s)."""
+    assert run().exit_code == 0
+    assert listening[0]["timeout_graceful_shutdown"] >= 2 * 40 + 10 + 10
+
+
+def test_help_names_what_the_engine_asks_for() -> None:
+    shown = run("--help").output
+    for option in ("user", "password-file", "ca-file", "cert", "key"):
+        assert f"--patroni-{option}" in shown
 
 
 def test_help_loads_no_server() -> None:

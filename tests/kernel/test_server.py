@@ -13,6 +13,7 @@ from aeroctl import __version__
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.kernel import tokens
+from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.postgres import Access
 from aeroctl.kernel.server import application
@@ -59,7 +60,8 @@ class Client:
                     seconds=5,
                 )
                 app = httpx.ASGITransport(
-                    application(source, self._token_file), raise_app_exceptions=False
+                    application(source, Engine(transport), self._token_file),
+                    raise_app_exceptions=False,
                 )
                 async with httpx.AsyncClient(
                     transport=app, base_url="http://kernel", headers=self._headers
@@ -187,6 +189,11 @@ def test_a_bug_leaves_no_trace(client: Connect, monkeypatch: pytest.MonkeyPatch)
         ("GET", "/v1/snapshot/", 404, "NOT_FOUND"),
         ("GET", "/v2/snapshot", 404, "NOT_FOUND"),
         ("POST", "/v1/snapshot", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/v1/explain/request_promotion", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/v1/commands/request_promotion", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/v1/explain/", 404, "NOT_FOUND"),
+        ("DELETE", "/v1/requests/1", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/v1/audit", 405, "METHOD_NOT_ALLOWED"),
         ("DELETE", "/v1/health", 405, "METHOD_NOT_ALLOWED"),
     ],
 )

@@ -31,6 +31,8 @@ class Sandbox:
     """N nodes on loopback, in a directory that is removed with them when the block is left.
 
     `tags` are Patroni's, by node; `config` is laid over the cluster's dynamic configuration.
+    `relayed`: every Patroni is known to the others by a port of its own on which it does not
+    listen (`NodeHandle.advertised_port`), so that a relay can stand between them.
     """
 
     scope = settings.SCOPE
@@ -46,10 +48,13 @@ class Sandbox:
         tags: Mapping[str, settings.Settings] | None = None,
         config: settings.Settings | None = None,
         progress: Callable[[str], None] = lambda _: None,
+        *,
+        relayed: bool = False,
     ) -> None:
         self._names = [f"n{number}" for number in range(1, nodes + 1)]
         self._tags = tags or {}
         self._config = config or {}
+        self._relayed = relayed
         self._progress = progress
         if strangers := sorted(self._tags.keys() - self._names):
             raise SandboxError(f"no node to tag is named {', '.join(strangers)}")
@@ -119,10 +124,16 @@ class Sandbox:
         except TimeoutError as error:
             raise TimeoutError(f"{error} ({', '.join(self.missing())})") from None
 
-    def start_kernel(self, *options: str, tokens: bool = True, tls: bool = False) -> Kernel:
-        """One more aerokernel on a port of its own; `options` are those of `aerokernel serve`."""
+    def start_kernel(
+        self, *options: str, tokens: bool = True, tls: bool = False, etcd_port: int | None = None
+    ) -> Kernel:
+        """One more aerokernel on a port of its own; `options` are those of `aerokernel serve`.
+
+        `etcd_port`: where it is told that etcd answers, for a relay that stands between them.
+        """
         name = f"aerokernel-{len(self._daemons)}"
-        kernel = self._site.kernel(name, self._etcd_port, *options, tokens=tokens, tls=tls)
+        store = etcd_port or self._etcd_port
+        kernel = self._site.kernel(name, store, *options, tokens=tokens, tls=tls)
         self._run(kernel)
         self._wait("aerokernel answers", kernel.answers, kernel)
         return kernel
@@ -160,7 +171,13 @@ class Sandbox:
         self._site.tokens(make_tokens())
         self.etcd = self._site.etcd(self._etcd_port)
         self.nodes = {
-            name: self._site.node(name, self._etcd_port, self._config, self._tags.get(name, {}))
+            name: self._site.node(
+                name,
+                self._etcd_port,
+                self._config,
+                self._tags.get(name, {}),
+                relayed=self._relayed,
+            )
             for name in self._names
         }
         self.kernel = self._site.kernel("aerokernel", self._etcd_port, tokens=True, tls=False)

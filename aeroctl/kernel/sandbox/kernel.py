@@ -28,13 +28,13 @@ class Kernel(Daemon):
         command = [sys.executable, "-m", "aeroctl.kernel", *arguments]
         super().__init__(name, command, directory, account)
         self.url = f"{'https' if tls else 'http'}://{HOST}:{port}"
-        self._port = port
+        self.port = port
         self._tls = tls
 
     def answers(self) -> bool:
         """Whether it serves; with TLS, whether it accepts connections: it may want certificates."""
         if not self._tls:
-            return answers(self._port, "/v1/health")
-        with contextlib.suppress(OSError), socket.create_connection((HOST, self._port), timeout=2):
+            return answers(self.port, "/v1/health")
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=2):
             return True
         return False

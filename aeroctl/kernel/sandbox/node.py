@@ -13,13 +13,17 @@ from aeroctl.kernel.sandbox.waiting import wait_until
 
 @dataclass(frozen=True)
 class NodeHandle:
-    """A node as a whole, and its two parts."""
+    """A node as a whole, and its two parts.
+
+    Patroni answers at `rest_port`, and tells the others `advertised_port`.
+    """
 
     name: str
     patroni: Daemon
     postgres: Postgres
     postgres_port: int
     rest_port: int
+    advertised_port: int
 
     def start(self) -> None:
         """Start Patroni, which starts PostgreSQL."""

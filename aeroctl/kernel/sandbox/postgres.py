@@ -26,6 +26,14 @@ class Postgres:
         """Let them go on."""
         self._signal_all(signal.SIGCONT)
 
+    def freeze_worker(self, name: str) -> None:
+        """Stop one process in its tracks, such as the `checkpointer` or a `walreceiver`."""
+        self._worker(name).suspend()
+
+    def thaw_worker(self, name: str) -> None:
+        """Let it go on."""
+        self._worker(name).resume()
+
     def kill(self) -> None:
         """SIGKILL for all of them: a crash."""
         self._signal_all(signal.SIGKILL)
@@ -40,6 +48,15 @@ class Postgres:
             for process in [postmaster, *postmaster.children(recursive=True)]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signum)
+
+    def _worker(self, name: str) -> psutil.Process:
+        """The postmaster's child that goes by that name in the process list."""
+        postmaster = self._postmaster()
+        for process in postmaster.children() if postmaster else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if name in " ".join(process.cmdline()).split():  # postgres: demo: checkpointer
+                    return process
+        raise LookupError(f"no {name} runs in {self._data}")
 
     def _postmaster(self) -> psutil.Process | None:
         try:

@@ -47,13 +47,17 @@ def patroni(
     directory: Path,
     *,
     rest_port: int,
+    advertised_port: int,
     postgres_port: int,
     etcd_port: int,
     programs: Path,
     dynamic: Settings,
     tags: Settings,
 ) -> dict[str, Any]:
-    """One node's patroni.yml; `dynamic` is laid over the cluster's own settings."""
+    """One node's patroni.yml; `dynamic` is laid over the cluster's own settings.
+
+    `advertised_port`: where the others are told that Patroni answers.
+    """
     create_role = [str(programs / "psql"), "-X", "-q", "-c", CREATE_KERNEL_ROLE]
     return {
         "namespace": NAMESPACE + "/",
@@ -61,7 +65,7 @@ def patroni(
         "name": name,
         "restapi": {
             "listen": f"{HOST}:{rest_port}",
-            "connect_address": f"{HOST}:{rest_port}",
+            "connect_address": f"{HOST}:{advertised_port}",
         },
         "etcd3": {"host": f"{HOST}:{etcd_port}"},
         "bootstrap": {

@@ -34,15 +34,26 @@ class Site:
         return Daemon("etcd", command, self._folder("etcd"), self.account)
 
     def node(
-        self, name: str, etcd_port: int, dynamic: settings.Settings, tags: settings.Settings
+        self,
+        name: str,
+        etcd_port: int,
+        dynamic: settings.Settings,
+        tags: settings.Settings,
+        *,
+        relayed: bool,
     ) -> NodeHandle:
-        """A node, with the patroni.yml that it and patronictl read."""
+        """A node, with the patroni.yml that it and patronictl read.
+
+        `relayed`: it tells the others a port on which somebody else is to listen in its place.
+        """
         folder = self._folder(f"nodes/{name}")
         rest_port, postgres_port = self.ports.take(), self.ports.take()
+        advertised_port = self.ports.take() if relayed else rest_port
         document = settings.patroni(
             name,
             folder,
             rest_port=rest_port,
+            advertised_port=advertised_port,
             postgres_port=postgres_port,
             etcd_port=etcd_port,
             programs=self.programs.postgres,
@@ -56,6 +67,7 @@ class Site:
             postgres=Postgres(folder / "data"),
             postgres_port=postgres_port,
             rest_port=rest_port,
+            advertised_port=advertised_port,
         )
 
     def kernel(self, name: str, etcd_port: int, *options: str, tokens: bool, tls: bool) -> Kernel:

@@ -36,17 +36,21 @@ def missing(keys: Mapping[str, str], nodes: Iterable[str]) -> list[str]:
     if leader is None:
         return ["there is no leader"]
     members = {name: json.loads(keys.get(f"members/{name}", "{}")) for name in nodes}
-    found = (_missing(name, member, leader) for name, member in members.items())
+    timeline = members.get(leader, {}).get("timeline")
+    found = (_missing(name, member, leader, timeline) for name, member in members.items())
     return [problem for problem in found if problem]
 
 
-def _missing(name: str, member: Mapping[str, object], leader: str) -> str | None:
+def _missing(name: str, member: Mapping[str, object], leader: str, timeline: object) -> str | None:
     if member.get("state") != "running":
         return f"{name} is {member.get('state', 'not there')}"
     if name == leader:
         return None if member.get("role") == "primary" else f"{name} is not yet primary"
     replication = member.get("replication_state")
-    return None if replication == "streaming" else f"{name} is {replication or 'not streaming'}"
+    if replication != "streaming":
+        return f"{name} is {replication or 'not streaming'}"
+    # What it says of itself may be older than what it streams.
+    return None if member.get("timeline") == timeline else f"{name} is on another timeline"
 
 
 def _base64(text: str) -> str:

@@ -1,0 +1,34 @@
+"""GET /v1/audit: who asked for what, and what came of it (P7-O3)."""
+
+from collections.abc import Sequence
+
+from aeroctl.contract.audit import AuditEnvelope
+from aeroctl.contract.base import API_VERSION
+from aeroctl.kernel import body, snapshot, trail
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.snapshot import Source
+from aeroctl.kernel.tokens import Caller
+
+READERS = ("operator", "auditor")
+PAGE = 1000
+"""Records in one answer, at most."""
+
+
+async def audit(
+    source: Source, caller: Caller, parameters: Sequence[tuple[str, str]]
+) -> AuditEnvelope:
+    """A page of the trail. Raises Failure NOT_AUTHORIZED, BAD_PARAMETER, and those of a read."""
+    if caller.authority not in READERS:
+        message = f"{caller.identity} is an {caller.authority}: it does not read the audit trail"
+        raise Failure(
+            403, "control_plane_validation", "NOT_AUTHORIZED", message, invariants=["P7-A1"]
+        )
+    given = body.query(parameters, ["after", "limit", "at"])
+    after = body.number(given, "after", 0, 2**53 - 1) or 0
+    limit = body.number(given, "limit", 1, PAGE) or PAGE
+    at = body.number(given, "at", 1, 2**53 - 1)
+    commit, page = await trail.page(source.store, source.scope, after, limit, at)
+    kernel = await source.kernel(commit)
+    return AuditEnvelope(
+        api_version=API_VERSION, observed_at=snapshot.observed(kernel, at), data=page, notes=[]
+    )

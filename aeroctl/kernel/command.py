@@ -1,0 +1,124 @@
+"""POST /v1/commands/{command}: decide, record, ask the engine once, prove the outcome.
+
+Everything before the dispatch record may be decided again: nothing has happened. After it there is
+one request to the engine and no second one, whatever happens (P7-F1, P7-F3).
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from aeroctl.contract.audit import Confirmed
+from aeroctl.contract.requests import RequestEnvelope
+from aeroctl.kernel import decision, diagnose, explain, recording, transfer
+from aeroctl.kernel.engine import Engine
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.keys import Kernel
+from aeroctl.kernel.ledger import Ledger
+from aeroctl.kernel.recording import Asked, Dispatched, Plan
+from aeroctl.kernel.rules import State
+from aeroctl.kernel.snapshot import Source
+
+ATTEMPTS = 5
+"""How often a decision is made again because the store moved on while it was being recorded."""
+LEASE_SLACK_SECONDS = 5
+"""How much longer than the deadline a request is in flight: what sending may take (engine.py)."""
+
+LOGGER = logging.getLogger("aerokernel")
+
+Gone = Callable[[], Awaitable[bool]]
+
+
+async def command(source: Source, engine: Engine, asked: Asked, gone: Gone) -> RequestEnvelope:
+    """Carry out one request. `gone`: whether whoever asked has gone away.
+
+    Raises Failure for every refusal, which is recorded where the store allows it, and for what the
+    engine rejects. Once dispatched, a Failure says that nothing was executed only where the engine
+    or the state says so (P7-E2).
+    """
+    dispatched: Dispatched | None = None
+    try:
+        dispatched, plan = await _dispatch(source, asked, gone)
+        if plan is None:
+            return await diagnose.run(source, engine, dispatched)
+        return await transfer.carry_out(source, engine, dispatched, plan)
+    except Failure as failure:
+        failure.about(asked.request_id)
+        raise
+    except Exception as error:
+        LOGGER.exception("request %s failed", asked.request_id)
+        known = dispatched is None  # what is not known to be recorded is not asked of the engine
+        raise Failure(
+            500,
+            "kernel_rejection",
+            "INTERNAL",
+            f"the kernel server failed {'before' if known else 'after'} the request was "
+            "dispatched; its log says why",
+            invariants=["P7-F1" if known else "P7-E2"],
+            outcome="not_executed" if known else "unknown",
+            request_id=asked.request_id,
+        ) from error
+
+
+async def _dispatch(source: Source, asked: Asked, gone: Gone) -> tuple[Dispatched, Plan | None]:
+    """The dispatch record, bound to the state that was decided over, and what is to be done.
+
+    Raises Failure: the refusal, once it is recorded; KERNEL_BUSY when the store never held still.
+    """
+    refusal: Failure | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            kernel, kept = await source.kernel_and_ledger(asked.request_id)
+        except Failure:
+            decision.authorise(asked)  # that refusal needs no state
+            raise
+        state = State(kernel, kept.in_flight)
+        refusal, confirmed = decision.decide(asked, state, kept)
+        if refusal is None:
+            seconds = explain.deadline(asked.command, kernel, source.seconds)
+            plan = decision.plan(asked, state)
+            lease = await source.store.lease(seconds + LEASE_SLACK_SECONDS) if plan else None
+            # The last thing before the record: intent must still be there (P7-A2). It is what makes
+            # a request harmless that waited in the socket of a frozen server. A server that is
+            # frozen from here on is too late when it wakes up (engine.py).
+            began = time.monotonic()
+            if not await gone():
+                planned = recording.planned(plan, kernel, seconds)
+                written = recording.dispatch(asked, source.prefix, kernel, kept, planned, lease)
+                commit = await source.store.transact(written.compares, written.changes)
+                if commit is not None:
+                    return Dispatched(asked, kernel, commit, seconds, began), plan
+                continue
+            refusal = decision.caller_gone()
+        if await _recorded(source, asked, kernel, kept, refusal, confirmed):
+            raise refusal
+    if refusal is not None:
+        LOGGER.error("request %s: refused and not recorded: %s", asked.request_id, refusal)
+        raise refusal
+    raise Failure(
+        503,
+        "kernel_rejection",
+        "KERNEL_BUSY",
+        "authority-relevant state, or the audit trail, kept changing; nothing was dispatched",
+        invariants=["P7-F1"],
+    )
+
+
+async def _recorded(
+    source: Source,
+    asked: Asked,
+    kernel: Kernel,
+    kept: Ledger,
+    refusal: Failure,
+    confirmed: Confirmed | None,
+) -> bool:
+    """Record a refusal. False: the store moved on, so it has to be decided again.
+
+    A store that can't be written undoes no refusal: that is said in the log only.
+    """
+    written = recording.refusal(asked, kernel, kept, refusal.error, confirmed)
+    try:
+        return await source.store.transact(written.compares, written.changes) is not None
+    except Failure as failure:
+        LOGGER.error("request %s: %s; not recorded: %s", asked.request_id, refusal, failure)  # noqa: TRY400 - the words say all
+        return True

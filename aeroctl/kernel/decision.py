@@ -1,0 +1,139 @@
+"""Whether a request may be carried out, and by which one action. Pure.
+
+Decided from the store's keys alone, the same for the same request and state (P7-D2).
+"""
+
+import json
+from collections.abc import Sequence
+
+from aeroctl.contract.audit import Confirmed
+from aeroctl.contract.rules import Rule
+from aeroctl.kernel import confirmation, effects, explain, patroni, rules
+from aeroctl.kernel.epoch import epoch
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.ledger import Ledger
+from aeroctl.kernel.recording import Asked, Plan
+from aeroctl.kernel.rules import State
+from aeroctl.kernel.tokens import ANONYMOUS
+
+
+def plan(asked: Asked, state: State) -> Plan | None:
+    """What is to be asked of whom; None for what only reads. The rules hold in `state`. Pure.
+
+    A transfer is asked of its holder's agent, by name, so that the engine checks the name again. A
+    forced one is asked of the target's: the holder may be what is dead.
+    """
+    target, holder = asked.request.target, state.holder
+    if asked.command.name == "run_diagnostics" or target is None:
+        return None
+    if asked.command.name == "force_promotion":
+        return Plan(target, _base(state, target), "/failover", {"candidate": target})
+    assert holder is not None  # the rule authority_held holds
+    body = {"leader": holder}
+    if asked.command.name == "request_promotion":
+        body["candidate"] = target
+    return Plan(holder, _base(state, holder), "/switchover", body)
+
+
+def decide(asked: Asked, state: State, kept: Ledger) -> tuple[Failure | None, Confirmed | None]:
+    """Why it is refused (None: it is not), and how it was confirmed, once that is checked.
+
+    In a fixed order, so that the same request in the same state has the same answer (P7-D2).
+    """
+    checked = None
+    try:
+        authorise(asked)
+        confirmed(asked, state, kept)
+        checked = asked.confirmed
+        permitted(asked, state)
+    except Failure as refusal:
+        return refusal, checked
+    return None, checked
+
+
+def authorise(asked: Asked) -> None:
+    """Only an operator asks for a change, and somebody must be responsible (P7-A1)."""
+    if asked.caller is ANONYMOUS:
+        message = "the caller is anonymous: nobody would be responsible"
+    elif asked.caller.authority != "operator":
+        message = f"{asked.caller.identity} is an {asked.caller.authority}, not an operator"
+    else:
+        return
+    raise Failure(403, "control_plane_validation", "NOT_AUTHORIZED", message, invariants=["P7-A1"])
+
+
+def confirmed(asked: Asked, state: State, kept: Ledger) -> None:
+    """The request is new, and confirmed in this very state. Pure. Raises Failure."""
+    request, command = asked.request, asked.command
+    if kept.request is not None:
+        raise Failure(
+            409,
+            "control_plane_validation",
+            "REQUEST_SEEN",
+            "a request with this id was made before; it is not made again",
+            invariants=["P7-F3"],
+        )
+    explain.check_target(command, request.target, state)
+    now = epoch(state.kernel)
+    if request.epoch != now:
+        raise Failure(
+            409,
+            "control_plane_validation",
+            "STATE_CHANGED",
+            "authority-relevant state is not what was confirmed: "
+            f"confirmed at commit {request.commit_id} in epoch {request.epoch}, "
+            f"at commit {state.kernel.commit_id} it is {now}",
+            invariants=["P7-D2"],
+        )
+    expected = explain.token(command.name, request.target, state.kernel)
+    overridden = [each.invariant for each in effects.overrides(command.name, state)]
+    confirmation.check(request, command, expected, overridden)
+
+
+def permitted(asked: Asked, state: State) -> None:
+    """Nothing is in flight, and every rule that the kernel enforces holds. Pure. Raises Failure."""
+    applied = rules.rules(asked.command.name, asked.request.target, state)
+    if state.in_flight is not None and applied:
+        raise Failure(
+            409,
+            "kernel_rejection",
+            "COMMAND_IN_FLIGHT",
+            f"request {state.in_flight} is being carried out",
+            invariants=["P7-E1"],
+        )
+    if rules.broken(applied):
+        raise rules_not_met(applied)
+
+
+def caller_gone() -> Failure:
+    """Nobody is there any more who could mean it."""
+    return Failure(
+        409,
+        "control_plane_validation",
+        "CALLER_GONE",
+        "the caller has gone away: its intent is not contemporaneous",
+        invariants=["P7-A2"],
+    )
+
+
+def rules_not_met(applied: Sequence[Rule]) -> Failure:
+    """Names the rules that the kernel refuses for, and their evidence."""
+    broken = "; ".join(
+        f"{rule.rule_id} {rule.evaluation} ("
+        + ", ".join(f"{fact.name}={json.dumps(fact.value)}" for fact in rule.evidence)
+        + ")"
+        for rule in rules.broken(applied)
+    )
+    return Failure(
+        409,
+        "kernel_rejection",
+        "RULE_NOT_MET",
+        f"a rule that the kernel enforces is not met: {broken}",
+        invariants=["P7-E3"],
+    )
+
+
+def _base(state: State, node: str) -> str:
+    base = patroni.agent(state.kernel.members[node].api_url)
+    assert base is not None  # the rule agent_known holds
+    return base

@@ -1,0 +1,117 @@
+"""The engine's own interface: Patroni's REST API on a node. One request is one request.
+
+Nothing is sent twice, no redirect is followed and no proxy is taken from the environment: what is
+asked of the engine reaches the agent that was named, once, or nobody (P7-F1, P7-F3).
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from aeroctl.contract.errors import EngineReply
+
+LARGEST = 64 * 1024
+"""Bytes of a reply that are kept; Patroni's fit many times over."""
+CONNECT_SECONDS = 3.0
+SEND_SECONDS = 5.0
+"""From the dispatch record on, how long the request may take to leave. A process that was frozen
+for longer must not act when it wakes up: its in-flight lease may have ended (P7-F2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is known of a request: whether it may have left, and what came back.
+
+    `sent` False is certain. A `reply` with a null status holds the words of whatever cut it off.
+    """
+
+    sent: bool
+    reply: EngineReply | None
+
+
+class TooLate(Exception):
+    """The moment to send has passed."""
+
+
+class Engine:
+    """`client` carries TLS and credentials, and keeps no connection between requests."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def ask(
+        self, base: str, path: str, body: Mapping[str, str], seconds: float, began: float
+    ) -> Sent:
+        """ONE POST to the agent at `base`; never raises for what the network does.
+
+        `began`: the monotonic time at which the dispatch was begun to be recorded.
+        """
+        left = False
+
+        async def watch(event: str, _: Mapping[str, Any]) -> None:
+            """Called by httpcore before and after each step."""
+            nonlocal left
+            if event.endswith("send_request_headers.started"):
+                if time.monotonic() - began > SEND_SECONDS:
+                    raise TooLate(f"not sent within {SEND_SECONDS:g} seconds")
+                left = True
+
+        try:
+            async with asyncio.timeout(seconds):
+                return Sent(True, await self._exchange("POST", base + path, body, seconds, watch))
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, TooLate) as error:
+            return Sent(left, EngineReply(status=None, body=_words(error, seconds)))
+
+    async def account(self, base: str, seconds: float) -> EngineReply:
+        """What the agent at `base` says of its node: GET /patroni. Never raises for the network."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange("GET", f"{base}/patroni", None, seconds, None)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            return EngineReply(status=None, body=_words(error, seconds))
+
+    async def _exchange(
+        self, method: str, url: str, body: Mapping[str, str] | None, seconds: float, watch: Any
+    ) -> EngineReply:
+        request = self._client.build_request(
+            method,
+            url,
+            content=None if body is None else canonical(body),
+            headers={"Content-Type": "application/json", "Connection": "close"},
+            timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
+            extensions={} if watch is None else {"trace": watch},
+        )
+        response = await self._client.send(request, stream=True, follow_redirects=False)
+        try:
+            return EngineReply(status=response.status_code, body=await _text(response))
+        finally:
+            await response.aclose()
+
+
+def canonical(body: Mapping[str, str]) -> str:
+    """The body as it is sent and as it is recorded."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+async def _text(response: httpx.Response) -> str:
+    """The reply as it came. Its status is the answer: a body that breaks off doesn't undo it."""
+    found = b""
+    try:
+        async for chunk in response.aiter_bytes():
+            found += chunk
+            if len(found) >= LARGEST:
+                break
+    except httpx.HTTPError:
+        pass
+    return found[:LARGEST].decode(errors="replace")
+
+
+def _words(error: Exception, seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {seconds:g} seconds"
+    return str(error) or type(error).__name__

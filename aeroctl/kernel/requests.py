@@ -1,0 +1,190 @@
+"""GET /v1/requests/{id}: what became of a request, derived anew each time it is asked.
+
+From its audit records where they tell the end, else from the store's history (judge.py). Nothing is
+remembered for it, nothing is completed by it (P7-F2).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from aeroctl.contract.audit import AuditRecord
+from aeroctl.contract.base import API_VERSION
+from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
+from aeroctl.contract.rules import Fact, Rule
+from aeroctl.contract.terms import Evaluation, RequestOutcome
+from aeroctl.kernel import snapshot, trail
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.judge import Asked, Judgement, judge
+from aeroctl.kernel.keyspace import History
+from aeroctl.kernel.snapshot import Source
+
+ENDS = frozenset({"executed", "executed_other", "rejected", "rolled_back", "not_executed"})
+"""Outcomes that are only ever recorded when they are final."""
+WINDOW = 1000
+"""Commits after the dispatch that nearly always hold the proof; what is later can't change it."""
+
+
+async def status(source: Source, request_id: str) -> RequestEnvelope:
+    """The request's outcome, with evidence, as of one commit.
+
+    Raises Failure: those of Etcd.read, CLUSTER_NOT_FOUND, KERNEL_BUSY.
+    """
+    time = datetime.now(UTC)
+    try:
+        async with asyncio.timeout(source.seconds):
+            kernel, ledger = await source.kernel_and_ledger(request_id)
+            if ledger.request is None:
+                data = _unseen(request_id, kernel.commit_id)
+            else:
+                records = await trail.records(source.store, source.scope, ledger.request)
+                in_flight = ledger.in_flight == request_id
+                data = await _recorded(source, records, in_flight, kernel.commit_id)
+    except TimeoutError as error:
+        message = f"the store could not be read within {source.seconds:g} seconds"
+        raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
+    return RequestEnvelope(
+        api_version=API_VERSION,
+        observed_at=snapshot.observed(kernel, None, time),
+        data=data,
+        notes=[],
+    )
+
+
+async def _recorded(
+    source: Source, records: Sequence[AuditRecord], in_flight: bool, now: int
+) -> RequestStatus:
+    """What the records say, and where they don't say how it ended, what history proves."""
+    last = {record.kind: record for record in records}
+    dispatched, outcome = last.get("dispatched"), last.get("outcome")
+    if (refused := last.get("refused")) is not None:
+        return _status(records, "rejected", refused.message, _proof(records), final=True)
+    if dispatched is None:
+        words = "it was never dispatched, and its id is used up"
+        return _status(records, "not_executed", words, _proof(records), final=True)
+    ended = outcome.outcome if outcome is not None and outcome.outcome in ENDS else None
+    if dispatched.command == "run_diagnostics":
+        if outcome is not None and ended is not None:
+            return _status(records, ended, outcome.message, _proof(records), final=True)
+        words = "no answer was recorded; a diagnostic changes nothing"
+        return _status(records, "unknown", words, _proof(records), final=False)
+    if outcome is not None and ended is not None:
+        try:
+            evidence = (await _judged(source, dispatched, outcome, False, now, near=True)).evidence
+        except Failure:  # the record stands, also where history can't be read
+            evidence = _proof(records)
+        return _status(records, ended, outcome.message, evidence, final=True)
+    found = await _judged(source, dispatched, outcome, in_flight, now, near=False)
+    answer = _status(records, found.outcome, found.message, found.evidence, final=found.final)
+    return answer.model_copy(update={"authority_after": found.authority_after})
+
+
+async def _judged(
+    source: Source,
+    dispatched: AuditRecord,
+    outcome: AuditRecord | None,
+    in_flight: bool,
+    now: int,
+    *,
+    near: bool,
+) -> Judgement:
+    """By history up to `now`; `near`: the part of it right after the dispatch is enough."""
+    asked = asked_by(dispatched)
+    window = min(asked.dispatched + WINDOW, now)
+    reply = None if outcome is None else outcome.engine_reply
+    history = await _history(source, asked.dispatched, window)
+    judgement = judge(asked, history, in_flight, reply, None)
+    if judgement.final or near or window == now:
+        return judgement
+    history = await _history(source, asked.dispatched, now)
+    return judge(asked, history, in_flight, reply, None)
+
+
+async def _history(source: Source, since: int, until: int) -> History:
+    """Up to a commit, or where that one is compacted already, up to now."""
+    try:
+        return await source.store.history(source.prefix, since, until)
+    except Failure as failure:
+        if failure.error.code != "COMMIT_COMPACTED":
+            raise
+        return await source.store.history(source.prefix, since)
+
+
+def asked_by(dispatched: AuditRecord) -> Asked:
+    """What a dispatched record says was asked of the engine."""
+    return Asked(
+        command=dispatched.command,
+        target=dispatched.target,
+        before=dispatched.authority_before,
+        failover_commit=dispatched.dispatch.failover_commit if dispatched.dispatch else 0,
+        dispatched=dispatched.commit_id,
+    )
+
+
+def _status(
+    records: Sequence[AuditRecord],
+    outcome: RequestOutcome,
+    message: str | None,
+    evidence: list[Rule],
+    *,
+    final: bool,
+) -> RequestStatus:
+    """The answer, with what the newest record of the request says."""
+    last = records[-1]
+    commits = {record.kind: record.commit_id for record in records}
+    return RequestStatus(
+        request_id=last.request_id,
+        recorded=True,
+        command=last.command,
+        target=last.target,
+        outcome=outcome,
+        final=final,
+        code=last.code,
+        message=message,
+        engine_reply=last.engine_reply,
+        authority_before=last.authority_before,
+        authority_after=last.authority_after,
+        commits=Commits(
+            requested=commits.get("requested"),
+            dispatched=commits.get("dispatched"),
+            outcome=commits.get("outcome", commits.get("refused")),
+        ),
+        evidence=evidence,
+        diagnostics=None,
+    )
+
+
+def _unseen(request_id: str, now: int) -> RequestStatus:
+    return RequestStatus(
+        request_id=request_id,
+        recorded=False,
+        command=None,
+        target=None,
+        outcome="not_executed",
+        final=False,
+        code=None,
+        message=f"the kernel has no record of this request up to commit {now}. Nothing is executed"
+        " without a record; a request that is still on its way would have none yet",
+        engine_reply=None,
+        authority_before=None,
+        authority_after=None,
+        commits=Commits(requested=None, dispatched=None, outcome=None),
+        evidence=[_recorded_rule("does_not_hold", Fact(name="commit", value=now))],
+        diagnostics=None,
+    )
+
+
+def _proof(records: Sequence[AuditRecord]) -> list[Rule]:
+    """Which records there are, and the commits that wrote them."""
+    facts = [Fact(name=f"{record.kind}_commit", value=record.commit_id) for record in records]
+    return [_recorded_rule("holds", *facts)]
+
+
+def _recorded_rule(evaluation: Evaluation, *evidence: Fact) -> Rule:
+    return Rule(
+        rule_id="recorded",
+        description="the audit trail has records of the request",
+        evaluation=evaluation,
+        enforced_by="kernel",
+        evidence=list(evidence),
+    )

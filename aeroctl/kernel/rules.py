@@ -1,0 +1,506 @@
+"""The rules of each command, evaluated over one state (P7-O2). Pure.
+
+A rule that the kernel enforces is decided from the store's keys alone, so that it is decided again
+in the very state that the request is bound to. What a node says of itself decides only rules that
+the engine or nobody enforces: it may have changed since.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import get_args
+
+from aeroctl.contract import lsn
+from aeroctl.contract.base import Observation
+from aeroctl.contract.cluster import Authority, Cluster
+from aeroctl.contract.commands import CommandName
+from aeroctl.contract.explanation import Successor
+from aeroctl.contract.nodes import Node
+from aeroctl.contract.replication import NodeReplication
+from aeroctl.contract.rules import Fact, Rule
+from aeroctl.contract.terms import Conclusion, Enforcement, Evaluation, Role
+from aeroctl.kernel import patroni
+from aeroctl.kernel.keys import Kernel
+
+PROVEN_ROLES = frozenset(get_args(Role)) - {"unknown"}
+Raw = str | bool | int | float | None
+
+
+@dataclass(frozen=True)
+class State:
+    """What rules are evaluated over.
+
+    `in_flight`: the request that is being carried out. `measured`: what every node said of itself,
+    by name; None where no node was asked.
+    """
+
+    kernel: Kernel
+    in_flight: str | None
+    measured: Mapping[str, Observation[NodeReplication]] | None = None
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """Identity, authority and settings."""
+        return patroni.cluster(self.kernel)
+
+    @cached_property
+    def nodes(self) -> Mapping[str, Node]:
+        """Every node that the store names, by name."""
+        return {node.name: node for node in patroni.nodes(self.kernel)}
+
+    @property
+    def authority(self) -> Authority | None:
+        """Who holds write authority."""
+        return patroni.authority(self.kernel)
+
+    @property
+    def holder(self) -> str | None:
+        """The name of whoever holds write authority."""
+        return None if self.authority is None else self.authority.node
+
+    @property
+    def holder_lives(self) -> bool:
+        """Whether the holder of authority renews its own entry: then its agent makes its checks."""
+        return self.holder in self.kernel.members
+
+    def silent(self, name: str) -> str | None:
+        """Why that node's last words prove nothing; None where they stand."""
+        if name not in self.kernel.members:
+            return "NODE_NOT_REGISTERED"
+        if self.measured is None:
+            return None
+        seen = self.measured.get(name)
+        if seen is None:
+            return "NODE_NOT_ASKED"
+        return None if seen.unavailable is None else seen.unavailable.code
+
+    def said(self, name: str) -> NodeReplication | None:
+        """What that node said of itself, if it was asked and answered."""
+        seen = (self.measured or {}).get(name)
+        return None if seen is None else seen.value
+
+
+def rules(command: CommandName, target: str | None, state: State) -> list[Rule]:
+    """Every rule of that command, in a fixed order. `target` is a node that the store names."""
+    if target is None:
+        return []
+    if command == "request_promotion":
+        return promotion(state, target)
+    if command == "request_demotion":
+        return demotion(state, target)
+    return force_promotion(state, target)
+
+
+def promotion(state: State, target: str) -> list[Rule]:
+    """The holder of authority hands it over to `target`."""
+    return [
+        authority_held(state, "kernel"),
+        holder_is_primary(state),
+        target_registered(state, target),
+        target_is_replica(state, target),
+        target_streaming(state, target),
+        same_timeline(state, target),
+        lag_within_limit(state, target),
+        failover_allowed(state, target),
+        synchronous_standby(state, target),
+        not_paused(state, "nobody"),
+        nothing_pending(state, "kernel"),
+        nothing_in_flight(state),
+        not_standby_cluster(state),
+        agent_known(state, state.holder),
+        single_writer(state),
+    ]
+
+
+def demotion(state: State, target: str) -> list[Rule]:
+    """`target` hands authority over to whomever the engine picks."""
+    return [
+        authority_held(state, "kernel"),
+        target_holds_authority(state, target),
+        holder_is_primary(state),
+        successor_eligible(state, target),
+        not_paused(state, "engine"),
+        nothing_pending(state, "kernel"),
+        nothing_in_flight(state),
+        not_standby_cluster(state),
+        agent_known(state, state.holder),
+        single_writer(state),
+    ]
+
+
+def force_promotion(state: State, target: str) -> list[Rule]:
+    """`target` is given authority, whoever holds it, and whatever else is skipped for that."""
+    return [
+        authority_held(state, "nobody"),
+        target_registered(state, target),
+        target_is_replica(state, target),
+        same_timeline(state, target),
+        lag_within_limit(state, target),
+        failover_allowed(state, target),
+        synchronous_standby(state, target, by="nobody"),
+        not_paused(state, "nobody"),
+        nothing_pending(state, "nobody"),
+        nothing_in_flight(state),
+        not_standby_cluster(state),
+        agent_known(state, target),
+        single_writer(state),
+    ]
+
+
+def successors(state: State, holder: str) -> list[Successor]:
+    """Among whom the engine picks when `holder` steps down: every other node, by name (P7-A3)."""
+    return [
+        Successor(
+            node=name,
+            rules=[
+                target_registered(state, name),
+                target_streaming(state, name),
+                same_timeline(state, name),
+                lag_within_limit(state, name),
+                failover_allowed(state, name),
+                synchronous_standby(state, name),
+            ],
+        )
+        for name in state.nodes
+        if name != holder
+    ]
+
+
+def broken(applied: Sequence[Rule]) -> list[Rule]:
+    """The rules for which the kernel refuses: undetermined is not good enough (P7-F1)."""
+    return [rule for rule in applied if rule.enforced_by == "kernel" and rule.evaluation != "holds"]
+
+
+def conclusion(applied: Sequence[Rule]) -> Conclusion:
+    """What the rules come to."""
+    found = {rule.evaluation for rule in applied}
+    if broken(applied):
+        return "refused"
+    if "does_not_hold" in found:
+        return "not_all_rules_hold"
+    return "undetermined" if "undetermined" in found else "all_rules_hold"
+
+
+def authority_held(state: State, by: Enforcement) -> Rule:
+    """Somebody holds write authority (P6-A1)."""
+    held = state.authority
+    return _rule(
+        "authority_held",
+        "a node holds write authority",
+        held is not None,
+        by,
+        {
+            "node": state.holder,
+            "reign": held.reign if held else None,
+        },
+    )
+
+
+def target_holds_authority(state: State, target: str) -> Rule:
+    """Only the holder of authority can give it up."""
+    return _rule(
+        "target_holds_authority",
+        "the named node is the one that holds write authority",
+        state.holder == target,
+        "kernel",
+        {
+            "target": target,
+            "authority": state.holder,
+        },
+    )
+
+
+def holder_is_primary(state: State) -> Rule:
+    """A holder that is not yet a primary is in the middle of a transfer (P6-A3)."""
+    node = None if state.holder is None else state.nodes[state.holder]
+    holds = False if node is None else _role_is(node, "primary")
+    return _rule(
+        "holder_is_primary",
+        "the holder of write authority is a primary",
+        holds,
+        "kernel",
+        {
+            "node": state.holder,
+            "role": None if node is None else node.role,
+            "state": None if node is None else node.state,
+        },
+    )
+
+
+def target_registered(state: State, target: str) -> Rule:
+    """Patroni: `candidate does not exists`."""
+    return _rule(
+        "target_registered",
+        "the node renews its own entry in the store",
+        state.nodes[target].registered,
+        "engine",
+        {
+            "node": target,
+            "registered": state.nodes[target].registered,
+        },
+    )
+
+
+def target_is_replica(state: State, target: str) -> Rule:
+    """Authority can't be given to whom already has it, nor to what is no replica."""
+    node = state.nodes[target]
+    holds = False if node.holds_authority else _role_is(node, "replica")
+    return _rule(
+        "target_is_replica",
+        "the named node is a replica and does not hold write authority",
+        holds,
+        "kernel",
+        {
+            "node": target,
+            "role": node.role,
+            "holds_authority": node.holds_authority,
+            "registered": node.registered,
+        },
+    )
+
+
+def target_streaming(state: State, target: str) -> Rule:
+    """Nobody enforces it: Patroni takes a candidate that only restores from an archive."""
+    node, silent = state.nodes[target], state.silent(target)
+    found = node.replication_state
+    return _rule(
+        "target_streaming",
+        "the node streams write-ahead log from its upstream",
+        None if silent or found is None else found == "streaming",
+        "nobody",
+        {
+            "node": target,
+            "replication_state": found,
+            "state": node.state,
+            "unavailable": silent,
+        },
+    )
+
+
+def same_timeline(state: State, target: str) -> Rule:
+    """P6-S2. Patroni looks at it only where its `check_timeline` is on, and from a holder only."""
+    current, silent = _timeline(state), state.silent(target)
+    found = state.nodes[target].timeline
+    checked = patroni.check_timeline(state.kernel)
+    return _rule(
+        "same_timeline",
+        "the node is on the timeline of write authority (P6-S2)",
+        None if silent or current is None or found is None else found == current,
+        "engine" if checked and state.holder_lives else "nobody",
+        {
+            "node": target,
+            "timeline": found,
+            "authority_timeline": current,
+            "check_timeline": checked,
+            "unavailable": silent,
+        },
+    )
+
+
+def lag_within_limit(state: State, target: str) -> Rule:
+    """P6-S1, counted as Patroni counts: from the position that a holder last recorded in the store
+    to the further of received and replayed. A dead holder enforces nothing.
+    """
+    cluster, silent, said = state.cluster, state.silent(target), state.said(target)
+    node = state.nodes[target]
+    received, replayed = (said or node).received_lsn, (said or node).replayed_lsn
+    known = [position for position in (received, replayed) if position is not None]
+    position = max(known, key=lsn.parse, default=None)
+    lag, limit = lsn.distance(cluster.leader_lsn, position), cluster.maximum_lag_bytes
+    return _rule(
+        "lag_within_limit",
+        "the node lacks no more write-ahead log than the limit allows (P6-S1)",
+        None if silent or lag is None or limit is None else lag <= limit,
+        "engine" if state.holder_lives else "nobody",
+        {
+            "node": target,
+            "lag_bytes": lag,
+            "maximum_lag_bytes": limit,
+            "leader_lsn": cluster.leader_lsn,
+            "received_lsn": received,
+            "replayed_lsn": replayed,
+            "unavailable": silent,
+        },
+    )
+
+
+def failover_allowed(state: State, target: str) -> Rule:
+    """Patroni: the tags nofailover and failover_priority."""
+    node = state.nodes[target]
+    return _rule(
+        "failover_allowed",
+        "the node is not tagged as never to be promoted",
+        None if node.no_failover is None else not node.no_failover,
+        "engine",
+        {
+            "node": target,
+            "nofailover": node.tags.get("nofailover"),
+            "failover_priority": node.tags.get("failover_priority"),
+        },
+    )
+
+
+def synchronous_standby(state: State, target: str, by: Enforcement | None = None) -> Rule:
+    """P6-S1. Patroni refuses a switchover to a node outside of the synchronous set; in quorum mode
+    it does so once the holder has put its name there.
+    """
+    synchronous = state.cluster.synchronous
+    off = synchronous.mode == "off"
+    member = target.lower() in {name.lower() for name in synchronous.standbys}  # as PostgreSQL
+    checked = off or synchronous.mode == "on" or synchronous.leader is not None
+    return _rule(
+        "synchronous_standby",
+        "the node is in the synchronous set, where replication is synchronous (P6-S1)",
+        off or member,
+        by or ("engine" if checked else "nobody"),
+        {
+            "node": target,
+            "mode": synchronous.mode,
+            "standbys": ", ".join(synchronous.standbys),
+        },
+    )
+
+
+def successor_eligible(state: State, holder: str) -> Rule:
+    """Patroni: `no good candidates have been found`. In quorum mode it wants more than one."""
+    synchronous = state.cluster.synchronous
+    quorum = synchronous.quorum or 0 if synchronous.mode == "quorum" else 0
+    found = {each.node: _eligible(each.rules) for each in successors(state, holder)}
+    certain = sum(evaluation == "holds" for evaluation in found.values())
+    possible = sum(evaluation != "does_not_hold" for evaluation in found.values())
+    return _rule(
+        "successor_eligible",
+        "enough other nodes keep every rule that the engine has for a successor",
+        True if certain > quorum else None if possible > quorum else False,
+        "engine",
+        {
+            "needed": quorum + 1,
+            **{f"{name}.eligible": evaluation for name, evaluation in found.items()},
+        },
+    )
+
+
+def not_paused(state: State, by: Enforcement) -> Rule:
+    """Patroni refuses in pause what names no candidate; nothing recovers by itself then."""
+    paused = state.cluster.paused
+    return _rule(
+        "not_paused", "automatic failover is not paused", not paused, by, {"paused": paused}
+    )
+
+
+def nothing_pending(state: State, by: Enforcement) -> Rule:
+    """A transfer that was asked for and not taken up would be overwritten (P6-F3)."""
+    failover = state.kernel.failover
+    pending = failover.pending
+    return _rule(
+        "nothing_pending",
+        "no other transfer of authority is pending",
+        not pending,
+        by,
+        {
+            "from_node": (failover.leader or None) if pending else None,
+            "to_node": (failover.member or None) if pending else None,
+            "commit_id": state.kernel.failover_commit if pending else None,
+        },
+    )
+
+
+def nothing_in_flight(state: State) -> Rule:
+    """P7-E1: one command at a time, whoever serves it."""
+    return _rule(
+        "nothing_in_flight",
+        "no other request is being carried out",
+        state.in_flight is None,
+        "kernel",
+        {
+            "request_id": state.in_flight,
+        },
+    )
+
+
+def not_standby_cluster(state: State) -> Rule:
+    """Nobody in a standby cluster holds write authority."""
+    found = state.cluster.standby_cluster
+    return _rule(
+        "not_standby_cluster",
+        "the cluster does not follow another one",
+        not found,
+        "kernel",
+        {
+            "standby_cluster": found,
+        },
+    )
+
+
+def agent_known(state: State, receiver: str | None) -> Rule:
+    """Without an address nothing can be dispatched."""
+    member = state.kernel.members.get(receiver) if receiver else None
+    base = patroni.agent(member.api_url) if member else None
+    host, port = patroni.address(base)
+    return _rule(
+        "agent_known",
+        "the store holds the address of the agent that is to be asked",
+        base is not None,
+        "kernel",
+        {
+            "node": receiver,
+            "host": host if base else None,
+            "port": port if base else None,
+        },
+    )
+
+
+def single_writer(state: State) -> Rule:
+    """P6-A1, as far as the nodes themselves can say."""
+    said = {name: state.said(name) for name in state.nodes if name != state.holder}
+    writable = {
+        name: None if answer is None else False if answer.in_recovery else answer.writable
+        for name, answer in said.items()
+    }
+    found = True if None not in writable.values() else None
+    return _rule(
+        "single_writer",
+        "no node but the holder of write authority accepts writes (P6-A1)",
+        False if True in writable.values() else found,
+        "nobody",
+        {
+            **{f"{name}.writable": value for name, value in writable.items()},
+        },
+    )
+
+
+def _eligible(applied: Sequence[Rule]) -> Evaluation:
+    found = {rule.evaluation for rule in applied if rule.enforced_by == "engine"}
+    if "does_not_hold" in found:
+        return "does_not_hold"
+    return "undetermined" if "undetermined" in found else "holds"
+
+
+def _timeline(state: State) -> int | None:
+    """The holder's timeline; without one, that of the last holder, as the history proves it."""
+    if state.holder in state.kernel.members:
+        return state.kernel.members[state.holder].timeline
+    ended = [end.timeline for end in state.kernel.history]
+    if ended:
+        return max(ended) + 1
+    known = {member.timeline for member in state.kernel.members.values()}
+    return 1 if known == {1} else None  # no timeline ended yet, and nobody is past the first
+
+
+def _role_is(node: Node, role: Role) -> bool | None:
+    return node.role == role if node.role in PROVEN_ROLES else None
+
+
+def _rule(
+    rule_id: str, description: str, holds: bool | None, by: Enforcement, evidence: Mapping[str, Raw]
+) -> Rule:
+    evaluation: Evaluation = (
+        "undetermined" if holds is None else "holds" if holds else "does_not_hold"
+    )
+    return Rule(
+        rule_id=rule_id,
+        description=description,
+        evaluation=evaluation,
+        enforced_by=by,
+        evidence=[Fact(name=name, value=value) for name, value in evidence.items()],
+    )

@@ -1,0 +1,95 @@
+"""The audit trail: chaining new records, and reading written ones (P7-O3).
+
+A record is written once, by a transaction that compares the head (ledger.py), so that of two
+writers one fails. Its commit is the store's own: the last commit of its key, which tells of a
+record that was written over.
+"""
+
+import json
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from aeroctl.contract.audit import AuditPage, AuditRecord, Head, RecordFacts
+from aeroctl.contract.chain import digest
+from aeroctl.kernel import ledger
+from aeroctl.kernel.etcd import Etcd
+from aeroctl.kernel.failures import unreadable
+from aeroctl.kernel.keyspace import KeyValue
+
+AT_ONCE = 100
+"""Keys read by one transaction; etcd takes 128 (max-txn-ops)."""
+
+
+def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
+    """The texts of the records that follow `head`, in order, and the head after them.
+
+    The first text belongs under `ledger.audit_key(scope, head.sequence + 1)`, and so on.
+    """
+    texts = []
+    for fact in facts:
+        record = fact.model_dump(mode="json", include=set(RecordFacts.model_fields))
+        record |= {"sequence": head.sequence + 1, "previous_hash": head.hash}
+        record["hash"] = digest(record)
+        head = Head(sequence=head.sequence + 1, hash=record["hash"])
+        texts.append(json.dumps(record, separators=(",", ":"), ensure_ascii=False))
+    return texts, head
+
+
+async def page(
+    store: Etcd, scope: str, after: int, limit: int, at: int | None
+) -> tuple[int, AuditPage]:
+    """The first `limit` records after sequence `after`, with the head, at one commit (None: now).
+
+    Returns that commit too. Nothing is left out and nothing is judged here: a missing record is
+    missing, and the chain tells (contract/chain.py). Raises Failure as Etcd.read does, and
+    KERNEL_STATE_UNREADABLE naming a record's key.
+    """
+    found = await store.read_page(
+        ledger.audit_prefix(scope),
+        ledger.audit_name(after + 1),
+        limit + 1,
+        [ledger.head_key(scope)],
+        at,
+    )
+    names = sorted(found.keyspaces[0].keys)
+    records = [
+        _record(found.keyspaces[0].prefix + name, found.keyspaces[0].keys[name])
+        for name in names[:limit]
+    ]
+    if strange := [name for name in names if not (name.isascii() and name.isdecimal())]:
+        raise unreadable(found.keyspaces[0].prefix + strange[0], "not the name of a record")
+    return found.commit_id, AuditPage(
+        records=records,
+        head=ledger.parse(scope, None, found.keys).head,
+        next=int(names[limit - 1]) if len(names) > limit else None,
+    )
+
+
+async def records(store: Etcd, scope: str, sequences: Sequence[int]) -> list[AuditRecord]:
+    """Those records, in the order given. A record never changes, so they need no common commit.
+
+    Raises Failure as `page` does, also for a record that is not there.
+    """
+    found: dict[str, KeyValue] = {}
+    names = [ledger.audit_key(scope, sequence) for sequence in sequences]
+    for start in range(0, len(names), AT_ONCE):
+        together = await store.read_together([], names[start : start + AT_ONCE])
+        found.update(together.keys)
+    for name in names:
+        if name not in found:
+            raise unreadable(name, "it is missing, though a request names it")
+    return [_record(name, found[name]) for name in names]
+
+
+def _record(key: str, pair: KeyValue) -> AuditRecord:
+    try:
+        stored = json.loads(pair.value)
+        dated = json.dumps({**stored, "commit_id": pair.modified})
+        return AuditRecord.model_validate_json(dated)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, problem["loc"])) or "value"
+        raise unreadable(key, f"{where}: {problem['msg']}") from error
+    except (TypeError, ValueError) as error:
+        raise unreadable(key, "not a JSON object") from error

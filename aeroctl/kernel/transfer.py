@@ -1,0 +1,200 @@
+"""After the dispatch record: one request to the engine, and the proof of what came of it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from aeroctl.contract.base import API_VERSION
+from aeroctl.contract.envelope import Note
+from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
+from aeroctl.contract.terms import Evaluation
+from aeroctl.kernel import judge, patroni, recording
+from aeroctl.kernel.engine import Engine, Sent
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.keys import Kernel, parse
+from aeroctl.kernel.recording import Dispatched, Plan
+from aeroctl.kernel.snapshot import Source, notes, observed
+from aeroctl.kernel.writable import writable
+
+POLL_SECONDS = 0.3
+LAST_WORDS_SECONDS = 3.0
+"""Once the store shows the transfer: how much longer is waited for the engine's reply, or for the
+new holder's own word that it accepts writes."""
+PROOF_SECONDS = 5.0
+"""Of the deadline, what is kept for proving the outcome and recording it."""
+APPENDS = 10
+"""How often an outcome's record is tried: each time another record came before it."""
+
+LOGGER = logging.getLogger("aerokernel")
+
+
+async def carry_out(
+    source: Source, engine: Engine, dispatched: Dispatched, plan: Plan
+) -> RequestEnvelope:
+    """Ask the engine once, watch what it does, and answer what the state proves.
+
+    Raises Failure ENGINE_REJECTED with the engine's own words; STORE_UNAVAILABLE and such with
+    outcome `unknown` where nothing can be proved.
+    """
+    ends = dispatched.began + dispatched.deadline_seconds - PROOF_SECONDS
+    seconds = max(1.0, ends - time.monotonic())
+    call = asyncio.create_task(
+        engine.ask(plan.base, plan.path, plan.body, seconds, dispatched.began)
+    )
+    try:
+        await _settled(source, dispatched, call, ends)
+        sent = _sent(call)
+    finally:
+        call.cancel()  # nobody waits for the reply any more; what left has left
+        await asyncio.wait({call})
+    kernel, found = await _proof(source, dispatched, sent)
+    found, missing = await record(source, dispatched, found)
+    if found.outcome == "rejected":
+        words = found.engine_reply and found.engine_reply.status is not None
+        raise Failure(
+            409,
+            "kernel_rejection",
+            "ENGINE_REJECTED",
+            found.engine_reply.body if found.engine_reply and words else found.message or "",
+            invariants=["P7-E3"],
+            engine_reply=found.engine_reply,
+        )
+    return envelope(kernel, found, missing)
+
+
+def envelope(kernel: Kernel, found: RequestStatus, more: Sequence[Note]) -> RequestEnvelope:
+    """The answer, about the state that the outcome was proved from. Pure but for the clock."""
+    return RequestEnvelope(
+        api_version=API_VERSION,
+        observed_at=observed(kernel, None),
+        data=found,
+        notes=[*notes(kernel, {}), *more],
+    )
+
+
+async def record(
+    source: Source, dispatched: Dispatched, found: RequestStatus
+) -> tuple[RequestStatus, list[Note]]:
+    """Append the outcome to the trail; tried again only while other records came before it.
+
+    Where that fails the outcome is known all the same, so it is answered, with a note.
+    """
+    problem = "other records kept coming before it"
+    for _ in range(APPENDS):
+        try:
+            _, kept = await source.kernel_and_ledger(found.request_id)
+            written = recording.outcome(dispatched, kept, found)
+            commit = await source.store.transact(written.compares, written.changes)
+        except Failure as failure:
+            problem = failure.error.message
+            break
+        if commit is not None:
+            commits = found.commits.model_copy(update={"outcome": commit})
+            return found.model_copy(update={"commits": commits}), []
+    LOGGER.error("request %s: its outcome is not recorded: %s", found.request_id, problem)
+    message = f"the outcome is not in the audit trail: {problem}"
+    return found, [Note(code="OUTCOME_NOT_RECORDED", subject=None, message=message)]
+
+
+async def _settled(
+    source: Source, dispatched: Dispatched, call: asyncio.Task[Sent], ends: float
+) -> None:
+    """Wait until there is nothing more to wait for, or until `ends`.
+
+    A store that can't be read meanwhile is tolerated: the request is on its way whatever we see.
+    """
+    before = patroni.authority(dispatched.kernel)
+    proved: float | None = None
+    while (now := time.monotonic()) < ends:
+        if call.done() and _refused(_sent(call)):
+            return
+        try:
+            kernel = await source.kernel()
+        except Failure:
+            kernel = None
+        if kernel is not None and patroni.authority(kernel) == before:
+            cleared = kernel.failover_commit > dispatched.kernel.failover_commit
+            if call.done() and cleared and not kernel.failover.pending:
+                return
+        elif kernel is not None:
+            writes = await _writes(source, kernel)
+            if writes == "holds" and call.done():
+                return
+            proved = None if writes == "does_not_hold" else proved or now
+            if proved is not None and now - proved >= LAST_WORDS_SECONDS:
+                return
+        if call.done():
+            await asyncio.sleep(POLL_SECONDS)
+        else:
+            await asyncio.wait({call}, timeout=POLL_SECONDS)
+
+
+async def _writes(source: Source, kernel: Kernel) -> Evaluation:
+    """Whether a new reign has begun in full, as far as can be told: see `writable`."""
+    if patroni.promotion(kernel).state == "AuthorityTransitioning":
+        return "does_not_hold"
+    return (await writable(source, kernel)).evaluation
+
+
+async def _proof(
+    source: Source, dispatched: Dispatched, sent: Sent
+) -> tuple[Kernel, RequestStatus]:
+    """What the store's history since the dispatch and the holder of authority prove."""
+    asked = dispatched.asked
+    requested = judge.Asked(
+        command=asked.command.name,
+        target=asked.request.target,
+        before=patroni.authority(dispatched.kernel),
+        failover_commit=dispatched.kernel.failover_commit,
+        dispatched=dispatched.commit_id,
+    )
+    try:
+        history = await source.store.history(source.prefix, dispatched.commit_id)
+        kernel = parse(source.scope, history.keyspace)
+    except Failure as failure:
+        error = failure.error
+        raise Failure(
+            failure.status,
+            error.domain,
+            error.code,
+            f"the request was dispatched, and what came of it can't be proved now: {error.message}",
+            invariants=["P7-E2"],
+            outcome="not_executed" if _refused(sent) else "unknown",
+            engine_reply=sent.reply,
+        ) from failure
+    # Still in flight: its key stands until the outcome is recorded, and longer if it is not final.
+    found = judge.judge(requested, history, True, sent.reply, sent.sent)
+    shown = await writable(source, kernel)
+    outcome, final = found.outcome, found.final
+    if outcome in ("executed", "executed_other") and shown.evaluation == "does_not_hold":
+        outcome, final = "in_progress", False
+    return kernel, RequestStatus(
+        request_id=asked.request_id,
+        recorded=True,
+        command=asked.command.name,
+        target=asked.request.target,
+        outcome=outcome,
+        final=final,
+        code=None,
+        message=found.message,
+        engine_reply=sent.reply,
+        authority_before=requested.before,
+        authority_after=found.authority_after,
+        commits=Commits(
+            requested=dispatched.commit_id, dispatched=dispatched.commit_id, outcome=None
+        ),
+        evidence=[*found.evidence, shown],
+        diagnostics=None,
+    )
+
+
+def _refused(sent: Sent) -> bool:
+    """Certainly nothing was done: it never left, or the engine says that it refuses it."""
+    status = sent.reply.status if sent.reply else None
+    return not sent.sent or status in judge.REFUSALS
+
+
+def _sent(call: asyncio.Task[Sent]) -> Sent:
+    """What came of the call; one that is not done yet may have left, and has no reply."""
+    return call.result() if call.done() else Sent(True, None)

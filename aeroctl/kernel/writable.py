@@ -1,0 +1,49 @@
+"""Whether the holder of write authority accepts writes, as it says itself."""
+
+from aeroctl.contract.base import Observation
+from aeroctl.contract.replication import NodeReplication
+from aeroctl.contract.rules import Fact, Rule
+from aeroctl.contract.terms import Evaluation
+from aeroctl.kernel import measured, patroni, postgres
+from aeroctl.kernel.keys import Kernel
+from aeroctl.kernel.snapshot import Source
+
+
+async def writable(source: Source, kernel: Kernel) -> Rule:
+    """The rule `writable` about the holder of authority in `kernel`, by one statement on it.
+
+    A leader key alone proves no primary (P6-A3), and a primary alone no writes.
+    """
+    held = patroni.authority(kernel)
+    if held is None:
+        return rule(None, None)
+    node = next(node for node in patroni.nodes(kernel) if node.name == held.node)
+    # Not in `turns`: however many read, a command that is under way does not wait for them.
+    answers = await postgres.ask([node], ["replication"], source.access, kernel.system_id)
+    kind = Observation[NodeReplication]
+    answer = answers[node.name]["replication"]
+    return rule(held.node, measured.observation(kind, NodeReplication, node, answer))
+
+
+def rule(holder: str | None, seen: Observation[NodeReplication] | None) -> Rule:
+    """What that node said: undetermined where it did not answer, or can't tell. Pure."""
+    said = None if seen is None else seen.value
+    found = None if said is None else False if said.in_recovery else said.writable
+    evaluation: Evaluation = (
+        "undetermined" if found is None else "holds" if found else "does_not_hold"
+    )
+    return Rule(
+        rule_id="writable",
+        description="the holder of write authority accepts writes",
+        evaluation=evaluation,
+        enforced_by="nobody",
+        evidence=[
+            Fact(name="node", value=holder),
+            Fact(name="in_recovery", value=said.in_recovery if said else None),
+            Fact(name="writable", value=said.writable if said else None),
+            Fact(
+                name="unavailable",
+                value=seen.unavailable.code if seen and seen.unavailable else None,
+            ),
+        ],
+    )

@@ -1,0 +1,716 @@
+"""A request is recorded, carried out once or not at all, and never told otherwise than it was."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from aeroctl.contract import chain
+from aeroctl.contract.errors import Error, ErrorBody
+from aeroctl.contract.requests import RequestEnvelope
+from aeroctl.kernel import ledger, transfer
+from aeroctl.kernel.etcd import Put
+from tests.kernel.conftest import Store
+from tests.kernel.world import World, puts, run, writes
+
+pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
+DISPATCHED = ["requested", "confirmed", "dispatched"]
+
+Test = Callable[[World], Coroutine[Any, Any, None]]
+In = Callable[[Test], None]
+
+
+@pytest.fixture
+def inside(etcd_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> In:
+    """Run a test in a world of its own, where nobody waits for a database that isn't there."""
+    monkeypatch.setattr(transfer, "LAST_WORDS_SECONDS", 0.0)
+    monkeypatch.setattr(transfer, "POLL_SECONDS", 0.02)
+    return lambda test: run(etcd_store, tmp_path, test)
+
+
+def status(answer: httpx.Response) -> Any:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    return RequestEnvelope.model_validate_json(answer.text).data
+
+
+def error(answer: httpx.Response, code: str, outcome: str = "not_executed") -> Error:
+    found = ErrorBody.model_validate_json(answer.text).error
+    assert (found.code, found.outcome) == (code, outcome), answer.text
+    return found
+
+
+def transferring(w: World, holder: str, target: str, reply: str) -> Any:
+    async def act(asked: Any) -> tuple[int, str]:
+        await w.switch(asked, holder, target)
+        return 200, reply
+
+    return act
+
+
+def saying(status: int, text: str) -> Any:
+    async def act(_: Any) -> tuple[int, str]:
+        return status, text
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("command", "target", "posted"),
+    [
+        ("request_promotion", "n1", ("/switchover", {"leader": "n3", "candidate": "n1"})),
+        ("request_demotion", "n3", ("/switchover", {"leader": "n3"})),
+        ("force_promotion", "n1", ("/failover", {"candidate": "n1"})),
+    ],
+)
+def test_executed(inside: In, command: str, target: str, posted: Any) -> None:
+    async def test(w: World) -> None:
+        body = await w.request(command, target)
+        seen: list[str] = []
+
+        async def act(asked: Any) -> tuple[int, str]:
+            seen.extend(await w.kinds(body["request_id"]))
+            assert (await w.kept(body["request_id"])).in_flight == body["request_id"]
+            await w.switch(asked, "n3", "n1")
+            return 200, "Successfully"
+
+        w.script.append(act)
+        found = status(await w.send(command, body))
+        assert (found.outcome, found.final, found.recorded) == ("executed", True, True)
+        assert seen == DISPATCHED  # P7-O3: before anything is asked of the engine
+        assert w.agent.posts == [(f"POST {posted[0]}", posted[1])]
+        assert found.engine_reply.body == "Successfully"
+        assert (found.authority_before.node, found.authority_after.node) == ("n3", "n1")
+        (shown,) = [rule for rule in found.evidence if rule.rule_id == "writable"]
+        assert shown.evaluation == "undetermined"  # there is no database here
+
+        kept = await w.kept(body["request_id"])
+        assert (kept.in_flight, kept.request) == (None, (1, 2, 3, 4))
+        records = await w.records()
+        assert [record.kind for record in records] == [*DISPATCHED, "outcome"]
+        assert len({record.commit_id for record in records[:3]}) == 1
+        assert found.commits.dispatched == records[0].commit_id
+        assert found.commits.outcome == records[3].commit_id
+        assert {record.identity for record in records} == {"the-operator"}
+        assert records[0].confirmation is None
+        assert records[1].confirmation is not None
+        assert records[2].dispatch is not None
+        assert records[2].dispatch.action.startswith(f"POST {posted[0]} ")
+        follower = chain.Chain()
+        follower.follow(record.model_dump(mode="json") for record in records)
+        assert follower.end(kept.head.sequence, kept.head.hash) is None
+
+        later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
+        assert status(later).outcome == "executed"
+        assert "ann" not in later.text
+        assert "the-operator" not in later.text
+
+    inside(test)
+
+
+def test_another_node_than_asked(inside: In) -> None:
+    async def test(w: World) -> None:
+        body = await w.request("request_promotion", "n1")
+        w.script.append(transferring(w, "n3", "n2", 'Switched over to "n2" instead of "n1"'))
+        found = status(await w.send("request_promotion", body))
+        assert (found.outcome, found.authority_after.node) == ("executed_other", "n2")
+
+    inside(test)
+
+
+def test_the_engine_rejects(inside: In) -> None:
+    """P7-E3: its words and its code, verbatim, in the answer and in the record."""
+
+    async def test(w: World) -> None:
+        words = "switchover is not possible: no good candidates have been found"
+        body = await w.request("request_promotion", "n1")
+        w.script.append(saying(412, words))
+        answer = await w.send("request_promotion", body)
+        found = error(answer, "ENGINE_REJECTED")
+        assert (answer.status_code, found.domain, found.message) == (409, "kernel_rejection", words)
+        assert found.engine_reply is not None
+        assert (found.engine_reply.status, found.engine_reply.body) == (412, words)
+        assert found.request_id == body["request_id"]
+        last = (await w.records(body["request_id"]))[-1]
+        assert (last.kind, last.outcome, last.engine_reply) == (
+            "outcome",
+            "rejected",
+            found.engine_reply,
+        )
+        assert (await w.kept(body["request_id"])).in_flight is None
+
+    inside(test)
+
+
+def test_the_holder_rejects_before_it_acts(inside: In) -> None:
+    async def test(w: World) -> None:
+        async def act(asked: Any) -> tuple[int, str]:
+            await w.arrive(asked)
+            await w.put(failover={})
+            return 503, "Switchover failed"
+
+        body = await w.request("request_promotion", "n1")
+        w.script.append(act)
+        found = error(await w.send("request_promotion", body), "ENGINE_REJECTED")
+        assert found.message == "Switchover failed"
+
+    inside(test)
+
+
+def test_nobody_listens(inside: In) -> None:
+    async def test(w: World) -> None:
+        gone = w.member("n3", "primary") | {"api_url": "http://127.0.0.1:1/patroni"}
+        await w.put(members__n3=gone)
+        body = await w.request("request_promotion", "n1")
+        found = status(await w.send("request_promotion", body))
+        assert (found.outcome, found.final, w.agent.posts) == ("not_executed", True, [])
+        assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
+
+    inside(test)
+
+
+def test_no_proof_by_the_deadline(inside: In, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "PROOF_SECONDS", 32.0)  # of 33
+
+    async def test(w: World) -> None:
+        async def act(asked: Any) -> None:
+            await w.arrive(asked)
+            await asyncio.sleep(10)
+
+        body = await w.request("request_promotion", "n1")
+        w.script.append(act)
+        found = status(await w.send("request_promotion", body))
+        assert (found.outcome, found.final, len(w.agent.posts)) == ("in_progress", False, 1)
+        assert (await w.kept(body["request_id"])).in_flight == body["request_id"]
+
+        w.script.append(saying(200, ""))
+        other = await w.send("request_promotion", await w.request("request_promotion", "n2"))
+        error(other, "COMMAND_IN_FLIGHT")
+        await w.switch({"leader": "n3", "candidate": "n1"}, "n3", "n1")
+        later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
+        assert status(later).outcome == "executed"
+        assert len(w.agent.posts) == 1
+
+    inside(test)
+
+
+class TestRefusals:
+    """Nothing is asked of the engine, and each one is in the trail (P7-O3)."""
+
+    async def refused(
+        self,
+        w: World,
+        body: Any,
+        code: str,
+        http: int,
+        *,
+        authority: str | None = "operator",
+        command: str = "request_promotion",
+    ) -> Error:
+        answer = await w.send(command, body, authority)
+        found = error(answer, code)
+        assert (answer.status_code, found.request_id) == (http, body["request_id"]), answer.text
+        assert w.agent.posts == []
+        records = await w.records(body["request_id"])
+        assert [record.kind for record in records][-2:] == ["requested", "refused"]
+        assert (records[-1].code, records[-1].message) == (code, found.message)
+        assert (await w.kept(body["request_id"])).in_flight is None
+        return found
+
+    @pytest.mark.parametrize("authority", ["observer", "auditor", None])
+    def test_who_may_not(self, inside: In, authority: str | None) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            found = await self.refused(w, body, "NOT_AUTHORIZED", 403, authority=authority)
+            assert found.invariants == ["P7-A1"]
+            (record, _) = await w.records()
+            assert record.identity == (f"the-{authority}" if authority else "anonymous")
+            assert record.confirmation is None
+
+        inside(test)
+
+    def test_an_id_is_used_once(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            w.script.append(saying(412, "no"))
+            await w.send("request_promotion", body)
+            kept = await w.kept(body["request_id"])
+            found = error(await w.send("request_promotion", body), "REQUEST_SEEN")
+            assert found.invariants == ["P7-F3"]
+            again = await w.kept(body["request_id"])
+            assert (again.request, again.request_commit) == (kept.request, kept.request_commit)
+            kinds = await w.kinds(body["request_id"])
+            assert kinds == [*DISPATCHED, "outcome", "refused"]
+            assert len(w.agent.posts) == 1
+
+        inside(test)
+
+    def test_also_a_refused_one(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            await self.refused(w, body | {"epoch": "another"}, "STATE_CHANGED", 409)
+            error(await w.send("request_promotion", body), "REQUEST_SEEN")
+            assert w.agent.posts == []
+
+        inside(test)
+
+    @pytest.mark.parametrize(
+        ("command", "target", "code"),
+        [
+            ("request_promotion", "n9", "UNKNOWN_NODE"),
+            ("request_promotion", None, "UNKNOWN_NODE"),
+            ("run_diagnostics", "n1", "UNKNOWN_NODE"),
+        ],
+    )
+    def test_the_target(self, inside: In, command: str, target: Any, code: str) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1") | {"target": target}
+            await self.refused(w, body, code, 400, command=command)
+
+        inside(test)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"members__n1": None},
+            {"failover": {"leader": "n3", "member": "n2"}},
+            {"config": {"pause": True}},
+            {"sync": {"leader": "n3", "sync_standby": "n1"}},
+        ],
+    )
+    def test_the_state_has_changed(self, inside: In, change: Any) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n2")
+            await w.put(**change)
+            found = await self.refused(w, body, "STATE_CHANGED", 409)
+            assert found.invariants == ["P7-D2"]
+
+        inside(test)
+
+    def test_the_same_holder_in_a_new_reign(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            await w.put(leader=None)
+            await w.put(leader="n3")
+            await self.refused(w, body, "STATE_CHANGED", 409)
+
+        inside(test)
+
+    def test_a_token_of_another_command(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            other = await w.request("request_promotion", "n2")
+            for token in (other["confirmation"]["token"], "0" * 64):
+                tried = await w.request("request_promotion", "n1")
+                tried["confirmation"]["token"] = token
+                await self.refused(w, tried, "CONFIRMATION_INVALID", 403)
+            body["target"] = "n2"
+            await self.refused(w, body, "CONFIRMATION_INVALID", 403)
+
+        inside(test)
+
+    def test_an_override_by_yes(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("force_promotion", "n1")
+            body["confirmation"]["given"] = "yes"
+            await self.refused(w, body, "CONFIRMATION_INVALID", 403, command="force_promotion")
+            body = await w.request("force_promotion", "n1")
+            body["confirmation"]["acknowledged"] = []
+            await self.refused(w, body, "ACKNOWLEDGEMENT_MISMATCH", 403, command="force_promotion")
+
+        inside(test)
+
+    @pytest.mark.parametrize(
+        ("command", "target", "rule", "change"),
+        [
+            ("request_promotion", "n3", "target_is_replica", {}),
+            ("request_promotion", "n1", "authority_held", {"leader": None}),
+            ("request_promotion", "n1", "nothing_pending", {"failover": {"member": "n2"}}),
+            ("request_demotion", "n1", "target_holds_authority", {}),
+            ("request_promotion", "n1", "holder_is_primary", {"members__n3": None}),
+            (
+                "request_promotion",
+                "n1",
+                "not_standby_cluster",
+                {"config": {"standby_cluster": {"host": "h"}}},
+            ),
+            ("force_promotion", "n1", "agent_known", {"members__n1": {"role": "replica"}}),
+        ],
+    )
+    def test_a_rule_that_the_kernel_enforces(
+        self, inside: In, command: str, target: str, rule: str, change: Any
+    ) -> None:
+        async def test(w: World) -> None:
+            if change:
+                await w.put(**change)
+            assert (await w.explain(command, target))["conclusion"] == "refused"
+            body = await w.request(command, target)
+            found = await self.refused(w, body, "RULE_NOT_MET", 409, command=command)
+            assert rule in found.message
+            assert found.domain == "kernel_rejection"
+
+        inside(test)
+
+    def test_whoever_asked_has_gone(self, inside: In) -> None:
+        """P7-A2: what waited in a frozen server's socket is nobody's intent any more."""
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            sent = iter(
+                [
+                    {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False},
+                ]
+            )
+
+            async def receive() -> Any:
+                return next(sent, {"type": "http.disconnect"})
+
+            answer: list[Any] = []
+
+            async def send(message: Any) -> None:
+                answer.append(message)
+
+            transport = w.clients["operator"]._transport
+            assert isinstance(transport, httpx.ASGITransport)
+            scope = {
+                "type": "http",
+                "method": "POST",
+                "path": "/v1/commands/request_promotion",
+                "raw_path": b"",
+                "query_string": b"",
+                "headers": [
+                    (b"authorization", b"Bearer operator"),
+                    (b"content-type", b"application/json"),
+                ],
+            }
+            await transport.app(scope, receive, send)
+            assert answer[0]["status"] == 409
+            assert (await w.records())[-1].code == "CALLER_GONE"
+            assert w.agent.posts == []
+
+        inside(test)
+
+
+class TestRaces:
+    def test_two_operators_and_two_candidates(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            bodies = [await w.request("request_promotion", name) for name in ("n1", "n2")]
+
+            async def act(asked: Any) -> tuple[int, str]:
+                await asyncio.sleep(0.2)
+                await w.switch(asked, "n3", asked["candidate"])
+                return 200, "Successfully"
+
+            w.script += [act, act]
+            answers = await asyncio.gather(*(w.send("request_promotion", each) for each in bodies))
+            assert sorted(answer.status_code for answer in answers) == [200, 409]
+            assert len(w.agent.posts) == 1
+            for answer, body in zip(answers, bodies, strict=True):
+                kinds = await w.kinds(body["request_id"])
+                executed = [*DISPATCHED, "outcome"]
+                assert kinds == (
+                    executed if answer.status_code == 200 else ["requested", "refused"]
+                )
+
+        inside(test)
+
+    def test_one_id_sent_twice_at_once(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            w.script += [transferring(w, "n3", "n1", "ok"), transferring(w, "n3", "n1", "ok")]
+            answers = await asyncio.gather(*(w.send("request_promotion", body) for _ in range(4)))
+            assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+            assert len(w.agent.posts) == 1
+
+        inside(test)
+
+    def test_another_record_in_between_is_no_reason(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            other = await w.request("request_promotion", "n2")
+            waiting = [other]
+
+            async def spoil(request: httpx.Request) -> None:
+                if writes(request) and waiting:
+                    await w.send("request_promotion", waiting.pop(), "observer")
+
+            w.wire.spoil = spoil
+            w.script.append(transferring(w, "n3", "n1", "ok"))
+            assert status(await w.send("request_promotion", body)).outcome == "executed"
+            assert await w.kinds(other["request_id"]) == ["requested", "refused"]
+
+        inside(test)
+
+    def test_authority_that_changes_in_between_is(self, inside: In) -> None:
+        """P7-D2: the record is bound to the very reign that was confirmed."""
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            waiting = [True]
+
+            async def spoil(request: httpx.Request) -> None:
+                if writes(request) and waiting and waiting.pop():
+                    await w.put(leader=None)
+                    await w.put(leader="n3")
+
+            w.wire.spoil = spoil
+            error(await w.send("request_promotion", body), "STATE_CHANGED")
+            assert await w.kinds(body["request_id"]) == ["requested", "refused"]
+            assert w.agent.posts == []
+
+        inside(test)
+
+    @pytest.mark.parametrize("key", ["config", "sync", "failover"])
+    def test_so_do_settings(self, inside: In, key: str) -> None:
+        """Written anew with what they held before: then it is decided again, and goes on."""
+
+        async def test(w: World) -> None:
+            await w.put(sync={}, failover={})
+            body = await w.request("request_promotion", "n1")
+            found = await w.source.store.read(w.source.prefix)
+            attempts: list[int] = []
+
+            async def spoil(request: httpx.Request) -> None:
+                if puts(request, ledger.inflight_key(w.scope)):
+                    attempts.append(1)
+                    if len(attempts) == 1:
+                        await w.put(**{key: found.keys[key].value})
+
+            w.wire.spoil = spoil
+            w.script.append(transferring(w, "n3", "n1", "ok"))
+            assert status(await w.send("request_promotion", body)).outcome == "executed"
+            assert (len(attempts), len(w.agent.posts)) == (2, 1)
+
+        inside(test)
+
+    def test_a_store_that_never_holds_still(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def spoil(request: httpx.Request) -> None:
+                if writes(request):
+                    await w.put(config={"ttl": 20})
+
+            w.wire.spoil = spoil
+            answer = await w.send("request_promotion", body)
+            assert answer.status_code == 503
+            error(answer, "KERNEL_BUSY")
+            assert (w.agent.posts, await w.records()) == ([], [])
+
+        inside(test)
+
+
+class TestTheStoreFails:
+    def test_before_the_record(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def spoil(request: httpx.Request) -> httpx.Response | None:
+                if writes(request):
+                    raise httpx.ConnectError("gone", request=request)
+                return None
+
+            w.wire.spoil = spoil
+            found = error(await w.send("request_promotion", body), "STORE_UNAVAILABLE")
+            assert (found.domain, found.request_id) == ("transport", body["request_id"])
+            w.wire.spoil = None
+            assert (w.agent.posts, await w.records()) == ([], [])
+
+        inside(test)
+
+    def test_while_it_is_recorded(self, inside: In) -> None:
+        """It is written, and nobody knows: then nothing is asked of the engine."""
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def spoil(request: httpx.Request) -> httpx.Response | None:
+                if writes(request):
+                    await super(type(w.wire), w.wire).handle_async_request(request)
+                    raise httpx.ReadError("cut", request=request)
+                return None
+
+            w.wire.spoil = spoil
+            error(await w.send("request_promotion", body), "STORE_UNAVAILABLE")
+            w.wire.spoil = None
+            assert await w.kinds(body["request_id"]) == DISPATCHED
+            assert w.agent.posts == []
+
+        inside(test)
+
+    def test_a_refusal_needs_no_store(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def spoil(request: httpx.Request) -> httpx.Response:
+                raise httpx.ConnectError("gone", request=request)
+
+            w.wire.spoil = spoil
+            error(await w.send("request_promotion", body, "observer"), "NOT_AUTHORIZED")
+            error(await w.send("request_promotion", body), "STORE_UNAVAILABLE")
+
+        inside(test)
+
+    def test_a_refusal_that_cannot_be_written_is_one(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1") | {"epoch": "another"}
+
+            async def spoil(request: httpx.Request) -> httpx.Response | None:
+                if not writes(request):
+                    return None
+                refusal = {"code": 7, "message": "etcdserver: permission denied"}
+                return httpx.Response(403, json=refusal, request=request)
+
+            w.wire.spoil = spoil
+            error(await w.send("request_promotion", body), "STATE_CHANGED")
+            right = await w.request("request_promotion", "n1")
+            found = error(await w.send("request_promotion", right), "STORE_REFUSED")
+            assert found.message == "etcdserver: permission denied"
+            assert w.agent.posts == []
+
+        inside(test)
+
+    def test_once_it_is_dispatched(self, inside: In) -> None:
+        """P7-E2: not known, so not told."""
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def act(asked: Any) -> tuple[int, str]:
+                await w.switch(asked, "n3", "n1")
+                w.wire.spoil = spoil
+                return 200, "Successfully"
+
+            async def spoil(request: httpx.Request) -> httpx.Response:
+                raise httpx.ConnectError("gone", request=request)
+
+            w.script.append(act)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(transfer, "PROOF_SECONDS", 32.0)
+                answer = await w.send("request_promotion", body)
+            found = error(answer, "STORE_UNAVAILABLE", "unknown")
+            assert (found.request_id, found.invariants) == (body["request_id"], ["P7-E2"])
+            assert found.engine_reply is not None
+            assert found.engine_reply.body == "Successfully"
+
+        inside(test)
+
+    def test_when_the_outcome_is_recorded(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def act(asked: Any) -> tuple[int, str]:
+                await w.switch(asked, "n3", "n1")
+                w.wire.spoil = spoil
+                return 200, "Successfully"
+
+            async def spoil(request: httpx.Request) -> httpx.Response | None:
+                if writes(request):
+                    raise httpx.ConnectError("gone", request=request)
+                return None
+
+            w.script.append(act)
+            answer = await w.send("request_promotion", body)
+            found = status(answer)
+            assert (found.outcome, found.commits.outcome) == ("executed", None)
+            codes = [note["code"] for note in answer.json()["notes"]]
+            assert "OUTCOME_NOT_RECORDED" in codes
+            later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
+            assert status(later).outcome == "executed"
+
+        inside(test)
+
+
+def test_a_bug_before_the_dispatch_is_one(inside: In, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr("aeroctl.kernel.decision.decide", broken)
+
+    async def test(w: World) -> None:
+        body = await w.request("request_promotion", "n1")
+        found = error(await w.send("request_promotion", body), "INTERNAL")
+        assert found.request_id == body["request_id"]
+        assert (w.agent.asked, await w.records()) == ([], [])
+
+    inside(test)
+
+
+def test_a_bug_after_the_dispatch_is_no_denial(inside: In, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr("aeroctl.kernel.judge.judge", broken)
+
+    async def test(w: World) -> None:
+        body = await w.request("request_promotion", "n1")
+        w.script.append(transferring(w, "n3", "n1", "ok"))
+        answer = await w.send("request_promotion", body)
+        found = error(answer, "INTERNAL", "unknown")
+        assert (answer.status_code, found.request_id) == (500, body["request_id"])
+        assert "hunter2" not in answer.text
+
+    inside(test)
+
+
+def test_a_record_is_never_written_over(inside: In) -> None:
+    """Even where somebody has set the end of the trail back."""
+
+    async def test(w: World) -> None:
+        body = await w.request("request_promotion", "n1")
+        await w.send("request_promotion", body, "observer")
+        before = await w.records()
+        head = ledger.head_key(w.scope)
+        zero = json.dumps({"sequence": 0, "hash": chain.NO_HASH})
+        await w.store.transact([], [Put(head, zero)])
+        other = await w.request("request_promotion", "n1")
+        error(await w.send("request_promotion", other), "KERNEL_BUSY")
+        assert await w.records() == before
+        assert w.agent.posts == []
+
+    inside(test)
+
+
+class TestDiagnostics:
+    def test_every_account_of_every_node(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("run_diagnostics", None)
+            told = {
+                "role": "replica",
+                "timeline": 1,
+                "database_system_identifier": "7711333723011112335",
+                "patroni": {"name": "n1", "scope": w.scope},
+            }
+            w.script += [saying(200, json.dumps(told))] * 3
+            found = status(await w.send("run_diagnostics", body))
+            assert (found.outcome, found.final, found.evidence) == ("executed", True, [])
+            assert w.agent.posts == []
+            assert len(w.agent.asked) == 3
+            rules = {
+                (str(rule.evidence[0].value), rule.rule_id): rule.evaluation
+                for rule in found.diagnostics
+            }
+            assert rules["n1", "agent_is_the_nodes"] == "holds"
+            assert rules["n2", "agent_is_the_nodes"] == "does_not_hold"
+            assert rules["n1", "database_answers"] == "does_not_hold"
+            assert rules["n3", "role_agrees"] == "does_not_hold"
+            assert rules["n1", "role_agrees"] == "undetermined"
+            assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
+            later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
+            assert status(later).outcome == "executed"
+
+        inside(test)
+
+    def test_it_is_refused_like_everything_else(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("run_diagnostics", None)
+            error(await w.send("run_diagnostics", body, "auditor"), "NOT_AUTHORIZED")
+            body = await w.request("run_diagnostics", None) | {"epoch": "another"}
+            error(await w.send("run_diagnostics", body), "STATE_CHANGED")
+            assert w.agent.asked == []
+
+        inside(test)

@@ -1,0 +1,440 @@
+"""What the engine's keys prove about a request: examples of each outcome, and what always holds."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aeroctl.contract.cluster import Authority
+from aeroctl.contract.commands import CommandName
+from aeroctl.contract.errors import EngineReply
+from aeroctl.contract.terms import RequestOutcome
+from aeroctl.kernel.judge import REFUSALS, Asked, Judgement, judge
+from aeroctl.kernel.keyspace import Event, History, Keyspace, KeyValue
+from tests.kernel.keyspaces import PREFIX, member, text
+
+DISPATCHED = 100
+NAMES = ["n1", "n2", "n3"]
+RULES = [
+    "recorded",
+    "arrived",
+    "cleared_in_same_reign",
+    "authority_passed",
+    "new_holder_is_primary",
+    "history_complete",
+]
+
+Write = tuple[str, Any]
+"""A key, and what is written there; None deletes it."""
+
+RELEASE: Write = ("leader", None)
+CLEAR: Write = ("failover", {})
+SWITCHOVER: Write = ("failover", {"leader": "n1", "member": "n2"})
+DEMOTION: Write = ("failover", {"leader": "n1"})
+FORCE: Write = ("failover", {"member": "n2"})
+
+
+def take(name: str) -> Write:
+    return ("leader", name)
+
+
+def role(name: str, role: str) -> Write:
+    return (f"members/{name}", member(name, role))
+
+
+def base(leader: str | None = "n1") -> Keyspace:
+    """The state at the dispatch."""
+    keys = {
+        "failover": KeyValue("{}", 20, 90),
+        **{
+            f"members/{name}": KeyValue(
+                text(member(name, "primary" if name == leader else "replica")), 30, 80
+            )
+            for name in NAMES
+        },
+    }
+    if leader:
+        keys["leader"] = KeyValue(leader, 40, 40)
+    return Keyspace(PREFIX, DISPATCHED, keys)
+
+
+def written(start: Keyspace, writes: list[Write]) -> list[Event]:
+    """The writes as the store's events, ten commits apart."""
+    keys = dict(start.keys)
+    events = []
+    for place, (key, value) in enumerate(writes, 1):
+        commit = start.commit_id + 10 * place
+        if value is None:
+            if keys.pop(key, None) is None:
+                continue
+            events.append(Event(commit, key, None, 0))
+        else:
+            created = keys[key].created if key in keys else commit
+            keys[key] = KeyValue(text(value), created, commit)
+            events.append(Event(commit, key, text(value), created))
+    return events
+
+
+def after(start: Keyspace, events: list[Event]) -> Keyspace:
+    keys = dict(start.keys)
+    for event in events:
+        if event.value is None:
+            keys.pop(event.key, None)
+        else:
+            keys[event.key] = KeyValue(event.value, event.created, event.commit_id)
+    return Keyspace(PREFIX, events[-1].commit_id if events else start.commit_id, keys)
+
+
+def history(start: Keyspace, events: list[Event], lost: int = 0) -> History:
+    """From the dispatch on, without the first `lost` events."""
+    left = after(start, events[:lost])
+    return History(after(start, events), tuple(events[lost:]), lost == 0, left)
+
+
+def asked(command: CommandName = "request_promotion", leader: str | None = "n1") -> Asked:
+    return Asked(
+        command=command,
+        target="n1" if command == "request_demotion" else "n2",
+        before=Authority(node=leader, reign=40) if leader else None,
+        failover_commit=90,
+        dispatched=DISPATCHED,
+    )
+
+
+def judged(
+    *writes: Write,
+    command: CommandName = "request_promotion",
+    leader: str | None = "n1",
+    in_flight: bool = False,
+    reply: EngineReply | None = None,
+    sent: bool | None = None,
+    lost: int = 0,
+) -> Judgement:
+    start = base(leader)
+    found = judge(
+        asked(command, leader),
+        history(start, written(start, list(writes)), lost),
+        in_flight,
+        reply,
+        sent,
+    )
+    assert [rule.rule_id for rule in found.evidence] == RULES
+    return found
+
+
+def evaluations(found: Judgement) -> dict[str, str]:
+    return {rule.rule_id: rule.evaluation for rule in found.evidence}
+
+
+EXECUTED = [SWITCHOVER, role("n1", "demoted"), RELEASE, take("n2"), CLEAR, role("n2", "primary")]
+
+
+@pytest.mark.parametrize(
+    ("writes", "outcome", "final"),
+    [
+        ([], "not_executed", False),
+        ([SWITCHOVER], "in_progress", False),
+        ([SWITCHOVER, CLEAR], "rejected", True),
+        ([SWITCHOVER, ("failover", None)], "rejected", True),
+        # the leader key written again within the reign (a new lease) is no new reign
+        ([SWITCHOVER, take("n1"), CLEAR], "rejected", True),
+        ([SWITCHOVER, RELEASE], "in_progress", False),
+        ([SWITCHOVER, RELEASE, CLEAR], "in_progress", False),
+        ([SWITCHOVER, RELEASE, take("n2"), CLEAR], "in_progress", False),
+        ([SWITCHOVER, RELEASE, take("n2"), CLEAR, role("n2", "promoted")], "in_progress", False),
+        (EXECUTED, "executed", True),
+        ([*EXECUTED, RELEASE, take("n1"), role("n1", "primary")], "executed", True),
+        ([SWITCHOVER, RELEASE, take("n2"), CLEAR, RELEASE], "unknown", True),
+        ([SWITCHOVER, RELEASE, take("n2"), RELEASE, take("n3"), role("n3", "primary")], "unknown",
+         True),
+        ([SWITCHOVER, RELEASE, take("n3"), role("n3", "primary")], "executed_other", True),
+        ([SWITCHOVER, RELEASE, take("n3")], "in_progress", False),
+        ([SWITCHOVER, RELEASE, take("n1"), CLEAR], "rolled_back", True),
+        # a crash long after a rejection is not the request's doing
+        ([SWITCHOVER, CLEAR, RELEASE, take("n3"), role("n3", "primary")], "rejected", True),
+        # a crash, and nobody had asked
+        ([RELEASE, take("n3"), role("n3", "primary")], "not_executed", False),
+        # the engine took it up after somebody else's reign had begun, and refused it
+        ([RELEASE, take("n3"), role("n3", "primary"), SWITCHOVER, CLEAR], "rejected", True),
+        # other operators' requests
+        ([("failover", {"leader": "n1", "member": "n3"}), CLEAR], "not_executed", False),
+        ([DEMOTION, CLEAR], "not_executed", False),
+        ([FORCE, CLEAR], "not_executed", False),
+        ([("failover", {**SWITCHOVER[1], "scheduled_at": "2026-11-24T10:00:00+00:00"})],
+         "not_executed", False),
+        # paused: the new holder names only the candidate, and clears that later
+        ([SWITCHOVER, RELEASE, take("n2"), FORCE, role("n2", "primary"), CLEAR], "executed", True),
+        # the leader of a standby cluster writes to nothing
+        ([SWITCHOVER, RELEASE, take("n2"), CLEAR, role("n2", "standby_leader")], "in_progress",
+         False),
+        # nobody's words are taken for a clear
+        ([SWITCHOVER, ("failover", "garbage")], "in_progress", False),
+        ([SWITCHOVER, ("members/n2", "garbage"), RELEASE, take("n2"), ("members/n2", "[]")],
+         "in_progress", False),
+    ],
+)  # fmt: skip
+def test_promotion(writes: list[Write], outcome: str, final: bool) -> None:
+    found = judged(*writes)
+    assert (found.outcome, found.final) == (outcome, final)
+
+
+@pytest.mark.parametrize(
+    ("writes", "outcome", "final"),
+    [
+        ([SWITCHOVER, CLEAR], "not_executed", False),
+        ([DEMOTION, CLEAR], "rejected", True),
+        ([DEMOTION, RELEASE, take("n3"), CLEAR, role("n3", "primary")], "executed", True),
+        ([DEMOTION, RELEASE, take("n2"), CLEAR], "in_progress", False),
+        ([DEMOTION, RELEASE, take("n1"), CLEAR], "rolled_back", True),
+    ],
+)
+def test_demotion(writes: list[Write], outcome: str, final: bool) -> None:
+    found = judged(*writes, command="request_demotion")
+    assert (found.outcome, found.final) == (outcome, final)
+
+
+@pytest.mark.parametrize(
+    ("writes", "leader", "outcome", "final"),
+    [
+        ([FORCE, take("n2"), CLEAR, role("n2", "primary")], None, "executed", True),
+        ([FORCE, take("n2"), CLEAR], None, "in_progress", False),
+        ([FORCE], None, "in_progress", False),
+        ([FORCE, CLEAR], None, "rejected", True),
+        ([FORCE, take("n3"), CLEAR, role("n3", "primary")], None, "executed_other", True),
+        # it had the role already when it took the key: the engine was paused, and nobody led
+        ([role("n2", "primary"), FORCE, take("n2")], None, "executed", True),
+        # it took authority of its own accord before the request arrived
+        ([take("n2"), role("n2", "primary"), FORCE, CLEAR], None, "rejected", True),
+        ([FORCE, CLEAR], "n1", "rejected", True),
+        ([SWITCHOVER, CLEAR], "n1", "not_executed", False),
+        ([FORCE, RELEASE, take("n2"), CLEAR, role("n2", "primary")], "n1", "executed", True),
+    ],
+)
+def test_force(writes: list[Write], leader: str | None, outcome: str, final: bool) -> None:
+    found = judged(*writes, command="force_promotion", leader=leader)
+    assert (found.outcome, found.final) == (outcome, final)
+
+
+def test_evidence() -> None:
+    """P7-O2: raw commits, in a fixed order."""
+    found = judged(*EXECUTED)
+    assert evaluations(found) == {
+        "recorded": "holds",
+        "arrived": "holds",
+        "cleared_in_same_reign": "does_not_hold",
+        "authority_passed": "holds",
+        "new_holder_is_primary": "holds",
+        "history_complete": "holds",
+    }
+    facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
+    assert facts == {
+        "dispatched_commit": 100,
+        "failover_commit_before": 90,
+        "arrived_commit": 110,
+        "cleared_commit": None,
+        "reign": 40,
+        "node_before": "n1",
+        "reign_before": 40,
+        "node_after": "n2",
+        "reign_after": 140,
+        "primary_commit": 160,
+        "reign_ended_commit": None,
+        "history_from_commit": 100,
+        "history_to_commit": 160,
+    }
+    assert found.authority_after == Authority(node="n2", reign=140)
+    rejected = judged(SWITCHOVER, CLEAR, RELEASE, take("n3"))
+    assert rejected.authority_after == Authority(node="n1", reign=40)
+    assert evaluations(rejected)["cleared_in_same_reign"] == "holds"
+
+
+class TestReply:
+    @pytest.mark.parametrize("status", sorted(REFUSALS))
+    def test_a_refusal_is_final_and_verbatim(self, status: int) -> None:
+        """P7-E3. The traces that look alike are somebody else's."""
+        for writes in ([], EXECUTED, [SWITCHOVER]):
+            found = judged(*writes, reply=EngineReply(status=status, body="no, said n1"))
+            assert (found.outcome, found.final, found.message) == ("rejected", True, "no, said n1")
+            assert evaluations(found)["arrived"] == "does_not_hold"
+
+    @pytest.mark.parametrize("status", [None, 200, 202, 500, 502, 503])
+    def test_no_other_reply_is_believed(self, status: int | None) -> None:
+        """P7-E2: what the state does not show did not happen, or not yet."""
+        reply = EngineReply(status=status, body='Successfully switched over to "n2"')
+        assert judged(reply=reply, in_flight=True).outcome == "in_progress"
+        found = judged(reply=reply)
+        assert (found.outcome, found.final) == ("not_executed", False)
+        assert judged(*EXECUTED, reply=reply).outcome == "executed"
+
+    def test_what_never_left_did_nothing(self) -> None:
+        for writes in ([], EXECUTED):
+            found = judged(*writes, sent=False)
+            assert (found.outcome, found.final) == ("not_executed", True)
+
+    def test_in_flight_it_may_still_arrive(self) -> None:
+        for sent in (True, None):
+            found = judged(in_flight=True, sent=sent)
+            assert (found.outcome, found.final) == ("in_progress", False)
+
+    def test_a_frozen_agent_may_take_it_up_when_nobody_waits_any_more(self) -> None:
+        """So that it did not arrive is never final, and what it does later is told."""
+        assert not judged(sent=True).final
+        assert judged(*EXECUTED, sent=True).outcome == "executed"
+
+
+class TestCompaction:
+    """The first writes are lost: nothing that rests on them is called a success, or final."""
+
+    @pytest.mark.parametrize(
+        ("writes", "lost", "outcome"),
+        [
+            ([SWITCHOVER, CLEAR], 2, "rejected"),
+            ([SWITCHOVER], 1, "in_progress"),
+            ([SWITCHOVER, RELEASE, take("n2"), CLEAR, role("n2", "primary")], 5, "unknown"),
+            ([SWITCHOVER, RELEASE, take("n2"), CLEAR, role("n2", "primary")], 1, "unknown"),
+            ([SWITCHOVER, CLEAR, *EXECUTED], 2, "unknown"),
+            ([RELEASE, take("n3"), ("failover", {"leader": "n3"}), CLEAR], 4, "unknown"),
+        ],
+    )
+    def test_what_is_left(self, writes: list[Write], lost: int, outcome: str) -> None:
+        found = judged(*writes, lost=lost)
+        assert (found.outcome, found.final) == (outcome, False)
+        assert evaluations(found)["arrived"] == "undetermined"
+        assert evaluations(found)["history_complete"] == "does_not_hold"
+        assert judged(*writes, lost=lost, in_flight=True).outcome == "in_progress"
+
+    def test_nothing_had_been_written_yet(self) -> None:
+        """The failover key is as it was at the dispatch, so that no arrival was lost."""
+        quiet = [role("n3", "replica"), *EXECUTED]
+        found = judged(*quiet, lost=1)
+        assert (found.outcome, found.final) == ("executed", True)
+        assert evaluations(found)["history_complete"] == "does_not_hold"
+        assert judged(quiet[0], lost=1).outcome == "not_executed"
+
+
+WRITES = st.lists(
+    st.one_of(
+        st.sampled_from([SWITCHOVER, DEMOTION, FORCE, CLEAR, RELEASE]),
+        st.sampled_from([SWITCHOVER, DEMOTION, FORCE, CLEAR, RELEASE]),
+        st.sampled_from([("failover", {"leader": "n3", "member": "n1"}), ("failover", None)]),
+        st.sampled_from(NAMES).map(take),
+        st.builds(role, st.sampled_from(NAMES), st.sampled_from(["primary", "replica", "demoted"])),
+    ),
+    max_size=14,
+)
+COMMANDS: st.SearchStrategy[CommandName] = st.sampled_from(
+    ["request_promotion", "request_demotion", "force_promotion"]
+)
+LEADERS = st.sampled_from(["n1", None])
+REPLIES = st.sampled_from(
+    [None, *(EngineReply(status=code, body="") for code in (None, 200, 412, 503))]
+)
+SUCCESSES: tuple[RequestOutcome, ...] = ("executed", "executed_other")
+anything = settings(max_examples=150, deadline=None)
+
+
+def possible(start: Keyspace, writes: list[Write]) -> list[Event]:
+    """The engine takes authority only where nobody holds it."""
+    kept: list[Write] = []
+    holder = start.keys["leader"].value if "leader" in start.keys else None
+    for key, value in writes:
+        if key == "leader":
+            if value is not None and holder not in (None, value):
+                continue
+            holder = value
+        kept.append((key, value))
+    return written(start, kept)
+
+
+@anything
+@given(WRITES, COMMANDS, LEADERS, REPLIES, st.sampled_from([True, None, False]))
+def test_a_final_judgement_stays(
+    writes: list[Write],
+    command: CommandName,
+    leader: str | None,
+    reply: EngineReply | None,
+    sent: bool | None,
+) -> None:
+    """Whatever is written later, and although the request is no longer in flight."""
+    start = base(leader)
+    events = possible(start, writes)
+    final: Judgement | None = None
+    for end in range(len(events) + 1):
+        known = history(start, events[:end])
+        flying = judge(asked(command, leader), known, True, reply, sent)
+        landed = judge(asked(command, leader), known, False, reply, sent)
+        assert not flying.final or (flying.outcome, flying.evidence) == (
+            landed.outcome,
+            landed.evidence,
+        )
+        if final is not None:
+            assert landed.final
+            assert (landed.outcome, landed.message) == (final.outcome, final.message)
+            assert landed.evidence[:-1] == final.evidence[:-1]
+        elif landed.final:
+            final = landed
+
+
+@anything
+@given(WRITES, COMMANDS, LEADERS, st.booleans())
+def test_success_is_a_new_reign_after_the_arrival(
+    writes: list[Write], command: CommandName, leader: str | None, in_flight: bool
+) -> None:
+    """P7-E2, told from the raw events alone."""
+    start = base(leader)
+    events = possible(start, writes)
+    found = judge(asked(command, leader), history(start, events), in_flight, None, None)
+    bound = ("failover", SWITCHOVER[1] if leader else FORCE[1])
+    names = {"request_promotion": bound, "request_demotion": DEMOTION}.get(command, FORCE)[1]
+    arrivals = [
+        event.commit_id
+        for event in events
+        if event.key == "failover" and json.loads(event.value or "{}") == names
+    ]
+    if found.outcome in (*SUCCESSES, "rolled_back"):
+        assert found.authority_after is not None
+        reign = found.authority_after.reign
+        assert arrivals
+        assert reign > arrivals[0] > DISPATCHED
+        holder = found.authority_after.node
+        assert Event(reign, "leader", holder, reign) in events
+        if found.outcome in SUCCESSES:
+            roles = {
+                event.commit_id: json.loads(event.value or "{}")["role"]
+                for event in events
+                if event.key == f"members/{holder}"
+            }
+            assert "primary" in roles.values() or holder == leader
+        wanted = holder != "n1" if command == "request_demotion" else holder == "n2"
+        assert wanted == (found.outcome == "executed")
+    if found.outcome == "rejected":
+        assert arrivals
+    if not arrivals:
+        assert found.outcome == ("in_progress" if in_flight else "not_executed")
+        assert not found.final
+
+
+@anything
+@given(WRITES, COMMANDS, LEADERS, st.data())
+def test_lost_history_proves_no_more_than_the_whole(
+    writes: list[Write], command: CommandName, leader: str | None, data: st.DataObject
+) -> None:
+    start = base(leader)
+    events = possible(start, writes)
+    lost = data.draw(st.integers(0, len(events)))
+    whole = judge(asked(command, leader), history(start, events), False, None, None)
+    part = judge(asked(command, leader), history(start, events, lost), False, None, None)
+    if part.final or part.outcome in SUCCESSES:
+        assert (part.outcome, part.final) == (whole.outcome, whole.final)
+    assert [rule.rule_id for rule in part.evidence] == RULES
+
+
+def test_another_reign_of_the_same_node_is_not_the_one_that_was_bound() -> None:
+    """The reign is the fence, not the name (P6-A1)."""
+    start = base("n1")
+    events = written(start, [SWITCHOVER, CLEAR])
+    other = replace(asked(), before=Authority(node="n1", reign=39))
+    assert judge(other, history(start, events, 2), False, None, None).outcome == "unknown"

@@ -1,0 +1,67 @@
+"""Key names, and what the ledger's keys say."""
+
+import pytest
+
+from aeroctl.contract.audit import Head
+from aeroctl.contract.chain import NO_HASH
+from aeroctl.kernel import ledger
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.keyspace import KeyValue
+
+ID = "6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b"
+HEAD, FLYING = ledger.head_key("demo"), ledger.inflight_key("demo")
+USED = ledger.request_key("demo", ID)
+
+
+def test_names() -> None:
+    assert ledger.keys("demo", None) == ["/aerodb/demo/head", "/aerodb/demo/inflight"]
+    assert ledger.keys("demo", ID) == [HEAD, FLYING, f"/aerodb/demo/requests/{ID}"]
+    assert ledger.audit_key("demo", 12) == "/aerodb/demo/audit/0000000000000012"
+    names = [ledger.audit_name(10**power) for power in range(16)]
+    assert names == sorted(names)
+
+
+def test_nothing_yet() -> None:
+    found = ledger.parse("demo", ID, {})
+    assert found.head == Head(sequence=0, hash=NO_HASH)
+    assert (found.head_commit, found.in_flight, found.in_flight_commit) == (0, None, 0)
+    assert (found.request, found.request_commit) == (None, 0)
+
+
+def test_what_is_written_is_read() -> None:
+    head = Head(sequence=3, hash="a" * 64)
+    found = ledger.parse(
+        "demo",
+        ID,
+        {
+            HEAD: KeyValue(ledger.head_value(head), 5, 9),
+            FLYING: KeyValue(ID, 7, 7),
+            USED: KeyValue(ledger.request_value(range(1, 4)), 7, 8),
+        },
+    )
+    assert (found.head, found.head_commit) == (head, 9)
+    assert (found.in_flight, found.in_flight_commit) == (ID, 7)
+    assert (found.request, found.request_commit) == ((1, 2, 3), 8)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (HEAD, ""),
+        (HEAD, "{}"),
+        (HEAD, '{"sequence": -1, "hash": "0"}'),
+        (HEAD, f'{{"sequence": "3", "hash": "{NO_HASH}"}}'),
+        (FLYING, ""),
+        (FLYING, "n1"),
+        (USED, "[]"),
+        (USED, '{"records": []}'),
+        (USED, '{"records": ["1"]}'),
+        (USED, '{"records": [0]}'),
+    ],
+)
+def test_what_can_not_be_read_is_named(key: str, value: str) -> None:
+    """P7-F1: it is not taken for an empty ledger."""
+    with pytest.raises(Failure) as caught:
+        ledger.parse("demo", ID, {key: KeyValue(value, 1, 1)})
+    assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
+    assert key in caught.value.error.message

@@ -1,0 +1,219 @@
+"""A cluster's keys in a real etcd, with an agent that does to them what Patroni would be told to.
+
+The kernel under test is the whole server. What the engine decides is a test's own script: what a
+real one does is for tests/live to see.
+"""
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from aeroctl.contract.audit import AuditRecord
+from aeroctl.kernel import ledger, tokens
+from aeroctl.kernel.engine import Engine
+from aeroctl.kernel.etcd import Delete, Etcd, Put
+from aeroctl.kernel.postgres import Access
+from aeroctl.kernel.server import application
+from aeroctl.kernel.snapshot import Source
+from tests.kernel.agents import Act, Agent, listening
+from tests.kernel.conftest import Store
+from tests.kernel.keyspaces import member, stored, text
+
+NOWHERE = "postgres://127.0.0.1:1/postgres"
+Spoil = Callable[[httpx.Request], Coroutine[Any, Any, httpx.Response | None]]
+
+
+class Wire(httpx.AsyncHTTPTransport):
+    """The way from the kernel to etcd; `spoil` may answer, or fail, in etcd's place."""
+
+    spoil: Spoil | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self.spoil(request) if self.spoil else None
+        return answer or await super().handle_async_request(request)
+
+
+def writes(request: httpx.Request) -> bool:
+    """Whether it is a transaction that writes."""
+    return request.url.path == "/v3/kv/txn" and b"request_put" in request.content
+
+
+def puts(request: httpx.Request, key: str) -> bool:
+    """Whether it writes a key whose name begins so."""
+    changes = json.loads(request.content)["success"] if writes(request) else []
+    names = [
+        base64.b64decode(each["request_put"]["key"]) for each in changes if "request_put" in each
+    ]
+    return any(name.startswith(key.encode()) for name in names)
+
+
+@dataclass
+class World:
+    """`engine` is what the agent does when it is asked; the base addresses of all nodes are its."""
+
+    scope: str
+    store: Etcd
+    agent: Agent
+    wire: Wire
+    source: Source
+    clients: dict[str | None, httpx.AsyncClient]
+    script: list[Act] = field(default_factory=list)
+
+    async def put(self, **changes: Any) -> int:
+        """Write keys as Patroni would; None deletes. The commit."""
+        commit = await self.store.transact(
+            [],
+            [
+                Delete(self.key(name)) if value is None else Put(self.key(name), text(value))
+                for name, value in changes.items()
+            ],
+        )
+        assert commit is not None
+        return commit
+
+    def key(self, name: str) -> str:
+        return f"/service/{self.scope}/{name.replace('__', '/')}"
+
+    def member(self, name: str, role: str = "replica", **changes: Any) -> dict[str, Any]:
+        url = f"{self.agent.base}/patroni"
+        return member(name, role, api_url=url, conn_url=NOWHERE, **changes)
+
+    async def arrive(self, asked: dict[str, str]) -> None:
+        """What a request that is taken up leaves in the store (patroni dcs, manual_failover)."""
+        found = {"leader": asked.get("leader"), "member": asked.get("candidate")}
+        await self.put(failover={name: value for name, value in found.items() if value})
+
+    async def switch(self, asked: dict[str, str], holder: str, target: str) -> None:
+        """What a transfer leaves there."""
+        await self.arrive(asked)
+        await self.put(leader=None)
+        await self.put(leader=target)
+        await self.put(failover={})
+        await self.put(
+            **{
+                f"members__{target}": self.member(target, "primary", timeline=2),
+                f"members__{holder}": self.member(holder, "replica", timeline=2),
+            }
+        )
+
+    async def explain(self, command: str, target: str | None) -> dict[str, Any]:
+        answer = await self.clients["operator"].post(
+            f"/v1/explain/{command}", json={"target": target}
+        )
+        assert answer.status_code == 200, answer.text
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+    async def request(self, command: str, target: str | None) -> dict[str, Any]:
+        """A complete and confirmed request in the state as it is."""
+        shown = await self.explain(command, target)
+        override = shown["confirmation"] == "override"
+        return {
+            "request_id": str(uuid.uuid4()),
+            "target": target,
+            "reason": "the rack burns" if override else None,
+            "epoch": shown["observed_snapshot"]["epoch"],
+            "commit_id": shown["observed_snapshot"]["commit_id"],
+            "confirmation": {
+                "kind": shown["confirmation"],
+                "given": "flags" if override else "yes",
+                "token": shown["confirmation_token"],
+                "acknowledged": [each["invariant"] for each in shown["overrides"]],
+                "accepts_responsibility": override,
+            },
+            "client": {"user": "ann", "host": None, "version": None},
+        }
+
+    async def send(
+        self, command: str, body: Any, authority: str | None = "operator"
+    ) -> httpx.Response:
+        return await self.clients[authority].post(f"/v1/commands/{command}", json=body)
+
+    async def records(self, request_id: str | None = None) -> list[AuditRecord]:
+        found = await self.clients["auditor"].get("/v1/audit")
+        assert found.status_code == 200, found.text
+        records = [
+            AuditRecord.model_validate_json(json.dumps(record))
+            for record in found.json()["data"]["records"]
+        ]
+        return [record for record in records if request_id in (None, record.request_id)]
+
+    async def kinds(self, request_id: str) -> list[str]:
+        return [record.kind for record in await self.records(request_id)]
+
+    async def kept(self, request_id: str) -> ledger.Ledger:
+        return (await self.source.kernel_and_ledger(request_id))[1]
+
+
+@asynccontextmanager
+async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
+    """n3 leads n1 and n2. The agent is a script: each call is its next act."""
+    script: list[Act] = []
+
+    async def act(body: Any) -> Any:
+        return await script.pop(0)(body)
+
+    async with AsyncExitStack() as stack:
+        agent = await stack.enter_async_context(listening(act))
+        wire = Wire(verify=False)
+        client = await stack.enter_async_context(httpx.AsyncClient(transport=wire, trust_env=False))
+        aside = await stack.enter_async_context(httpx.AsyncClient(verify=False, trust_env=False))
+        agents = await stack.enter_async_context(httpx.AsyncClient(verify=False, trust_env=False))
+        scope = f"w{uuid.uuid4().hex[:8]}"
+        source = Source(
+            store=Etcd(client, [etcd.url], seconds=2),
+            namespace="service",
+            scope=scope,
+            access=Access(None, None, "postgres", 1),
+            seconds=5,
+        )
+        file = directory / "tokens"
+        lines = [tokens.line_of(f"the-{name}", name, name) for name in tokens.AUTHORITIES]
+        file.write_text("\n".join(lines), encoding="ascii")
+        clients: dict[str | None, httpx.AsyncClient] = {}
+        for authority in (*tokens.AUTHORITIES, None):
+            app = application(source, Engine(agents), file if authority else None)
+            clients[authority] = await stack.enter_async_context(
+                httpx.AsyncClient(
+                    transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+                    base_url="http://kernel",
+                    headers={"Authorization": f"Bearer {authority}"} if authority else {},
+                    timeout=60,
+                    trust_env=False,
+                )
+            )
+        found = World(
+            scope,
+            Etcd(aside, [etcd.url], seconds=2),
+            agent,
+            wire,
+            source,
+            clients,
+            script,
+        )
+        keys = stored(
+            members__n1=found.member("n1"),
+            members__n2=found.member("n2"),
+            members__n3=found.member("n3", "primary"),
+        )
+        await found.put(**{name.replace("/", "__"): value for name, value in keys.items()})
+        yield found
+
+
+def run(etcd: Store, directory: Any, test: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    async def inside() -> None:
+        async with world(etcd, directory) as found:
+            await test(found)
+
+    asyncio.run(inside())
+
+
+def names(records: Sequence[AuditRecord]) -> list[str]:
+    return [record.kind for record in records]
