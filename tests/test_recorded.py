@@ -202,12 +202,12 @@ def test_output(
     folder = GOLDEN / scenario
     for suffix, (form, terminal) in FORMATS.items():
         result = run(*words, "-o", form, terminal=terminal, columns=130)
-        shown = result.out + result.err + f"exit {result.code}\n"
+        shown = result.err + result.out + f"exit {result.code}\n"
         file = folder / f"{slug(command)}.{suffix}"
         if pytestconfig.getoption("--write-golden"):
             folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(shown)
-        assert shown == file.read_text()
+            file.write_bytes(shown.encode())
+        assert shown == file.read_bytes().decode()
         if form == "json":
             for text in (result.out or "null", *result.err.splitlines()):
                 json.loads(text)

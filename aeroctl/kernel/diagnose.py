@@ -77,7 +77,8 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
         evidence=[],
         diagnostics=rules(kernel, said, agents),
     )
-    return transfer.envelope(kernel, *await transfer.record(source, dispatched, found))
+    found, missing = await transfer.record(source, dispatched, found)
+    return await transfer.envelope(source, kernel, found, missing)
 
 
 def rules(

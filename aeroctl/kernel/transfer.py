@@ -1,6 +1,7 @@
 """After the dispatch record: one request to the engine, and the proof of what came of it."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -60,11 +61,19 @@ async def carry_out(
             invariants=["P7-E3"],
             engine_reply=found.engine_reply,
         )
-    return envelope(kernel, found, missing)
+    return await envelope(source, kernel, found, missing)
 
 
-def envelope(kernel: Kernel, found: RequestStatus, more: Sequence[Note]) -> RequestEnvelope:
-    """The answer, about the state that the outcome was proved from. Pure but for the clock."""
+async def envelope(
+    source: Source, proved: Kernel, found: RequestStatus, more: Sequence[Note]
+) -> RequestEnvelope:
+    """The answer, as of a commit that holds the outcome's own record.
+
+    Where the store can't be read again, as of the commit that the outcome was `proved` from.
+    """
+    kernel = proved
+    with contextlib.suppress(Failure):
+        kernel = await source.kernel()
     return RequestEnvelope(
         api_version=API_VERSION,
         observed_at=observed(kernel, None),

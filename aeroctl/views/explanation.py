@@ -105,7 +105,7 @@ def evidence_of(rule: "Rule") -> str:
 
 def _value(value: str | bool | float | None) -> str:
     if value is None:
-        return "?"
+        return "-"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
