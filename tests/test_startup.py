@@ -52,6 +52,13 @@ def loaded(*arguments: str, environment: Iterable[tuple[str, str]] = ()) -> set[
         "inspect nodes --help",
         "health --help",
         "completion bash",
+        "explain --help",
+        "promote --help",
+        "force-promote --help",
+        "outcome --help",
+        "audit --help",
+        "help errors",
+        "help promote",
     ],
 )
 def test_help_loads_nothing_heavy(arguments: str) -> None:
