@@ -16,6 +16,7 @@ from aeroctl.cli import App
 from aeroctl.confirm import Consent, confirm, require
 from aeroctl.contract.commands import Command
 from aeroctl.contract.requests import Client, CommandRequest, RequestStatus
+from aeroctl.contract.terms import Outcome, RequestOutcome
 from aeroctl.errors import Exit, Failure, failure
 from aeroctl.output import report
 from aeroctl.views import explanation as explained
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 GRACE = 5.0
 """Seconds that an answer may take beyond the kernel's own deadline."""
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
-_EXITS = {
+_EXITS: dict[RequestOutcome, Exit] = {
     "executed": Exit.DONE,
     "executed_other": Exit.NOT_AS_ASKED,
     "rolled_back": Exit.NOT_AS_ASKED,
@@ -36,6 +37,16 @@ _EXITS = {
     "in_progress": Exit.UNKNOWN,
     "unknown": Exit.UNKNOWN,
 }
+_TOLD: dict[RequestOutcome, Outcome] = {
+    "executed": "executed",
+    "executed_other": "executed",
+    "rolled_back": "executed",
+    "rejected": "not_executed",
+    "not_executed": "not_executed",
+    "in_progress": "unknown",
+    "unknown": "unknown",
+}
+"""A request's outcome as an error can tell it."""
 
 
 def exit_of(status: RequestStatus) -> Exit:
@@ -47,8 +58,10 @@ def change(
     app: App, command: Command, target: str | None, reason: str | None, consent: Consent
 ) -> Exit:
     """Have the kernel do one thing, once, if the operator means it. Raises Failure."""
-    interactive = sys.stdin.isatty() and sys.stderr.isatty()
+    interactive = all(each is not None and each.isatty() for each in (sys.stdin, sys.stderr))
     require(command, consent, interactive)
+    if sys.stdout is None:  # found out before anything is done, not after
+        raise failure("OUTPUT_FAILED", "standard output is closed")
     with _interrupted(lambda: _stop(failure("INTERRUPTED", "nothing was sent"), app)):
         envelope = app.kernel.explain(command.name, target)
         _admissible(envelope)
@@ -77,7 +90,12 @@ def change(
             answer = app.kernel.command(command.name, request, departure, wait)
         finally:
             app.dialogue.done()
-    app.output.show(answer, answer.data, outcome.layout(answer.data))
+    try:
+        app.output.show(answer, answer.data, outcome.layout(answer.data))
+    except Failure as error:  # that it can't be shown does not undo it (P7-E2)
+        raise replace(
+            error, outcome=_TOLD[answer.data.outcome], request_id=request.request_id
+        ) from error
     return exit_of(answer.data)
 
 

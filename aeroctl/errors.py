@@ -43,7 +43,7 @@ _EXIT_MEANS: dict[int, str] = {
     Exit.UNKNOWN: "outcome unknown, or still in progress",
     Exit.NO_SNAPSHOT: "no consistent snapshot; refused to render",
     Exit.CHECK_FAILED: "`--check` or `--verify` not satisfied",
-    Exit.NOT_AS_ASKED: "executed, but not as asked or not complete",
+    Exit.NOT_AS_ASKED: "executed, but not as asked, not complete, or its outcome could not be written",
     Exit.INTERRUPTED: "interrupted; nothing was sent",
 }
 
@@ -330,6 +330,8 @@ class Failure(Exception):
         """The exit code: the code's own, else its domain's; never success (P7-E2)."""
         if self.outcome == "unknown":
             return Exit.UNKNOWN
+        if self.outcome == "executed":
+            return Exit.NOT_AS_ASKED
         kind = KINDS.get(self.code)
         return kind.exit if kind and kind.domain == self.domain else _DOMAIN_EXIT[self.domain]
 

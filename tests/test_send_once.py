@@ -2,9 +2,13 @@
 
 import http.server
 import json
+import shlex
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,6 +131,33 @@ def test_nothing_was_executed_where_nobody_listened() -> None:
     assert (result.code, result.error["code"]) == (5, "KERNEL_UNREACHABLE")
     assert result.error["outcome"] == "not_executed"
     assert result.error["request_id"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_an_outcome_that_cannot_be_shown_is_told_all_the_same() -> None:
+    """A full disk after the change: the exit code must not say that nothing was executed."""
+
+    def handle(request: Received) -> None:
+        explains = request.path.startswith("/v1/explain/")
+        body = explanation() if explains else status(json.loads(request.body)["request_id"])
+        answer(body)(request)
+
+    with answering(handle) as kernel, Path("/dev/full").open("w") as full:
+        words = ("promote", "n2", "--yes", "-o", "json", "--kernel", kernel.url)
+        command = [sys.executable, "-m", "aeroctl", *words]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
+        )
+        closed = subprocess.run(
+            ["sh", "-c", f"{shlex.join(command)} >&-"], stderr=subprocess.PIPE, check=False
+        )
+    error = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert (error["code"], error["outcome"]) == ("OUTPUT_FAILED", "executed")
+    assert error["request_id"]
+    assert done.returncode == 9
+    assert json.loads(closed.stderr)["error"]["outcome"] == "not_executed"
+    assert closed.returncode == 5
+    assert len([path for path, _ in kernel.posted if "/commands/" in path]) == 1
 
 
 class Event:
