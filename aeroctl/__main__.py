@@ -52,6 +52,9 @@ def _run(arguments: list[str]) -> int:
     except Failure as error:
         return _report(error, arguments)
     except OSError as error:  # help and versions are written by click
+        from aeroctl.output import give_up
+
+        give_up()
         return _report(failure("OUTPUT_FAILED", f"{error.strerror}"), arguments)
     except Exception as error:
         if "--debug" in arguments:

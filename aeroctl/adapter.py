@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aeroctl import __version__
-from aeroctl.contract.commands import CommandName
+from aeroctl.contract.commands import COMMANDS, CommandName
 from aeroctl.contract.terms import Outcome, Section
 from aeroctl.errors import Failure, failure
 
@@ -91,9 +91,12 @@ class Kernel:
         from aeroctl.contract.explanation import ExplanationEnvelope
 
         answer = _parsed(self._body(exchange), ExplanationEnvelope.model_validate_json)
-        about = answer.data.inputs
-        if (about.command, about.target) != (command, target):
+        found = answer.data
+        about = (found.explanation_type, found.inputs.command, found.inputs.target)
+        if about != (command, command, target):
             raise failure("CONTRACT_BROKEN", f"asked about {command} {target}, got {about}")
+        if found.confirmation != COMMANDS[command].confirmation:  # never less than it takes (P7-A2)
+            raise failure("CONTRACT_BROKEN", f"{command} is not a matter of {found.confirmation}")
         return answer
 
     def command(
@@ -110,19 +113,17 @@ class Kernel:
 
         try:
             status, location, body = exchange.result(self.connection.url, wait.tick)
-            if 300 <= status < 400 or status == 200:
-                body = self._accepted(status, location, body)
-                answer = _parsed(body, RequestEnvelope.model_validate_json)
-                if answer.data.request_id != request.request_id:
-                    raise failure("CONTRACT_BROKEN", "the answer is about another request")
-                return answer
-        except Failure as error:
+            if status == 200 or 300 <= status < 400:
+                answer = _parsed(
+                    self._accepted(status, location, body), RequestEnvelope.model_validate_json
+                )
+                return _about(answer, command, request)
+            refusal = _own_refusal(status, body, request)
+        except Exception as error:
+            known = error if isinstance(error, Failure) else failure("BUG", repr(error))
             outcome: Outcome = "not_executed" if departure.hold_back() else "unknown"
-            raise replace(error, outcome=outcome, request_id=request.request_id) from error
-        refusal = _rejection(status, body)
-        if refusal.code == "CONTRACT_BROKEN":  # not the kernel's words, so not its word
-            refusal = replace(refusal, outcome="unknown")
-        raise replace(refusal, request_id=refusal.request_id or request.request_id)
+            raise replace(known, outcome=outcome, request_id=request.request_id) from error
+        raise refusal
 
     def request(self, request_id: str) -> "RequestEnvelope":
         """What became of a request, as kernel state proves it. Exactly one request, read-only."""
@@ -233,7 +234,7 @@ class Departure:
 
     def __init__(self) -> None:
         """Not left, not held back."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while it is held
         self._left = self._held = False
 
     def watch(self, event: str, details: Mapping[str, Any]) -> None:
@@ -311,6 +312,27 @@ class Call(Generic[Result]):
 
 def _query(sections: Sequence[Section], at: int | None) -> dict[str, str]:
     return {"include": ",".join(sections)} | ({} if at is None else {"at": str(at)})
+
+
+def _about(
+    answer: "RequestEnvelope", command: CommandName, request: "CommandRequest"
+) -> "RequestEnvelope":
+    """The answer to a command, if it is about that command. Raises CONTRACT_BROKEN."""
+    status = answer.data
+    found = (status.recorded, status.request_id, status.command, status.target)
+    if found != (True, request.request_id, command, request.target):
+        raise failure("CONTRACT_BROKEN", "the answer is about another request")
+    return answer
+
+
+def _own_refusal(status: int, body: bytes, request: "CommandRequest") -> Failure:
+    """The kernel's refusal of a command. Raises CONTRACT_BROKEN where it is somebody else's."""
+    refusal = _rejection(status, body)
+    if refusal.code == "CONTRACT_BROKEN":
+        raise refusal
+    if refusal.request_id not in (None, request.request_id):
+        raise failure("CONTRACT_BROKEN", "the refusal is about another request")
+    return replace(refusal, request_id=request.request_id)
 
 
 def _checked(

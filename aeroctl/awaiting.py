@@ -1,20 +1,47 @@
-"""Waiting for an outcome: the same read-only question, again and again."""
+"""What became of a request: one read-only question, or the same again until it is decided."""
 
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aeroctl.change import exit_of
 from aeroctl.errors import Exit, Failure
+from aeroctl.views.outcome import layout
 
 if TYPE_CHECKING:
     from aeroctl.cli import App
-    from aeroctl.contract.requests import RequestEnvelope
+    from aeroctl.contract.requests import RequestEnvelope, RequestStatus
 
 PATIENCE = 300.0
 INTERVAL = 1.0
 CALL = 10.0
 """Seconds: for the whole wait, between two questions, and for one answer."""
-UNDECIDED = ("in_progress", "unknown")
+PASSING = (
+    "KERNEL_UNREACHABLE", "KERNEL_TIMEOUT", "CONNECTION_LOST", "STORE_UNAVAILABLE", "KERNEL_BUSY",
+    "SNAPSHOT_UNSTABLE",
+)  # fmt: skip
+"""Failures that asking again may cure."""
+
+
+def show_outcome(app: "App", request_id: str, wait: bool) -> Exit:
+    """Ask what became of a request, and print it. Raises Failure.
+
+    That it can't be learned says nothing about the request: its outcome is unknown (P7-E2).
+    """
+    try:
+        answer = final_outcome(app, request_id) if wait else app.kernel.request(request_id)
+        app.output.show(answer, answer.data, layout(answer.data))
+    except Failure as error:
+        raise replace(error, outcome="unknown", request_id=request_id) from error
+    return exit_of(answer.data)
+
+
+def decided(status: "RequestStatus") -> bool:
+    """Whether there is nothing to wait for: it is final, or the kernel itself waits no longer.
+
+    A request without a record may still be on its way.
+    """
+    return status.final or (status.recorded and status.outcome == "not_executed")
 
 
 def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
@@ -31,10 +58,10 @@ def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
         connection = replace(app.kernel.connection, timeout=min(CALL, left))
         try:
             last = replace(app.kernel, connection=connection).request(request_id)
-            if last.data.final or last.data.outcome not in UNDECIDED:
+            if decided(last.data):
                 break
         except Failure as error:
-            if error.exit not in (Exit.TRANSPORT, Exit.NO_SNAPSHOT):
+            if error.code not in PASSING:
                 raise
             last = error
         if time.monotonic() + INTERVAL > end:

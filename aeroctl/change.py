@@ -18,15 +18,18 @@ from aeroctl.contract.commands import Command
 from aeroctl.contract.requests import Client, CommandRequest, RequestStatus
 from aeroctl.contract.terms import Outcome, RequestOutcome
 from aeroctl.errors import Exit, Failure, failure
-from aeroctl.output import report
+from aeroctl.output import told
 from aeroctl.views import explanation as explained
 from aeroctl.views import outcome
 
 if TYPE_CHECKING:
     from aeroctl.contract.explanation import ExplanationEnvelope
+    from aeroctl.contract.requests import RequestEnvelope
 
 GRACE = 5.0
 """Seconds that an answer may take beyond the kernel's own deadline."""
+LONGEST = 24 * 3600
+"""Seconds: the longest deadline of a kernel that is believed."""
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 _EXITS: dict[RequestOutcome, Exit] = {
     "executed": Exit.DONE,
@@ -50,7 +53,12 @@ _TOLD: dict[RequestOutcome, Outcome] = {
 
 
 def exit_of(status: RequestStatus) -> Exit:
-    """What an outcome says to the shell; nothing but `executed` is success (P7-E2)."""
+    """What an outcome says to the shell; nothing but `executed` is success (P7-E2).
+
+    That something was not executed is said only where it can't be any more.
+    """
+    if status.outcome == "not_executed" and not status.final:
+        return Exit.UNKNOWN
     return _EXITS[status.outcome]
 
 
@@ -62,12 +70,12 @@ def change(
     require(command, consent, interactive)
     if sys.stdout is None:  # found out before anything is done, not after
         raise failure("OUTPUT_FAILED", "standard output is closed")
-    with _interrupted(lambda: _stop(failure("INTERRUPTED", "nothing was sent"), app)):
+    with _interrupted(app, lambda: failure("INTERRUPTED", "nothing was sent")):
         envelope = app.kernel.explain(command.name, target)
         _admissible(envelope)
         if interactive and not consent.given:
             app.dialogue.show(envelope.observed_at, envelope.notes, explained.layout(envelope.data))
-        confirmation = confirm(envelope.data, consent, interactive, app.dialogue)
+        confirmation = confirm(envelope.data, consent, app.dialogue)
     seen = envelope.data.observed_snapshot
     request = CommandRequest(
         request_id=fresh_request_id(),
@@ -78,25 +86,35 @@ def change(
         confirmation=confirmation,
         client=claims(),
     )
-    about = envelope.data.inputs
+    cluster = envelope.data.inputs.cluster
     app.dialogue.sending(
-        request.request_id,
-        {"command": command.name, "target": target, "cluster": about.cluster},
+        request.request_id, {"command": command.name, "target": target, "cluster": cluster}
     )
     departure = Departure()
-    wait = Wait(app.patience or envelope.data.deadline_seconds + GRACE, app.dialogue.waiting)
-    with _interrupted(lambda: _stop(_unsure(departure, request.request_id), app)):
+    allowed = min(envelope.data.deadline_seconds, LONGEST) + GRACE
+    with _interrupted(app, lambda: _unsure(departure, request.request_id)):
         try:
+            wait = Wait(app.patience or allowed, app.dialogue.waiting)
             answer = app.kernel.command(command.name, request, departure, wait)
         finally:
             app.dialogue.done()
-    try:
-        app.output.show(answer, answer.data, outcome.layout(answer.data))
-    except Failure as error:  # that it can't be shown does not undo it (P7-E2)
-        raise replace(
-            error, outcome=_TOLD[answer.data.outcome], request_id=request.request_id
-        ) from error
-    return exit_of(answer.data)
+    return _show(app, answer)
+
+
+def _show(app: App, answer: "RequestEnvelope") -> Exit:
+    """Print the outcome. That it can't be shown does not undo it (P7-E2)."""
+    status = answer.data
+
+    def unshown(error: Failure) -> Failure:
+        return replace(error, outcome=_TOLD[status.outcome], request_id=status.request_id)
+
+    interrupted = failure("INTERRUPTED", f"the outcome is {status.outcome}; it is not shown whole")
+    with _interrupted(app, lambda: unshown(interrupted)):
+        try:
+            app.output.show(answer, status, outcome.layout(status))
+        except Failure as error:
+            raise unshown(error) from error
+    return exit_of(status)
 
 
 def fresh_request_id() -> str:
@@ -110,8 +128,13 @@ def claims() -> Client:
 
     user = None
     with suppress(OSError, KeyError, ImportError):
-        user = getpass.getuser()[:255]
-    return Client(user=user, host=socket.gethostname()[:255], version=__version__)
+        user = _claim(getpass.getuser())
+    return Client(user=user, host=_claim(socket.gethostname()), version=__version__)
+
+
+def _claim(text: str) -> str:
+    """As it can be sent: what the system says of itself need not be UTF-8."""
+    return text.encode(errors="backslashreplace").decode()[:255]
 
 
 def _admissible(envelope: "ExplanationEnvelope") -> None:
@@ -135,17 +158,27 @@ def _unsure(departure: Departure, request_id: str) -> Failure:
     return replace(found, outcome="unknown", request_id=request_id)
 
 
-def _stop(why: Failure, app: App) -> None:
-    app.dialogue.done()
-    report(why, app.output.format != "table")
-    os._exit(why.exit)
-
-
 @contextmanager
-def _interrupted(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on Ctrl-C, a closed terminal, or a request to end; what is ignored stays so."""
+def _interrupted(app: App, why: Callable[[], Failure]) -> Iterator[None]:
+    """End at once, saying `why`, on Ctrl-C, a closed terminal or a request to end.
+
+    A signal that is ignored stays so. What is under way when it comes may be writing, so nothing
+    that has a lock or a buffer is used.
+    """
+
+    def stop(*_: object) -> None:
+        code = Exit.UNKNOWN
+        try:
+            error = why()
+            code = error.exit
+            clear = "\r\x1b[K" if app.dialogue.progress else ""
+            text = clear + told(error, app.output.format != "table")
+            os.write(2, text.encode(errors="backslashreplace"))
+        finally:
+            os._exit(code)
+
     before = {
-        each: signal.signal(each, lambda *_: stop())
+        each: signal.signal(each, stop)
         for each in _SIGNALS
         if signal.getsignal(each) not in (signal.SIG_IGN, None)
     }

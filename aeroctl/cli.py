@@ -211,7 +211,10 @@ def dialogue_of(ctx: click.Context) -> "Dialogue":
     """The same for stderr."""
     from aeroctl.output import Dialogue
 
-    return Dialogue(*_look_of(ctx, sys.stderr))
+    form, terminal, color = _look_of(ctx, sys.stderr)
+    people = form == "table" and os.environ.get("TERM") != "dumb"
+    live = sys.stderr is not None and sys.stderr.isatty()
+    return Dialogue(form, terminal, color, progress=people and live)
 
 
 def _look_of(ctx: click.Context, stream: TextIO | None) -> tuple[Any, bool, bool]:

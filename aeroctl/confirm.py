@@ -5,6 +5,7 @@ A confirmation is explicit, for one command in one state, given now, and forgott
 variable, no file, no default answer, no pipe.
 """
 
+import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -105,12 +106,11 @@ def questions(explanation: "Explanation") -> tuple[Question, ...]:
     )
 
 
-def confirm(
-    explanation: "Explanation", consent: Consent, interactive: bool, dialogue: "Dialogue"
-) -> "Confirmation":
-    """The confirmation that the command line gives, or the operator at the terminal.
+def confirm(explanation: "Explanation", consent: Consent, dialogue: "Dialogue") -> "Confirmation":
+    """The confirmation that the command line gives, else the operator at the terminal; that there
+    is one has been required.
 
-    Raises Failure: CONFIRMATION_STALE, OVERRIDE_INCOMPLETE, CONFIRMATION_MISSING, DECLINED.
+    Raises Failure: CONFIRMATION_STALE, OVERRIDE_INCOMPLETE, DECLINED.
     """
     token = explanation.confirmation_token
     if consent.token is not None and consent.token.strip() != token:
@@ -123,12 +123,14 @@ def confirm(
         return _confirmation(explanation, "flags")
     if consent.given:
         return _confirmation(explanation, "token" if consent.token is not None else "yes")
-    if not interactive:
-        raise failure("CONFIRMATION_MISSING", "nobody can be asked")
     interaction = Interaction().begin(questions(explanation))
     while interaction.state == "confirming":
+        _forget_typed()
         dialogue.ask(interaction.questions[0].text)
-        interaction = interaction.answer(_typed())
+        typed = _typed()
+        if typed is None:
+            dialogue.end_line()
+        interaction = interaction.answer(typed)
     if not interaction.confirmed:
         raise failure("DECLINED", "not confirmed; nothing was sent")
     return _confirmation(explanation, "terminal")
@@ -160,11 +162,25 @@ def _confirmation(explanation: "Explanation", given: Given) -> "Confirmation":
 
 
 def _typed() -> str | None:
-    """A line from the terminal; None at its end. What was typed before the question is thrown
-    away: it can't have been an answer.
+    """A line from the terminal; None where the terminal ends before the line does, or is gone.
+
+    Read byte by byte, because what a buffer took in would be there before the next question.
     """
+    line = bytearray()
+    try:
+        terminal = sys.stdin.fileno()
+        while not line.endswith((b"\n", b"\r")):
+            if not (byte := os.read(terminal, 1)):
+                return None
+            line += byte
+    except (OSError, ValueError):
+        return None
+    return line.decode(errors="replace")
+
+
+def _forget_typed() -> None:
+    """Throw away what was typed before a question: it can't have been an answer to it."""
     import termios
 
-    with suppress(OSError, termios.error):
-        termios.tcflush(sys.stdin, termios.TCIFLUSH)
-    return sys.stdin.readline() or None
+    with suppress(OSError, ValueError, termios.error):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)

@@ -41,9 +41,10 @@ _EXIT_MEANS: dict[int, str] = {
     Exit.REJECTED: "the kernel rejected it; nothing was executed",
     Exit.TRANSPORT: "transport failure; nothing was executed",
     Exit.UNKNOWN: "outcome unknown, or still in progress",
-    Exit.NO_SNAPSHOT: "no consistent snapshot; refused to render",
+    Exit.NO_SNAPSHOT: "no consistent snapshot; refused to render, and nothing was executed",
     Exit.CHECK_FAILED: "`--check` or `--verify` not satisfied",
-    Exit.NOT_AS_ASKED: "executed, but not as asked, not complete, or its outcome could not be written",
+    Exit.NOT_AS_ASKED: "executed, but not as asked, not complete, or its outcome could not be "
+    "written",
     Exit.INTERRUPTED: "interrupted; nothing was sent",
 }
 

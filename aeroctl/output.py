@@ -4,6 +4,7 @@ Data goes to stdout, one document; everything else goes to stderr. Text from the
 `safe` on its way to a terminal or a pipe; JSON escapes all that is not ASCII.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -86,6 +87,8 @@ class Dialogue:
     format: Format
     terminal: bool
     color: bool
+    progress: bool
+    """Whether a line can be written over: on a real terminal, for people."""
 
     def show(
         self, observed: "ObservedAt", notes: "Sequence[Note]", blocks: Sequence[Block]
@@ -103,17 +106,21 @@ class Dialogue:
             said = "  ".join(f"{key} {safe(text)}" for key, text in words.items() if text)
             _remark(f"request {request_id}: {said}\n")
         else:
-            _remark(_json({"request": {"request_id": request_id, **words}}, indent=None) + "\n")
+            _remark(_line({"request": {"request_id": request_id, **words}}) + "\n")
 
     def waiting(self, seconds: int) -> None:
         """How long the answer has been awaited; on a terminal only, on one line."""
-        if self.terminal and self.format == "table" and seconds:
+        if self.progress and seconds:
             _remark(f"\r\x1b[Kwaiting for the outcome: {seconds} s")
 
     def done(self) -> None:
         """Take the waiting line away."""
-        if self.terminal and self.format == "table":
+        if self.progress:
             _remark("\r\x1b[K")
+
+    def end_line(self) -> None:
+        """After a question that nobody answered."""
+        _remark("\n")
 
 
 def _text(
@@ -134,6 +141,11 @@ def _text(
 
 def report(error: Failure, as_json: bool) -> None:
     """Tell stderr why there is no result; nothing is written to stdout."""
+    _remark(told(error, as_json))
+
+
+def told(error: Failure, as_json: bool) -> str:
+    """An error in words, or as one line of JSON."""
     if as_json:
         body = {
             "domain": error.domain,
@@ -147,7 +159,7 @@ def report(error: Failure, as_json: bool) -> None:
             else dict(zip(("status", "body"), error.engine_reply, strict=True)),
             "next": error.next,
         }
-        text = _json({"error": body}, indent=None)
+        text = _line({"error": body})
     else:
         lines = [f"error: {safe(error.code)}: {safe(error.message)}"]
         facts = [f"domain: {error.domain}", f"outcome: {error.outcome.replace('_', ' ')}"]
@@ -159,9 +171,9 @@ def report(error: Failure, as_json: bool) -> None:
             facts.append(f"the engine's own code: {error.engine_reply[0]}")
         lines.append("  " + "; ".join(facts))
         if error.next:
-            lines.append(f"  next: {error.next}")
+            lines.append(f"  next: {safe(error.next)}")
         text = "\n".join(lines)
-    _remark(text + "\n")
+    return text + "\n"
 
 
 def tell(line: str) -> None:
@@ -191,10 +203,16 @@ def _write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up()
     except OSError as error:
+        give_up()
         raise failure("OUTPUT_FAILED", f"can't write: {error.strerror}") from error
+
+
+def give_up() -> None:
+    """Write no more to stdout: what is still buffered must not raise again at exit."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _remark(text: str) -> None:
@@ -202,6 +220,11 @@ def _remark(text: str) -> None:
     with suppress(OSError, AttributeError):
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+def _line(document: object) -> str:
+    """One line of JSON that can't fail: what was typed need not be UTF-8."""
+    return json.dumps(document, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 def _json(document: object, indent: int | None) -> str:

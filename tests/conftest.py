@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from vcr.serializers import yamlserializer
 
 from aeroctl.contract.chain import NO_HASH, digest
 
+os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide what a buffer does at exit
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 CLOCK = "aerokernel on kernel.test"
 KEPT = {"accept", "content-type"}

@@ -53,25 +53,42 @@ class Stream(io.TextIOWrapper):
         return self.buffer.getvalue().decode("utf-8")
 
 
+class Typed(Stream):
+    """Standard input with something waiting on it, then its end."""
+
+    def __init__(self, terminal: bool, typed: str) -> None:
+        super().__init__(terminal, typed.encode())
+        self.reader, writer = os.pipe()
+        os.write(writer, typed.encode())
+        os.close(writer)
+
+    def fileno(self) -> int:
+        return self.reader
+
+
 def run(
     *arguments: str,
     terminal: bool = False,
     columns: int = 160,
     environment: Mapping[str, str] | None = None,
     typed: str = "",
+    terminals: tuple[bool, bool] | None = None,
 ) -> Result:
     """One invocation, with `typed` waiting on its stdin.
 
-    Exit code 1 fails the test: it means a bug, or a cassette that differs.
+    `terminals`: whether stdin and stderr are some, where they differ from stdout. Exit
+    code 1 fails the test: it means a bug, or a cassette that differs.
     """
-    out, err = Stream(terminal), Stream(terminal)
+    asked, told = terminals or (terminal, terminal)
+    stdin, out, err = Typed(asked, typed), Stream(terminal), Stream(told)
     variables = {**ENVIRONMENT, "COLUMNS": str(columns), **(environment or {})}
     with (
         mock.patch.dict(os.environ, variables, clear=True),
-        mock.patch.multiple(sys, stdin=Stream(terminal, typed.encode()), stdout=out, stderr=err),
+        mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err),
         pytest.raises(SystemExit) as exit_,
     ):
         main(arguments)
+    os.close(stdin.reader)
     result = Result(int(exit_.value.code or 0), out.text(), err.text())
     assert result.code != Exit.BUG, result.err
     assert "Traceback" not in result.err

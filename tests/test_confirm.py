@@ -84,7 +84,9 @@ def kernel(**changes: object) -> Handler:
             command = next(name for name in COMMANDS if name == request.path.split("/")[-1])
             answer(explanation(command, **changes))(request)
         else:
-            answer(status(json.loads(request.body)["request_id"]))(request)
+            asked = json.loads(request.body)
+            about = {"command": request.path.split("/")[-1], "target": asked["target"]}
+            answer(status(asked["request_id"], **about))(request)
 
     return handle
 
@@ -179,6 +181,59 @@ def test_an_override_is_asked_for_in_full() -> None:
     for typed in ("yes\n", "n2\nyes\n", "n2\nP6-S2\nP6-S1\nyes\n", "n2\nP6-S1\nP6-S2\nno\n"):
         result, sent = tried(*FORCE, terminal=True, typed=typed)
         assert (result.code, sent) == (3, [])
+
+
+@pytest.mark.parametrize("terminals", [(False, True), (True, False)])
+def test_half_a_terminal_is_none(terminals: tuple[bool, bool]) -> None:
+    """A piped yes where stderr is a terminal; a terminal whose questions nobody could see."""
+    with answering(kernel()) as served:
+        words = ("promote", "n2", "--kernel", served.url)
+        result = run(*words, typed="yes\n", terminals=terminals)
+    assert (result.code, served.posted) == (3, [])
+    assert "CONFIRMATION_MISSING" in result.err
+
+
+@pytest.mark.parametrize("typed", ["yes", "yes\x04", "\xff\n"])
+def test_a_line_that_is_not_ended_is_no_answer(typed: str) -> None:
+    result, sent = tried("promote", "n2", terminal=True, typed=typed)
+    assert (result.code, sent) == (3, [])
+
+
+def test_the_kernel_does_not_make_an_override_a_lesser_thing() -> None:
+    result, sent = tried(*FORCE, "--acknowledge", "NOPE", confirmation="standard", overrides=[])
+    assert (result.code, sent) == (7, [])
+    assert "CONTRACT_BROKEN" in result.err
+    result, sent = tried(*FORCE, terminal=True, typed="yes\n", confirmation="standard")
+    assert (result.code, sent) == (7, [])
+
+
+def test_an_explanation_of_something_else_is_not_confirmed() -> None:
+    about = {"command": "request_promotion", "target": "n3", "cluster": "demo", "system_id": "7"}
+    result, sent = tried("promote", "n2", "--yes", inputs=about)
+    assert (result.code, sent) == (7, [])
+
+
+def test_what_the_kernel_says_in_a_question_is_harmless() -> None:
+    about = {"command": "request_promotion", "target": "n2", "system_id": "\x1b[2J"}
+    changes: dict[str, Any] = {"inputs": {**about, "cluster": "\x1b]0;x\x07"}}
+    result, sent = tried("promote", "n2", terminal=True, typed="yes\n", **changes)
+    assert (result.code, len(sent)) == (0, 1)
+    assert "\x1b[2J" not in result.err
+    assert "\x1b]0;" not in result.err
+    result, _ = tried("promote", "n2", "--yes", **changes)
+    assert "\x1b" not in result.err
+
+
+def test_every_run_has_an_id_of_its_own() -> None:
+    ids = {tried("promote", "n2", "--yes")[1][0]["request_id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize("words", [("promote", ""), ("promote", "\udcff"),
+                                   ("promote", "n2", "--reason", "\udcff")])  # fmt: skip
+def test_what_cannot_be_sent_is_a_matter_of_usage(words: tuple[str, ...]) -> None:
+    for form in ("table", "json"):
+        assert run(*words, "--yes", "-o", form).code == 2
 
 
 def test_an_override_has_no_yes_and_needs_a_reason() -> None:

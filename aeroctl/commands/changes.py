@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from aeroctl.cli import app_of, shared_options
+from aeroctl.commands.reading import sendable
 from aeroctl.confirm import Consent
 from aeroctl.contract.commands import VERBS
 from aeroctl.errors import Exit
@@ -16,7 +17,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def _reason(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None and not 0 < len(value.strip()) <= len(value) <= 1000:
         raise click.BadParameter("1 to 1000 characters, not all blank", ctx, parameter)
-    return value
+    return sendable(ctx, parameter, value)
 
 
 def _reason_option(required: bool) -> Callable[[Function], Function]:
@@ -59,7 +60,7 @@ def _run(
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", callback=sendable)
 @_standard
 @click.pass_context
 def promote(
@@ -78,7 +79,7 @@ def promote(
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", callback=sendable)
 @_standard
 @click.pass_context
 def demote(ctx: click.Context, node: str, yes: bool, token: str | None, reason: str | None) -> Exit:
@@ -90,7 +91,7 @@ def demote(ctx: click.Context, node: str, yes: bool, token: str | None, reason: 
 
 
 @click.command("force-promote")
-@click.argument("node")
+@click.argument("node", callback=sendable)
 @click.option(
     "--acknowledge",
     "acknowledged",

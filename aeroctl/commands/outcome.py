@@ -17,13 +17,9 @@ def outcome(ctx: click.Context, request_id: object, wait: bool) -> Exit:
     """What became of the request REQUEST_ID, as the kernel's state and records prove it.
 
     Read-only, at any time, from anywhere. Exit 0: executed; 9: executed, but not as asked, or
-    rolled back; 4: rejected; 5: not executed; 6: in progress or unknown.
+    rolled back; 4: rejected; 5: not executed, and never will be; 6: in progress, not known, or not
+    to be learned now.
     """
-    from aeroctl.awaiting import final_outcome
-    from aeroctl.change import exit_of
-    from aeroctl.views.outcome import layout
+    from aeroctl.awaiting import show_outcome
 
-    app = app_of(ctx)
-    answer = final_outcome(app, str(request_id)) if wait else app.kernel.request(str(request_id))
-    app.output.show(answer, answer.data, layout(answer.data))
-    return exit_of(answer.data)
+    return show_outcome(app_of(ctx), str(request_id), wait)

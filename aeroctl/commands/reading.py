@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def sendable(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A word that can be sent to a kernel: some text, in UTF-8."""
+    if value is not None and (not value or any("\ud800" <= char <= "\udfff" for char in value)):
+        raise click.BadParameter("empty, or not UTF-8", ctx, parameter)
+    return value
+
+
 def at_option(function: Function) -> Function:
     """--at, which every reading command takes."""
     return click.option(

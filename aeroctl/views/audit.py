@@ -66,7 +66,7 @@ def layout(view: AuditView) -> tuple[Block, ...]:
                 for each in view.records
             ),
             None,
-            "nothing has been asked for",
+            "no records",
         )
     ]
     found = view.verification
