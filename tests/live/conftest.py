@@ -7,6 +7,9 @@ import pytest
 import trustme
 
 from aeroctl.kernel.sandbox.cluster import Sandbox
+from tests.live import store
+from tests.live.operator import Operator
+from tests.relay import Relay, relaying
 
 
 @pytest.fixture
@@ -34,3 +37,34 @@ def certificates(sandbox: Sandbox) -> Path:
         issued.private_key_pem.write_to_path(directory / f"{name}.key")
         issued.cert_chain_pems[0].write_to_path(directory / f"{name}.pem")
     return directory
+
+
+@pytest.fixture
+def operator(sandbox: Sandbox, tmp_path: Path) -> Iterator[Operator]:
+    """On a cluster that is at rest. Afterwards everything is checked that always holds."""
+    yield from operating(sandbox, tmp_path)
+
+
+@pytest.fixture
+def operator_alone(tmp_path: Path) -> Iterator[Operator]:
+    """On a cluster of one node, which goes with the test."""
+    with Sandbox(nodes=1) as sandbox:
+        yield from operating(sandbox, tmp_path)
+
+
+def operating(sandbox: Sandbox, home: Path) -> Iterator[Operator]:
+    sandbox.wait_until_ready()
+    store.expire(sandbox, store.IN_FLIGHT)  # what a test before this one left to run out
+    operator = Operator(sandbox, home)
+    try:
+        yield operator
+        operator.check()
+    finally:
+        operator.leave()
+
+
+@pytest.fixture
+def relay(sandbox: Sandbox) -> Iterator[Relay]:
+    """Between aeroctl and aerokernel."""
+    with relaying(sandbox.kernel.port) as relay:
+        yield relay

@@ -1,0 +1,94 @@
+"""The consensus store as it is and as it was, read without the kernel that is put to the test."""
+
+import base64
+import contextlib
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from aeroctl.kernel.sandbox.cluster import Sandbox
+
+ENGINE = "/service/demo/"
+LEDGER = "/aerodb/demo/"
+IN_FLIGHT = f"{LEDGER}inflight"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key's value, and the commits at which it was created and last changed."""
+
+    value: str
+    created: int
+    modified: int
+    lease: str | None
+
+
+@dataclass(frozen=True)
+class State:
+    """All keys below a prefix, as of one commit; the prefix is cut off."""
+
+    commit_id: int
+    keys: Mapping[str, Entry]
+
+
+def read(sandbox: Sandbox, prefix: str, at: int = 0) -> State:
+    """The keys below `prefix` as of the commit `at` (0: now), in one read."""
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    asked = {"key": _base64(prefix), "range_end": _base64(end), "revision": at}
+    answer = tell(sandbox, "/v3/kv/range", asked)
+    keys = {
+        _text(kv["key"]).removeprefix(prefix): Entry(
+            _text(kv.get("value", "")),
+            int(kv["create_revision"]),
+            int(kv["mod_revision"]),
+            kv.get("lease"),
+        )
+        for kv in answer.get("kvs", [])
+    }
+    return State(at or int(answer["header"]["revision"]), keys)
+
+
+def history(sandbox: Sandbox, since: int) -> Iterator[State]:
+    """What Patroni kept in the store, as of every commit from `since` up to now."""
+    now = read(sandbox, ENGINE)
+    for commit_id in range(since, now.commit_id):
+        yield read(sandbox, ENGINE, commit_id)
+    yield now
+
+
+def in_flight(sandbox: Sandbox) -> str | None:
+    """The request that is being carried out."""
+    found = read(sandbox, IN_FLIGHT).keys.get("")
+    return found.value if found else None
+
+
+def expire(sandbox: Sandbox, key: str) -> None:
+    """Have the lease of a key run out now; what a test would wait half a minute for."""
+    found = read(sandbox, key).keys.get("")
+    if found and found.lease:
+        tell(sandbox, "/v3/lease/revoke", {"ID": found.lease})
+
+
+def tell(sandbox: Sandbox, path: str, body: Mapping[str, object]) -> Any:
+    """One request to etcd's gateway."""
+    address = urlsplit(sandbox.etcd_url)
+    assert address.hostname
+    with contextlib.closing(
+        http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+    ) as connection:
+        connection.request("POST", path, json.dumps(body))
+        reply = connection.getresponse()
+        content = reply.read()
+    assert reply.status == 200, content
+    return json.loads(content)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _text(encoded: str) -> str:
+    return base64.b64decode(encoded).decode()
