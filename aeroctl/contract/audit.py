@@ -48,7 +48,10 @@ class RecordFacts(Model):
     target: str | None
     identity: str = Field(description="Authenticated: whose token it was.")
     authority: AuthorityName
-    client: Client = Field(description="What the caller claimed of itself; nobody checked it.")
+    client: Client = Field(
+        description="What the caller claimed of itself; nobody checked it. All null, like `reason`, "
+        "for a caller without the authority to ask."
+    )
     reason: str | None
     epoch: str = Field(description="Of the state that the operator confirmed.")
     observed_commit_id: CommitId = Field(description="The commit that the operator saw.")

@@ -91,8 +91,9 @@ class Explanation(Model):
         description="The kernel answers a request for this command within this time."
     )
     confirmation_token: Token = Field(
-        description="Digest of command, target, parameters, cluster and epoch: a confirmation that "
-        "carries it is good for this command in this state and no other."
+        description="Digest of command, target, parameters, cluster, epoch and the last commit of "
+        "the pending-transfer key: a confirmation that carries it is good for this command in this "
+        "state and no other, and once."
     )
 
 

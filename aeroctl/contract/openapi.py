@@ -96,7 +96,7 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                 | FAILED
                 | UNSTABLE
                 | {
-                    "400": "BAD_REQUEST, UNKNOWN_NODE",
+                    "400": "BAD_PARAMETER, BAD_REQUEST, UNKNOWN_NODE",
                     "404": "UNKNOWN_COMMAND, CLUSTER_NOT_FOUND",
                 },
                 parameters=[_command()],
@@ -109,12 +109,13 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                 "post",
                 "requestCommand",
                 "Ask for a confirmed command, once. Every refusal after the body was understood is "
-                "in the audit trail",
+                "in the audit trail; of those of a caller without authority, the first ten within "
+                "a minute",
                 "RequestEnvelope",
                 NOBODY
                 | FAILED
                 | {
-                    "400": "BAD_REQUEST, UNKNOWN_NODE",
+                    "400": "BAD_PARAMETER, BAD_REQUEST, UNKNOWN_NODE",
                     "403": "NOT_AUTHORIZED, CONFIRMATION_INVALID, ACKNOWLEDGEMENT_MISMATCH",
                     "404": "UNKNOWN_COMMAND, CLUSTER_NOT_FOUND",
                     "409": "REQUEST_SEEN, STATE_CHANGED, COMMAND_IN_FLIGHT, RULE_NOT_MET, "
@@ -176,7 +177,10 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                 "get": {
                     "operationId": "getHealth",
                     "summary": "Whether the server process answers",
-                    "responses": {"200": _answer("It does", "Health")},
+                    "responses": {
+                        "200": _answer("It does", "Health"),
+                        "400": _answer("BAD_PARAMETER", "ErrorBody"),
+                    },
                 }
             },
         ),
@@ -190,7 +194,8 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                         "200": {
                             "description": "OpenAPI 3.1",
                             "content": {"application/json": {"schema": {"type": "object"}}},
-                        }
+                        },
+                        "400": _answer("BAD_PARAMETER", "ErrorBody"),
                     },
                 }
             },

@@ -27,7 +27,9 @@ async def audit(
     after = body.number(given, "after", 0, 2**53 - 1) or 0
     limit = body.number(given, "limit", 1, PAGE) or PAGE
     at = body.number(given, "at", 1, 2**53 - 1)
-    commit, page = await trail.page(source.store, source.scope, after, limit, at)
+    commit, page = await trail.page(
+        source.store, source.scope, after, limit, at, prefix=source.prefix
+    )
     kernel = await source.kernel(commit)
     return AuditEnvelope(
         api_version=API_VERSION, observed_at=snapshot.observed(kernel, at), data=page, notes=[]

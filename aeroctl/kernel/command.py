@@ -5,22 +5,23 @@ one request to the engine and no second one, whatever happens (P7-F1, P7-F3).
 """
 
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
 from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.requests import RequestEnvelope
-from aeroctl.kernel import decision, diagnose, explain, recording, transfer
+from aeroctl.kernel import decision, diagnose, explain, recording, throttle, transfer
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel
 from aeroctl.kernel.ledger import Ledger
-from aeroctl.kernel.recording import Asked, Dispatched, Plan
+from aeroctl.kernel.recording import Asked, Dispatched, Plan, Transaction
 from aeroctl.kernel.rules import State
 from aeroctl.kernel.snapshot import Source
+from aeroctl.kernel.timing import Attempts, uptime
 
-ATTEMPTS = 5
-"""How often a decision is made again because the store moved on while it was being recorded."""
+RECORD_SECONDS = 4.0
+"""For how long a decision is made again because the store moved on while it was recorded; most
+often it was only that another record came before."""
 LEASE_SLACK_SECONDS = 5
 """How much longer than the deadline a request is in flight: what sending may take (engine.py)."""
 
@@ -38,6 +39,7 @@ async def command(source: Source, engine: Engine, asked: Asked, gone: Gone) -> R
     """
     dispatched: Dispatched | None = None
     try:
+        await _authorise(source, asked)
         dispatched, plan = await _dispatch(source, asked, gone)
         if plan is None:
             return await diagnose.run(source, engine, dispatched)
@@ -60,38 +62,46 @@ async def command(source: Source, engine: Engine, asked: Asked, gone: Gone) -> R
         ) from error
 
 
+async def _authorise(source: Source, asked: Asked) -> None:
+    """Before anything is read: who may not ask is refused in any state (P7-A1)."""
+    try:
+        decision.authorise(asked)
+    except Failure as refusal:
+        await throttle.record(source, asked, refusal)
+        raise
+
+
 async def _dispatch(source: Source, asked: Asked, gone: Gone) -> tuple[Dispatched, Plan | None]:
     """The dispatch record, bound to the state that was decided over, and what is to be done.
 
     Raises Failure: the refusal, once it is recorded; KERNEL_BUSY when the store never held still.
     """
     refusal: Failure | None = None
-    for _ in range(ATTEMPTS):
-        try:
+    attempts = Attempts(RECORD_SECONDS)
+    while await attempts.another():
+        async with source.pen:
             kernel, kept = await source.kernel_and_ledger(asked.request_id)
-        except Failure:
-            decision.authorise(asked)  # that refusal needs no state
-            raise
-        state = State(kernel, kept.in_flight)
-        refusal, confirmed = decision.decide(asked, state, kept)
-        if refusal is None:
-            seconds = explain.deadline(asked.command, kernel, source.seconds)
-            plan = decision.plan(asked, state)
-            lease = await source.store.lease(seconds + LEASE_SLACK_SECONDS) if plan else None
-            # The last thing before the record: intent must still be there (P7-A2). It is what makes
-            # a request harmless that waited in the socket of a frozen server. A server that is
-            # frozen from here on is too late when it wakes up (engine.py).
-            began = time.monotonic()
-            if not await gone():
-                planned = recording.planned(plan, kernel, seconds)
-                written = recording.dispatch(asked, source.prefix, kernel, kept, planned, lease)
-                commit = await source.store.transact(written.compares, written.changes)
-                if commit is not None:
-                    return Dispatched(asked, kernel, commit, seconds, began), plan
-                continue
-            refusal = decision.caller_gone()
-        if await _recorded(source, asked, kernel, kept, refusal, confirmed):
-            raise refusal
+            state = State(kernel, kept.in_flight)
+            refusal, confirmed = decision.decide(asked, state, kept)
+            if refusal is None:
+                plan = decision.plan(asked, state)
+                # A server that is frozen from here on is too late when it wakes up (engine.py): its
+                # lease is younger than that.
+                began = uptime()
+                seconds = explain.deadline(asked.command, kernel, source.seconds)
+                lease = await source.store.lease(seconds + LEASE_SLACK_SECONDS) if plan else None
+                # The last thing before the record: intent must still be there (P7-A2). It is what
+                # makes a request harmless that waited in the socket of a frozen server.
+                if not await gone():
+                    planned = recording.planned(plan, kernel, seconds)
+                    written = recording.dispatch(asked, source.prefix, kernel, kept, planned, lease)
+                    commit = await _write(source, written)
+                    if commit is not None:
+                        return Dispatched(asked, kernel, commit, seconds, began), plan
+                    continue
+                refusal = decision.caller_gone()
+            if await _recorded(source, asked, kernel, kept, refusal, confirmed):
+                raise refusal
     if refusal is not None:
         LOGGER.error("request %s: refused and not recorded: %s", asked.request_id, refusal)
         raise refusal
@@ -102,6 +112,17 @@ async def _dispatch(source: Source, asked: Asked, gone: Gone) -> tuple[Dispatche
         "authority-relevant state, or the audit trail, kept changing; nothing was dispatched",
         invariants=["P7-F1"],
     )
+
+
+async def _write(source: Source, written: Transaction) -> int | None:
+    """Write the dispatch record. One that may not be there is followed by no dispatch (P7-O3)."""
+    try:
+        return await source.store.transact(written.compares, written.changes)
+    except Failure as failure:
+        if failure.error.code == "STORE_UNAVAILABLE":
+            words = f"nothing was dispatched: {failure.error.message}"
+            failure.error = failure.error.model_copy(update={"message": words})
+        raise
 
 
 async def _recorded(

@@ -18,9 +18,17 @@ GIVEN: dict[str, tuple[Given, ...]] = {
 
 
 def token(
-    command: CommandName, target: str | None, cluster: str, system_id: str | None, epoch: str
+    command: CommandName,
+    target: str | None,
+    cluster: str,
+    system_id: str | None,
+    epoch: str,
+    failover_commit: int,
 ) -> str:
     """What a confirmation must carry: it is good for this command in this state and no other.
+
+    The epoch comes back when a transfer was asked for and cleared again. `failover_commit` does
+    not: what was confirmed before another attempt is not good for one after it.
 
     A digest and no secret: it proves which state was confirmed, not who confirmed it.
     """
@@ -31,17 +39,23 @@ def token(
         "cluster": cluster,
         "system_id": system_id,
         "epoch": epoch,
+        "failover_commit": failover_commit,
     }
     canonical = json.dumps(confirmed, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def check(
-    request: CommandRequest, command: Command, expected: str, overridden: Sequence[str]
+    request: CommandRequest,
+    command: Command,
+    expected: str,
+    overridden: Sequence[str],
+    commit_id: int,
 ) -> None:
     """Refuse what doesn't confirm `command` in the state that `expected` is the token of.
 
-    `overridden`: the invariants that it would override now, by id. Raises Failure
+    `overridden`: the invariants that it would override now, by id. `commit_id`: the state's own;
+    nobody has seen a later one. Raises Failure
     CONFIRMATION_INVALID, ACKNOWLEDGEMENT_MISMATCH.
     """
     given = request.confirmation
@@ -52,6 +66,9 @@ def check(
         raise _invalid(f"a confirmation of kind {given.kind} can't be given by {given.given!r}")
     if not hmac.compare_digest(given.token, expected):
         raise _invalid("its token is not that of this command, this target and this state")
+    if request.commit_id > commit_id:
+        seen = f"commit {request.commit_id} can't have been seen: the kernel is at {commit_id}"
+        raise _invalid(seen)
     if given.kind == "standard":
         if given.acknowledged:
             raise _mismatch("there is nothing to acknowledge", given.acknowledged, overridden)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.rules import Rule
-from aeroctl.kernel import confirmation, effects, explain, patroni, rules
+from aeroctl.kernel import confirmation, effects, explain, patroni, recording, rules
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.ledger import Ledger
@@ -38,11 +38,11 @@ def plan(asked: Asked, state: State) -> Plan | None:
 def decide(asked: Asked, state: State, kept: Ledger) -> tuple[Failure | None, Confirmed | None]:
     """Why it is refused (None: it is not), and how it was confirmed, once that is checked.
 
-    In a fixed order, so that the same request in the same state has the same answer (P7-D2).
+    The caller is authorised already. In a fixed order, so that the same request in the same state
+    has the same answer (P7-D2).
     """
     checked = None
     try:
-        authorise(asked)
         confirmed(asked, state, kept)
         checked = asked.confirmed
         permitted(asked, state)
@@ -66,13 +66,7 @@ def confirmed(asked: Asked, state: State, kept: Ledger) -> None:
     """The request is new, and confirmed in this very state. Pure. Raises Failure."""
     request, command = asked.request, asked.command
     if kept.request is not None:
-        raise Failure(
-            409,
-            "control_plane_validation",
-            "REQUEST_SEEN",
-            "a request with this id was made before; it is not made again",
-            invariants=["P7-F3"],
-        )
+        raise request_seen(request.request_id, kept.request)
     explain.check_target(command, request.target, state)
     now = epoch(state.kernel)
     if request.epoch != now:
@@ -87,7 +81,7 @@ def confirmed(asked: Asked, state: State, kept: Ledger) -> None:
         )
     expected = explain.token(command.name, request.target, state.kernel)
     overridden = [each.invariant for each in effects.overrides(command.name, state)]
-    confirmation.check(request, command, expected, overridden)
+    confirmation.check(request, command, expected, overridden, state.kernel.commit_id)
 
 
 def permitted(asked: Asked, state: State) -> None:
@@ -103,6 +97,20 @@ def permitted(asked: Asked, state: State) -> None:
         )
     if rules.broken(applied):
         raise rules_not_met(applied)
+
+
+def request_seen(request_id: str, records: Sequence[int]) -> Failure:
+    """Where the id was dispatched, that nothing was executed can't be said of it (P7-E2)."""
+    dispatched = len(records) >= len(recording.DISPATCHED)
+    return Failure(
+        409,
+        "control_plane_validation",
+        "REQUEST_SEEN",
+        "a request with this id was made before; it is not made again. What became of it: "
+        f"aeroctl outcome {request_id}",
+        invariants=["P7-F3", "P7-E2"] if dispatched else ["P7-F3"],
+        outcome="unknown" if dispatched else "not_executed",
+    )
 
 
 def caller_gone() -> Failure:

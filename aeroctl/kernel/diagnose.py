@@ -5,6 +5,7 @@ nodes something (P7-S2). What does not agree is shown and not explained (P7-A3).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +22,7 @@ from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.keys import Kernel
 from aeroctl.kernel.recording import Dispatched
 from aeroctl.kernel.snapshot import Source
+from aeroctl.kernel.timing import uptime
 
 Raw = str | bool | int | float | None
 OK = 200
@@ -47,27 +49,29 @@ class Account(BaseModel):
 
 
 async def run(source: Source, engine: Engine, dispatched: Dispatched) -> RequestEnvelope:
-    """Ask every node and its agent once, all at the same time, and record that it was done."""
+    """Ask every node and its agent once, all at the same time, and record that it was done.
+
+    Where the others who read the nodes leave no time for it before the deadline, none is asked.
+    """
     kernel, asked = dispatched.kernel, dispatched.asked
-    nodes = patroni.nodes(kernel)
-    async with source.turns:
-        accounts = [_account(engine, kernel, node.name, source.access.seconds) for node in nodes]
-        answers, replies = await asyncio.gather(
-            postgres.ask(nodes, ["replication"], source.access, kernel.system_id),
-            asyncio.gather(*accounts),
-        )
-    said = {seen.node: seen for seen in snapshot.replication(kernel, answers)}
-    agents = {node.name: reply for node, reply in zip(nodes, replies, strict=True)}
+    diagnostics: list[Rule] | None = None
+    message: str | None = "the nodes were not asked: others were reading them all the time"
+    needed = source.access.seconds + postgres.CANCEL_SECONDS
+    latest = dispatched.began + dispatched.deadline_seconds - needed
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(latest - uptime()) as waiting, source.turns:
+            waiting.reschedule(None)  # from here on each node has its own time
+            diagnostics, message = await _read(source, engine, kernel), None
     held = patroni.authority(kernel)
     found = RequestStatus(
         request_id=asked.request_id,
         recorded=True,
         command=asked.command.name,
         target=None,
-        outcome="executed",
+        outcome="not_executed" if diagnostics is None else "executed",
         final=True,
         code=None,
-        message=None,
+        message=message,
         engine_reply=None,
         authority_before=held,
         authority_after=held,
@@ -75,10 +79,23 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
             requested=dispatched.commit_id, dispatched=dispatched.commit_id, outcome=None
         ),
         evidence=[],
-        diagnostics=rules(kernel, said, agents),
+        diagnostics=diagnostics,
     )
     found, missing = await transfer.record(source, dispatched, found)
     return await transfer.envelope(source, kernel, found, missing)
+
+
+async def _read(source: Source, engine: Engine, kernel: Kernel) -> list[Rule]:
+    """Every node's own account and its agent's, compared."""
+    nodes = patroni.nodes(kernel)
+    accounts = [_account(engine, kernel, node.name, source.access.seconds) for node in nodes]
+    answers, replies = await asyncio.gather(
+        postgres.ask(nodes, ["replication"], source.access, kernel.system_id),
+        asyncio.gather(*accounts),
+    )
+    said = {seen.node: seen for seen in snapshot.replication(kernel, answers)}
+    agents = {node.name: reply for node, reply in zip(nodes, replies, strict=True)}
+    return rules(kernel, said, agents)
 
 
 def rules(

@@ -6,7 +6,6 @@ asked of the engine reaches the agent that was named, once, or nobody (P7-F1, P7
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 
 from aeroctl.contract.errors import EngineReply
+from aeroctl.kernel.timing import uptime
 
 LARGEST = 64 * 1024
 """Bytes of a reply that are kept; Patroni's fit many times over."""
@@ -49,7 +49,7 @@ class Engine:
     ) -> Sent:
         """ONE POST to the agent at `base`; never raises for what the network does.
 
-        `began`: the monotonic time at which the dispatch was begun to be recorded.
+        `began`: the uptime (timing.py) at which the dispatch was begun to be recorded.
         """
         left = False
 
@@ -57,7 +57,7 @@ class Engine:
             """Called by httpcore before and after each step."""
             nonlocal left
             if event.endswith("send_request_headers.started"):
-                if time.monotonic() - began > SEND_SECONDS:
+                if uptime() - began > SEND_SECONDS:
                     raise TooLate(f"not sent within {SEND_SECONDS:g} seconds")
                 left = True
 

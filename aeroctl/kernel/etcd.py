@@ -131,14 +131,18 @@ class Etcd:
         except (KeyError, TypeError, ValueError) as error:
             raise _misunderstood("a lease", error) from error
 
-    async def history(self, prefix: str, since: int, until: int | None = None) -> History:
+    async def history(
+        self, prefix: str, since: int, until: int | None = None, *, window: int | None = None
+    ) -> History:
         """What was written below `prefix` after commit `since`, up to now or to commit `until`.
 
-        Raises as `read` does; compaction is no failure but an incomplete history.
+        `window`: at most so many commits of it, the first ones that compaction has left. Raises as
+        `read` does; compaction is no failure but an incomplete history, unless `until` itself is
+        gone.
         """
         try:
             return await self._gateway.anywhere(
-                lambda endpoint: _history(endpoint, prefix, max(since, 1), until)
+                lambda endpoint: _history(endpoint, prefix, max(since, 1), until, window)
             )
         except Refused as refusal:
             raise _failure(str(refusal)) from refusal
@@ -168,7 +172,9 @@ async def _range(endpoint: Endpoint, prefix: str, at: int | None) -> Keyspace:
     return Keyspace(prefix, commit, _named(prefix, _pairs(answer)))
 
 
-async def _history(endpoint: Endpoint, prefix: str, since: int, until: int | None) -> History:
+async def _history(
+    endpoint: Endpoint, prefix: str, since: int, until: int | None, window: int | None
+) -> History:
     """All at one endpoint, which has every commit that its linearizable read has shown.
 
     A watch does not end by itself, nor does it say when it has caught up. It delivers every event
@@ -176,17 +182,20 @@ async def _history(endpoint: Endpoint, prefix: str, since: int, until: int | Non
     deletion is waited for as well as a write. etcd delivers a backlog in batches, which are taken
     whole, so that a key that came and went leaves its events too.
     """
-    now = await _range(endpoint, prefix, until)
-    start = min(since, now.commit_id)
+    last = await _range(endpoint, prefix, until)
+    start = min(since, last.commit_id)
     while True:
+        now = last
         try:
             base = await _range(endpoint, prefix, start)
+            if window is not None and start + window < last.commit_id:
+                now = await _range(endpoint, prefix, start + window)
         except Refused as refusal:
             if "has been compacted" not in str(refusal):
                 raise
             start = await _oldest(endpoint, prefix, start)
-            if start > now.commit_id:
-                now = await _range(endpoint, prefix, until)
+            if start > last.commit_id:
+                last = await _range(endpoint, prefix, until)
             continue
         events = await _events(endpoint, base, now)
         if events is not None:

@@ -98,7 +98,9 @@ def check_target(command: Command, target: str | None, state: State) -> None:
 
 def token(command: CommandName, target: str | None, kernel: Kernel) -> str:
     """The confirmation token of that command in that state."""
-    return confirmation.token(command, target, kernel.scope, kernel.system_id, epoch(kernel))
+    return confirmation.token(
+        command, target, kernel.scope, kernel.system_id, epoch(kernel), kernel.failover_commit
+    )
 
 
 def deadline(command: Command, kernel: Kernel, source_seconds: float) -> int:

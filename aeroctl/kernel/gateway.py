@@ -226,6 +226,5 @@ def _unavailable(message: str) -> Failure:
 
 def _unknown(problem: str) -> Failure:
     return _unavailable(
-        "it is not known whether the consensus store has written the records, but nothing was"
-        f" dispatched: {problem}"
+        f"it is not known whether the consensus store has written the records: {problem}"
     )

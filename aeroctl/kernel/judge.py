@@ -2,9 +2,9 @@
 
 The engine keeps no request ids. What it leaves behind is the failover key, which a request writes
 and which is cleared by writing `{}`, and the leader key, which is created anew for every reign.
-Both are followed in order of commit from the dispatch on (traces.py), and the first thing that
-decides the outcome ends it: what happens later, such as a crash after a rejection, is not this
-request's doing.
+Both are followed in order of commit from the dispatch on (traces.py), with what the nodes say of
+themselves, and the first thing that decides the outcome ends it: what happens later, such as a
+crash after a rejection, is not this request's doing.
 
 An outcome is final only where nothing that is still to come can change it. That a request never
 arrived is final only where the engine answered that it refuses it, or where it provably never left:
@@ -22,18 +22,20 @@ from aeroctl.kernel.traces import Asked, Traces, authority, follow, pending
 
 REFUSALS = frozenset({400, 401, 403, 404, 405, 411, 412, 422})
 """The agent's answers that it gives instead of writing the failover key, never after it."""
+FAILED, FAILURES = 503, frozenset({"Switchover failed", "Failover failed"})
+"""The agent's answer when the failover key was cleared while the same node held authority."""
 
 Verdict = tuple[RequestOutcome, bool, str]
 """Outcome, whether it is final, and words."""
 
-__all__ = ["REFUSALS", "Asked", "Judgement", "judge"]
+__all__ = ["REFUSALS", "Asked", "Judgement", "failed", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """`final`: it can't change any more. `authority_after`: who held authority when the outcome was
     decided, else who holds it where the history ends. `evidence`: always the same rules, in the
-    same order. `message`: in the engine's words where it refused.
+    same order. `message`: in the engine's words where it refused. `rejected` is always final.
     """
 
     outcome: RequestOutcome
@@ -43,38 +45,50 @@ class Judgement:
     message: str | None
 
 
+def failed(reply: EngineReply | None) -> bool:
+    """The engine said that it acted on nothing: no proof against what was seen, but else one."""
+    return reply is not None and reply.status == FAILED and reply.body.strip() in FAILURES
+
+
 def judge(
-    asked: Asked, history: History, in_flight: bool, reply: EngineReply | None, sent: bool | None
+    asked: Asked,
+    history: History,
+    in_flight: bool,
+    reply: EngineReply | None,
+    sent: bool | None,
+    traces: Traces | None = None,
 ) -> Judgement:
     """Judge a request for a transfer of authority.
 
     `history`: of the engine's keys since `asked.dispatched`. `in_flight`: the kernel still carries
     it out. `reply`: the engine's, as far as one is known (a status of None is none). `sent`: False
-    where the call provably never left; None where nobody knows.
+    where the call provably never left; None where nobody knows. `traces`: of that history, where
+    they were followed piece by piece; its events are not looked at then.
     """
     now = authority(history.keyspace.keys.get("leader"))
-    status = None if reply is None else reply.status
-    if reply is not None and status in REFUSALS:
-        told = Fact(name="engine_status", value=status)
-        evidence = _evidence(asked, history, Traces(), "does_not_hold", told)
+    told = failed(reply)
+    if reply is not None and reply.status in REFUSALS:
+        fact = Fact(name="engine_status", value=reply.status)
+        evidence = _evidence(asked, history, Traces(), told, "does_not_hold", fact)
         return Judgement("rejected", True, now, evidence, reply.body)
     if sent is False:
-        told = Fact(name="sent", value=False)
-        evidence = _evidence(asked, history, Traces(), "does_not_hold", told)
+        fact = Fact(name="sent", value=False)
+        evidence = _evidence(asked, history, Traces(), told, "does_not_hold", fact)
         message = "the call did not leave the kernel: the engine was never asked"
         return Judgement("not_executed", True, now, evidence, message)
-    traces = follow(asked, history)
+    traces = traces or follow(asked, history, failed=told)
     lost = not asked.reached_by(history)
     if lost:
         outcome, final, message = _lost(asked, history, traces, in_flight)
     elif traces.arrived is None:
         outcome, final, message = _not_arrived(in_flight)
+    elif traces.cleared is not None:
+        outcome, final, message = _cleared(traces, in_flight, told)
     else:
         outcome, final, message = _arrived(asked, traces)
     found: Evaluation = "does_not_hold" if traces.arrived is None else "holds"
-    evidence = _evidence(asked, history, traces, "undetermined" if lost else found, None)
-    decided = traces.held if traces.cleared else traces.passed
-    return Judgement(outcome, final, decided if final else now, evidence, message)
+    evidence = _evidence(asked, history, traces, told, "undetermined" if lost else found, None)
+    return Judgement(outcome, final, traces.holder if final else now, evidence, message)
 
 
 def _not_arrived(in_flight: bool) -> Verdict:
@@ -90,7 +104,7 @@ def _not_arrived(in_flight: bool) -> Verdict:
 def _lost(asked: Asked, history: History, traces: Traces, in_flight: bool) -> Verdict:
     """The failover key was written in a part of history that is gone: by whom, nothing proves.
 
-    What looks like success is `unknown` then (P7-E2), and nothing is final.
+    What looks like success, or like a rejection, is `unknown` then (P7-E2), and nothing is final.
     """
     if in_flight:
         return "in_progress", False, "the kernel still carries it out; its traces were compacted"
@@ -105,34 +119,89 @@ def _lost(asked: Asked, history: History, traces: Traces, in_flight: bool) -> Ve
         return "unknown", False, words
     words = (
         "a transfer was asked for and cleared again, and the same reign went on; the part of"
-        " history that shows whose it was is compacted"
+        " history that shows whose it was, and whether it was acted on, is compacted"
     )
-    return "rejected", False, words
+    return "unknown", False, words
+
+
+def _cleared(traces: Traces, in_flight: bool, told: bool) -> Verdict:
+    """The engine cleared the request in the reign that it had found (P7-E3).
+
+    That it acted on nothing is proved by its own word, or by the holder's, who still is primary on
+    the same timeline; not by the reign alone, in which a node can be stopped and promoted again.
+    """
+    words = _replaced(traces) + "the engine cleared the request"
+    if traces.held is None:
+        return "rejected", True, f"{words} and acted on nothing; nobody held authority"
+    node = traces.held.node
+    if traces.interrupted_before_clear:
+        words += f", and the same reign went on after an interruption: {node} did not serve as"
+        return "rolled_back", True, f"{words} primary at commit {traces.interrupted}"
+    if told or traces.resumed:
+        return "rejected", True, f"{words} and acted on nothing; the same reign went on"
+    if traces.interrupted or traces.vacant:
+        words += f", but {node} was interrupted before it was seen to be primary still: nothing"
+        words += " proves whether the engine had acted"
+        return ("in_progress", False, words) if in_flight else ("unknown", True, words)
+    words += f", but {node} has not described itself since, so that nothing proves yet that it"
+    words += " was primary all the time"
+    return "in_progress" if in_flight else "unknown", False, words
 
 
 def _arrived(asked: Asked, traces: Traces) -> Verdict:
-    if traces.cleared:
-        words = "the engine cleared the request and acted on nothing; the same reign went on"
-        return "rejected", True, words  # P7-E3
-    if traces.passed is None:
-        if traces.held is None or traces.vacant:
-            return "in_progress", False, "nobody holds authority; the engine is passing it on"
-        return "in_progress", False, "the engine has the request and has not acted on it yet"
+    if traces.passed is None or traces.holder is None:
+        return "in_progress", False, _waiting(traces)
     holder = f"{traces.passed.node} holds authority since commit {traces.passed.reign}"
-    wanted = asked.wants(traces.passed.node)
-    former = {each.node for each in (asked.before, traces.held) if each is not None}
-    if not wanted and traces.passed.node in former:
-        return "rolled_back", True, f"{holder}: it took it back after an interruption"
-    if traces.primary:
-        return ("executed" if wanted else "executed_other"), True, f"{holder}, and is primary"
-    if traces.ended:
-        words = f"{traces.passed.node} took authority and lost it before it was seen as primary"
+    if traces.replaced is not None:
+        words = f"{_replaced(traces)}{holder}, and nothing proves for which of the two"
         return "unknown", True, words
-    return "in_progress", False, f"{holder}, and is not yet primary"
+    if traces.primary is None:
+        return "in_progress", False, f"{holder}, and is not yet primary"
+    if asked.wants(traces.passed.node):
+        return "executed", True, f"{holder}, and is primary"
+    if traces.passed.node not in {each.node for each in (asked.before, traces.held) if each}:
+        return "executed_other", True, f"{holder}, and is primary"
+    if _may_have_been_elsewhere(traces):
+        words = f"{holder}, and is primary again; another node held authority meanwhile, and"
+        return "unknown", True, f"{words} nothing proves that it was not primary"
+    return "rolled_back", True, f"{holder}: it took it back after an interruption"
+
+
+def _waiting(traces: Traces) -> str:
+    if traces.holder is None:
+        return "nobody holds authority; the engine is passing it on"
+    if traces.replaced is not None:
+        return f"{_replaced(traces)}it was not acted on yet"
+    if traces.interrupted is not None:
+        return f"the engine is acting on it: {traces.holder.node} no longer serves as primary"
+    return "the engine has the request and has not acted on it yet"
+
+
+def _replaced(traces: Traces) -> str:
+    if traces.replaced is None:
+        return ""
+    return f"another request replaced it at commit {traces.replaced}; "
+
+
+def _may_have_been_elsewhere(traces: Traces) -> bool:
+    """Another node held authority in between, and may have been primary unseen.
+
+    It was not if the old holder's timeline is its old one, or the one that its own promotion
+    began: a promotion in between would have begun one more.
+    """
+    if traces.ended is None:
+        return False
+    before = None if traces.served is None else traces.served.timeline
+    return before is None or traces.timeline is None or traces.timeline > before + 1
 
 
 def _evidence(
-    asked: Asked, history: History, traces: Traces, arrived: Evaluation, told: Fact | None
+    asked: Asked,
+    history: History,
+    traces: Traces,
+    told: bool,
+    arrived: Evaluation,
+    fact: Fact | None,
 ) -> list[Rule]:
     before, passed = asked.before, traces.passed
     return [
@@ -149,14 +218,28 @@ def _evidence(
             arrived,
             Fact(name="failover_commit_before", value=asked.failover_commit),
             Fact(name="arrived_commit", value=traces.arrived),
-            *([told] if told else []),
+            Fact(name="replaced_commit", value=traces.replaced),
+            *([fact] if fact else []),
         ),
         _rule(
             "cleared_in_same_reign",
             "the engine cleared the request while the reign went on that it had found",
-            _settled(traces.cleared, arrived == "holds" and (traces.vacant or passed is not None)),
+            _settled(traces.cleared, arrived == "holds" and traces.vacant),
             Fact(name="cleared_commit", value=traces.cleared),
             Fact(name="reign", value=traces.held.reign if traces.held else None),
+        ),
+        _rule(
+            "holder_stayed_primary",
+            "the holder of that reign was primary all the time that the engine had the request",
+            _settled(
+                not traces.interrupted_before_clear
+                and (traces.resumed or (traces.cleared and told and traces.held)),
+                bool(traces.interrupted or traces.vacant),
+            ),
+            Fact(name="interrupted_commit", value=traces.interrupted),
+            Fact(name="still_primary_commit", value=traces.resumed),
+            Fact(name="timeline", value=traces.served.timeline if traces.served else None),
+            Fact(name="engine_says_failed", value=told),
         ),
         _rule(
             "authority_passed",
@@ -170,8 +253,9 @@ def _evidence(
         _rule(
             "new_holder_is_primary",
             "the new holder described itself as primary within that reign",
-            _settled(traces.primary, traces.ended is not None),
+            _settled(traces.primary, traces.ended is not None and traces.holder is None),
             Fact(name="primary_commit", value=traces.primary),
+            Fact(name="timeline_after", value=traces.timeline),
             Fact(name="reign_ended_commit", value=traces.ended),
         ),
         _rule(

@@ -2,10 +2,14 @@
 
 | key | holds |
 |---|---|
-| `head` | `{"sequence", "hash"}`: the end of the audit trail's chain |
+| `head` | `{"sequence", "hash", "prefix"}`: the end of the audit trail's chain |
 | `audit/<16 digits>` | one audit record, written once |
 | `requests/<request id>` | `{"records": [sequence, ...]}`: the id is used up (P7-F3) |
 | `inflight` | the id of the request that is being carried out; it lives on a lease |
+| `refusals/<identity>` | how many refusals of a caller without authority were recorded (throttle.py) |
+
+`prefix` is where the engine keeps that cluster's own keys. Two clusters may have the same name
+below two prefixes: the ledger is the one's that wrote to it first, and the other one is refused.
 """
 
 import json
@@ -25,6 +29,12 @@ ROOT = "/aerodb/"
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+class _Kept(Head):
+    """`prefix` is None in a head that was written before it was kept."""
+
+    prefix: str | None = None
+
+
 class _Used(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -36,10 +46,12 @@ class Ledger:
     """What the ledger says about the trail's end, the request in flight, and one request id.
 
     `head_commit`, `request_commit`: when those keys were last modified; 0 where they are absent.
-    `in_flight`: a request id. `request`: the sequences of the id's records, None when the id that
-    was asked for is unseen (or none was asked for).
+    `prefix`: of the engine's keys, which tells whose ledger it is. `in_flight`: a request id.
+    `request`: the sequences of the id's records, None when the id that was asked for is unseen (or
+    none was asked for).
     """
 
+    prefix: str
     head: Head
     head_commit: int
     in_flight: str | None
@@ -84,9 +96,9 @@ def keys(scope: str, request_id: str | None) -> list[str]:
     return [head_key(scope), inflight_key(scope), *asked]
 
 
-def head_value(head: Head) -> str:
-    """What the head key holds."""
-    return head.model_dump_json()
+def head_value(head: Head, *, prefix: str) -> str:
+    """What the head key holds; `prefix`: of the engine's keys."""
+    return _Kept(sequence=head.sequence, hash=head.hash, prefix=prefix).model_dump_json()
 
 
 def request_value(sequences: Iterable[int]) -> str:
@@ -94,14 +106,20 @@ def request_value(sequences: Iterable[int]) -> str:
     return json.dumps({"records": list(sequences)}, separators=(",", ":"))
 
 
-def parse(scope: str, request_id: str | None, keys: Mapping[str, KeyValue]) -> Ledger:
-    """The ledger in `keys` (by whole name). Raises Failure KERNEL_STATE_UNREADABLE with the key."""
+def parse(
+    scope: str, request_id: str | None, keys: Mapping[str, KeyValue], *, prefix: str
+) -> Ledger:
+    """The ledger in `keys` (by whole name) of the cluster that the engine keeps below `prefix`.
+
+    Raises Failure KERNEL_STATE_UNREADABLE with the key, also for another cluster's ledger.
+    """
     head, flying = keys.get(head_key(scope)), keys.get(inflight_key(scope))
     used = None if request_id is None else keys.get(request_key(scope, request_id))
     if flying is not None and not _ID.fullmatch(flying.value):
         raise unreadable(inflight_key(scope), "not a request id")
     return Ledger(
-        head=_head(scope, head),
+        prefix=prefix,
+        head=_head(scope, head, prefix),
         head_commit=0 if head is None else head.modified,
         in_flight=None if flying is None else flying.value,
         in_flight_commit=0 if flying is None else flying.modified,
@@ -110,13 +128,20 @@ def parse(scope: str, request_id: str | None, keys: Mapping[str, KeyValue]) -> L
     )
 
 
-def _head(scope: str, found: KeyValue | None) -> Head:
+def _head(scope: str, found: KeyValue | None, prefix: str) -> Head:
     if found is None:
         return Head(sequence=0, hash=NO_HASH)
     try:
-        return Head.model_validate_json(found.value)
+        kept = _Kept.model_validate_json(found.value)
     except ValidationError as error:
         raise unreadable(head_key(scope), _problems(error)) from error
+    if kept.prefix not in (None, prefix):
+        raise unreadable(
+            head_key(scope),
+            f"it belongs to another cluster of this name, whose own keys are below {kept.prefix!r},"
+            f" not {prefix!r}; clusters that share a store must differ in name",
+        )
+    return Head(sequence=kept.sequence, hash=kept.hash)
 
 
 def _sequences(key: str, found: KeyValue) -> tuple[int, ...]:

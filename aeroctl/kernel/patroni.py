@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from aeroctl.contract.envelope import Note
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.promotion import PendingPromotion, Promotion, TimelineSwitch
 from aeroctl.contract.terms import PromotionState, Role, SynchronousMode, TimelineStatus
+from aeroctl.kernel.failures import unreadable
 from aeroctl.kernel.keys import Kernel, Member
 
 # Patroni's own defaults (config.py, global_config.py), in force where `config` names no other.
@@ -20,6 +22,8 @@ DEFAULT_LOOP_WAIT = 10
 DEFAULT_RETRY_TIMEOUT = 10
 DEFAULT_MAXIMUM_LAG = 1024 * 1024
 POSTGRESQL_PORT = 5432
+SECONDS, BYTES = 2**31, 2**53
+"""Settings are less than that."""
 WRITING_ROLES = ("primary", "standby_leader")
 
 
@@ -33,8 +37,8 @@ def cluster(kernel: Kernel) -> Cluster:
         authority=authority(kernel),
         paused=paused(kernel),
         standby_cluster=_standby_cluster(config),
-        lease_ttl_seconds=_count(config.get("ttl"), DEFAULT_TTL) if known else None,
-        maximum_lag_bytes=_count(config.get("maximum_lag_on_failover"), DEFAULT_MAXIMUM_LAG)
+        lease_ttl_seconds=_setting(config, "ttl", DEFAULT_TTL, SECONDS) if known else None,
+        maximum_lag_bytes=_setting(config, "maximum_lag_on_failover", DEFAULT_MAXIMUM_LAG, BYTES)
         if known
         else None,
         leader_lsn=_lsn(kernel.status.optime),
@@ -168,8 +172,9 @@ def deadline_seconds(kernel: Kernel) -> int:
     the store (api.py, poll_failover_result); ten more for reaching it and for what comes after.
     """
     config = kernel.config or {}
-    loop_wait = _count(config.get("loop_wait"), DEFAULT_LOOP_WAIT)
-    return 2 * max(10, loop_wait) + _count(config.get("retry_timeout"), DEFAULT_RETRY_TIMEOUT) + 10
+    loop_wait = _setting(config, "loop_wait", DEFAULT_LOOP_WAIT, SECONDS)
+    retry_timeout = _setting(config, "retry_timeout", DEFAULT_RETRY_TIMEOUT, SECONDS)
+    return 2 * max(10, loop_wait) + retry_timeout + 10
 
 
 def check_timeline(kernel: Kernel) -> bool:
@@ -288,9 +293,13 @@ def _integer(value: object) -> int | None:
         return None
 
 
-def _count(value: object, default: int) -> int:
-    """Patroni reads what is not a number as its default."""
-    number = _integer(value)
+def _setting(config: Mapping[str, Any], name: str, default: int, limit: int) -> int:
+    """Patroni reads what is not a number as its default. Raises Failure KERNEL_STATE_UNREADABLE
+    for one that the contract or a lease can't hold: another number would be a lie.
+    """
+    number = _integer(config.get(name))
+    if number is not None and number >= limit:
+        raise unreadable("config", f"{name} is not less than {limit}")
     return default if number is None else max(0, number)
 
 

@@ -21,6 +21,9 @@ from aeroctl.kernel.ledger import Ledger
 from aeroctl.kernel.snapshot import clock, rfc3339
 from aeroctl.kernel.tokens import Caller
 
+DISPATCHED: tuple[RecordKind, ...] = ("requested", "confirmed", "dispatched")
+"""The records of a request that was dispatched. One that was refused has fewer; what comes of it is
+one more."""
 READ_ONLY = "read every node and its agent"
 
 
@@ -122,7 +125,7 @@ def dispatch(
             _facts(asked, kernel, "dispatched", confirmed).model_copy(update={"dispatch": planned}),
         ],
     )
-    claimed = _claiming(asked, kernel, kept, written, 3)
+    claimed = _claiming(asked, kernel, kept, written, len(DISPATCHED))
     reign = 0 if kernel.leader is None else kernel.leader.created
     bound = [
         Compare(prefix + "leader", "created", reign),
@@ -174,7 +177,7 @@ def _append(scope: str, kept: Ledger, facts: Sequence[RecordFacts]) -> Transacti
         ],
         [
             *(Put(key, text) for key, text in zip(keys, texts, strict=True)),
-            Put(ledger.head_key(scope), ledger.head_value(head)),
+            Put(ledger.head_key(scope), ledger.head_value(head, prefix=kept.prefix)),
         ],
     )
 

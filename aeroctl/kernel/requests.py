@@ -6,6 +6,7 @@ remembered for it, nothing is completed by it (P7-F2).
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from aeroctl.contract.audit import AuditRecord
@@ -13,16 +14,22 @@ from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
 from aeroctl.contract.rules import Fact, Rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
-from aeroctl.kernel import snapshot, trail
-from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.judge import Asked, Judgement, judge
+from aeroctl.kernel import patroni, snapshot, trail
+from aeroctl.kernel.failures import Failure, unreadable
+from aeroctl.kernel.judge import Asked, Judgement, failed, judge
+from aeroctl.kernel.keys import Kernel
 from aeroctl.kernel.keyspace import History
+from aeroctl.kernel.ledger import request_key
 from aeroctl.kernel.snapshot import Source
+from aeroctl.kernel.traces import Traces, follow
+from aeroctl.kernel.writable import weighed, writable
 
+EXECUTED = frozenset({"executed", "executed_other"})
 ENDS = frozenset({"executed", "executed_other", "rejected", "rolled_back", "not_executed"})
 """Outcomes that are only ever recorded when they are final."""
 WINDOW = 1000
-"""Commits after the dispatch that nearly always hold the proof; what is later can't change it."""
+"""Commits of history that are held at a time. The first ones after the dispatch nearly always hold
+the proof; what is later can't change it."""
 
 
 async def status(source: Source, request_id: str) -> RequestEnvelope:
@@ -32,14 +39,13 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
     """
     time = datetime.now(UTC)
     try:
-        async with asyncio.timeout(source.seconds):
+        async with asyncio.timeout(source.seconds), source.turns:
             kernel, ledger = await source.kernel_and_ledger(request_id)
             if ledger.request is None:
                 data = _unseen(request_id, kernel.commit_id)
             else:
-                records = await trail.records(source.store, source.scope, ledger.request)
-                in_flight = ledger.in_flight == request_id
-                data = await _recorded(source, records, in_flight, kernel.commit_id)
+                records = await _records(source, request_id, ledger.request)
+                data = await _recorded(source, kernel, records, ledger.in_flight == request_id)
     except TimeoutError as error:
         message = f"the store could not be read within {source.seconds:g} seconds"
         raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
@@ -51,10 +57,21 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
     )
 
 
+async def _records(source: Source, request_id: str, sequences: Sequence[int]) -> list[AuditRecord]:
+    """The records that the request's key names, which must be its own."""
+    records = await trail.records(source.store, source.scope, sequences)
+    for record in records:
+        if record.request_id != request_id:
+            key = request_key(source.scope, request_id)
+            raise unreadable(key, f"it names record {record.sequence}, of another request")
+    return records
+
+
 async def _recorded(
-    source: Source, records: Sequence[AuditRecord], in_flight: bool, now: int
+    source: Source, kernel: Kernel, records: Sequence[AuditRecord], in_flight: bool
 ) -> RequestStatus:
     """What the records say, and where they don't say how it ended, what history proves."""
+    now = kernel.commit_id
     last = {record.kind: record for record in records}
     dispatched, outcome = last.get("dispatched"), last.get("outcome")
     if (refused := last.get("refused")) is not None:
@@ -75,8 +92,21 @@ async def _recorded(
             evidence = _proof(records)
         return _status(records, ended, outcome.message, evidence, final=True)
     found = await _judged(source, dispatched, outcome, in_flight, now, near=False)
+    found = await _weighed(source, kernel, found)
     answer = _status(records, found.outcome, found.message, found.evidence, final=found.final)
     return answer.model_copy(update={"authority_after": found.authority_after})
+
+
+async def _weighed(source: Source, kernel: Kernel, found: Judgement) -> Judgement:
+    """And what the new holder says of itself, as in the answer to the request itself.
+
+    Only while its reign stands: what another one's holder says is no part of this request.
+    """
+    if found.outcome not in EXECUTED or found.authority_after != patroni.authority(kernel):
+        return found
+    shown = await writable(source, kernel)
+    outcome, final = weighed(found.outcome, found.final, shown)
+    return replace(found, outcome=outcome, final=final, evidence=[*found.evidence, shown])
 
 
 async def _judged(
@@ -88,26 +118,35 @@ async def _judged(
     *,
     near: bool,
 ) -> Judgement:
-    """By history up to `now`; `near`: the part of it right after the dispatch is enough."""
+    """By history up to `now`; `near`: the part of it right after the dispatch is enough.
+
+    Read window by window, however long it is, with the traces carried over.
+    """
     asked = asked_by(dispatched)
-    window = min(asked.dispatched + WINDOW, now)
     reply = None if outcome is None else outcome.engine_reply
-    history = await _history(source, asked.dispatched, window)
-    judgement = judge(asked, history, in_flight, reply, None)
-    if judgement.final or near or window == now:
-        return judgement
-    history = await _history(source, asked.dispatched, now)
-    return judge(asked, history, in_flight, reply, None)
+    since, first, traces = asked.dispatched, None, Traces()
+    while True:
+        history = await _history(source, since, now)
+        if first is not None and not history.complete:  # compacted meanwhile: from what is left on
+            since, first, traces = asked.dispatched, None, Traces()
+            continue
+        first = first or history
+        traces = follow(asked, history, traces, failed=failed(reply))
+        seen = replace(first, keyspace=history.keyspace, events=())
+        judgement = judge(asked, seen, in_flight, reply, None, traces)
+        since = history.keyspace.commit_id
+        if judgement.final or near or since >= now:
+            return judgement
 
 
 async def _history(source: Source, since: int, until: int) -> History:
-    """Up to a commit, or where that one is compacted already, up to now."""
+    """A window of it, up to a commit, or where that one is compacted already, up to now."""
     try:
-        return await source.store.history(source.prefix, since, until)
+        return await source.store.history(source.prefix, since, until, window=WINDOW)
     except Failure as failure:
         if failure.error.code != "COMMIT_COMPACTED":
             raise
-        return await source.store.history(source.prefix, since)
+        return await source.store.history(source.prefix, since, window=WINDOW)
 
 
 def asked_by(dispatched: AuditRecord) -> Asked:

@@ -43,10 +43,19 @@ def _endpoints(_: click.Context, __: click.Parameter, urls: tuple[str, ...]) -> 
     return tuple(url.rstrip("/") for url in urls)
 
 
+def _scope(_: click.Context, __: click.Parameter, name: str) -> str:
+    """It is one part of a key's name, here and in Patroni's own."""
+    if not name or "/" in name:
+        raise click.BadParameter(f"{name!r} is not a cluster's name: it has no /")
+    return name
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=9191, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--scope", required=True, help="The cluster's name (Patroni: scope).")
+@click.option(
+    "--scope", required=True, callback=_scope, help="The cluster's name (Patroni: scope)."
+)
 @click.option("--namespace", default="/service", show_default=True, help="Patroni's namespace.")
 @click.option(
     "--etcd",

@@ -56,12 +56,14 @@ def application(
         return _answer(await snapshot.snapshot(source, asked))
 
     async def post_explain(request: Request, _: Caller) -> Response:
+        _bare(request)
         asked = await body.read(request, ExplainRequest)
         command = explain.command_named(request.path_params["command"])
         return _answer(await explain.explain(source, command, asked.target))
 
     async def post_command(request: Request, caller: Caller) -> Response:
         """Runs to its end also when the caller goes away meanwhile."""
+        _bare(request)
         asked = await body.read(request, CommandRequest)
         try:
             command = explain.command_named(request.path_params["command"])
@@ -75,16 +77,18 @@ def application(
         )
 
     async def get_request(request: Request, _: Caller) -> Response:
-        body.query(request.query_params.multi_items(), [])
+        _bare(request)
         return _answer(await requests.status(source, _request_id(request)))
 
     async def get_audit(request: Request, caller: Caller) -> Response:
         return _answer(await audit.audit(source, caller, request.query_params.multi_items()))
 
-    async def get_health(_: Request) -> Response:
+    async def get_health(request: Request) -> Response:
+        _bare(request)
         return _answer(Health(status="ok", version=__version__))
 
-    async def get_openapi(_: Request) -> Response:
+    async def get_openapi(request: Request) -> Response:
+        _bare(request)
         return JSONResponse(document(), headers=NO_STORE)
 
     app = Starlette(
@@ -123,14 +127,21 @@ def caller(request: Request, token_file: Path | None) -> tokens.Caller:
         raise Failure(
             503, "control_plane_validation", "TOKEN_FILE_UNREADABLE", message, invariants=["P7-F1"]
         ) from error
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = request.headers.getlist("authorization")
+    scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
     found = tokens.find(callers, token.strip()) if scheme.lower() == "bearer" else None
     if found is None:
-        message = "no token was given" if not scheme else "the token is not known"
+        message = "the token is not known" if scheme else "no token was given"
+        message = "more than one token was given" if len(given) > 1 else message
         raise Failure(
             401, "control_plane_validation", "UNAUTHENTICATED", message, invariants=["P7-A1"]
         )
     return found
+
+
+def _bare(request: Request) -> None:
+    """Nothing of what was asked is passed over: it takes no query. Raises Failure."""
+    body.query(request.query_params.multi_items(), [])
 
 
 def _request_id(request: Request) -> str:

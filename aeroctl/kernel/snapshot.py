@@ -35,7 +35,11 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one cluster's state is read. `seconds` bounds a whole answer."""
+    """Where one cluster's state is read. `seconds` bounds a whole answer.
+
+    `pen`: held while records are appended to the trail, first come first served. Of two writers in
+    one server neither fails then; of two servers' the store lets one win.
+    """
 
     store: Etcd
     namespace: str
@@ -43,6 +47,7 @@ class Source:
     access: postgres.Access
     seconds: float
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+    pen: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def kernel(self, at: int | None = None) -> Kernel:
         """The keys of the consensus store, in one linearizable range read."""
@@ -57,7 +62,7 @@ class Source:
             [self.prefix], ledger.keys(self.scope, request_id)
         )
         kernel = self._parsed(together.keyspaces[0])
-        return kernel, ledger.parse(self.scope, request_id, together.keys)
+        return kernel, ledger.parse(self.scope, request_id, together.keys, prefix=self.prefix)
 
     @property
     def prefix(self) -> str:

@@ -52,6 +52,8 @@ def load(path: Path) -> dict[str, Caller]:
         if match is None:
             expected = f"<identity> <{'|'.join(AUTHORITIES)}> sha256:<64 hex digits>"
             raise TokenFileError(f"{path}: line {number} is not '{expected}'")
+        if match["identity"] == ANONYMOUS.identity:
+            raise TokenFileError(f"{path}: line {number} names a caller {ANONYMOUS.identity!r}")
         if match["digest"] in callers:
             raise TokenFileError(f"{path}: line {number} repeats the token of an earlier line")
         authority = next(name for name in AUTHORITIES if name == match["authority"])
@@ -77,8 +79,9 @@ def new() -> str:
 def line_of(identity: str, authority: Authority, token: str) -> str:
     """The token file's line for a token. ValueError if the identity can't stand there."""
     line = f"{identity} {authority} sha256:{digest_of(token)}"
-    if LINE.fullmatch(line) is None:
-        raise ValueError(f"not an identity: {identity!r} (letters, digits and _ . @ + - only)")
+    if LINE.fullmatch(line) is None or identity == ANONYMOUS.identity:
+        rule = f"letters, digits and _ . @ + - only, and not {ANONYMOUS.identity!r}"
+        raise ValueError(f"not an identity: {identity!r} ({rule})")
     return line
 
 

@@ -2,9 +2,11 @@
 
 Patroni: a request writes `failover`, `{"leader", "member"}`, without a request id; `leader` is
 created anew for every reign and deleted, or expired, between two; `members/<name>` has the role.
+A node may hold one reign throughout, and stop and promote its PostgreSQL in it all the same.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -16,6 +18,8 @@ from aeroctl.kernel.keyspace import Event, History, KeyValue
 
 PRIMARY = frozenset({"primary", "master"})
 """Patroni before 4.0 says master. The leader of a standby cluster is neither."""
+DOWN = frozenset({"stopping", "stopped", "stop failed", "starting", "start failed", "crashed"})
+"""States in which a node does not serve, whatever role it still claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,73 +61,152 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
-    """As far as they go; each is None until it is there.
+class Described:
+    """How a node described itself; what it left out, or nobody can read, is None."""
 
-    Commits: `arrived` (the failover key was written for the request), `cleared` (it names nobody
-    again, in the same reign), `primary` (the next reign's holder was seen as primary in it),
-    `ended` (it was not, and that reign is over). `held`: who held authority when the request
-    arrived; `vacant`: that reign has ended; `passed`: the next one.
+    role: str | None = None
+    state: str | None = None
+    timeline: int | None = None
+
+    @property
+    def primary(self) -> bool:
+        """It served as primary."""
+        return self.role in PRIMARY and self.state not in DOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """As far as they go; each is None until it is there. Those that are numbers are commits.
+
+    The request: `arrived` (the failover key was written for it), `replaced` (it names something
+    else, before anybody acted), `cleared` (it names nobody again, in the same reign).
+
+    The reign that it found: `held`, by whom; `served`, how the holder described itself as primary
+    in it; `interrupted`, the holder no longer did, or did on another timeline; `resumed`, after the
+    clear it still did, on the same timeline; `vacant`, that reign is over.
+
+    What came after it: `holder`, who holds authority where the traces end; `passed`, the latest
+    reign; `ended`, one was over before its holder was seen as primary in it; `primary`, the holder
+    of `passed` was, on `timeline`.
     """
 
     arrived: int | None = None
-    held: Authority | None = None
+    replaced: int | None = None
     cleared: int | None = None
+    held: Authority | None = None
+    served: Described | None = None
+    interrupted: int | None = None
+    resumed: int | None = None
     vacant: bool = False
+    holder: Authority | None = None
     passed: Authority | None = None
-    primary: int | None = None
     ended: int | None = None
+    primary: int | None = None
+    timeline: int | None = None
 
     @property
-    def decided(self) -> bool:
-        """Nothing that follows belongs to the request."""
-        return any(commit is not None for commit in (self.cleared, self.primary, self.ended))
+    def interrupted_before_clear(self) -> bool:
+        """The holder was seen not to serve while the engine had the request."""
+        if self.cleared is None or self.interrupted is None:
+            return False
+        return self.interrupted < self.cleared
+
+    def decided(self, failed: bool) -> bool:
+        """Nothing that follows can belong to the request. `failed`: the engine said so itself."""
+        if self.cleared is not None:
+            proved = self.held is None or self.interrupted or self.resumed or self.vacant
+            return failed or bool(proved)
+        return self.primary is not None or (self.replaced is not None and self.passed is not None)
 
 
-def follow(asked: Asked, history: History) -> Traces:
+NOTHING = Traces()
+
+
+def follow(
+    asked: Asked, history: History, traces: Traces = NOTHING, *, failed: bool = False
+) -> Traces:
     """The traces of the request in `history`, up to whatever decides about it.
 
-    An arrival that was lost to compaction is not found; see `Asked.reached_by`.
+    `traces`: found up to where this history begins. `failed`: the engine said that it failed. An
+    arrival that was lost to compaction is not found; see `Asked.reached_by`.
     """
     leader = authority(history.base.keys.get("leader"))
-    roles = {
-        key.removeprefix(MEMBERS): _role(pair.value)
+    nodes = {
+        key.removeprefix(MEMBERS): _described(pair.value)
         for key, pair in history.base.keys.items()
         if key.startswith(MEMBERS)
     }
-    traces = Traces()
     for event in history.events:
+        if traces.decided(failed):
+            break
         if event.key == "leader":
             leader = _holder(event)
-            traces = _reign(traces, leader, event.commit_id, roles)
+            if traces.arrived is not None and leader != traces.holder:
+                traces = _reign(traces, leader, event.commit_id, nodes)
         elif event.key == "failover":
             if traces.arrived is None:
                 if asked.written_as(event.value):
-                    traces = Traces(arrived=event.commit_id, held=leader)
-            elif _names_nobody(event.value) and not traces.vacant:
-                traces = replace(traces, cleared=event.commit_id)
+                    traces = _arrival(event.commit_id, leader, nodes)
+            elif not traces.vacant:
+                traces = _rewritten(asked, traces, event)
         elif event.key.startswith(MEMBERS):
-            name, role = event.key.removeprefix(MEMBERS), _role(event.value)
-            roles[name] = role
-            if traces.passed and traces.passed.node == name and role in PRIMARY:
-                traces = replace(traces, primary=event.commit_id)
-        if traces.decided:
-            break
+            name = event.key.removeprefix(MEMBERS)
+            nodes[name] = _described(event.value)
+            if traces.holder is not None and traces.holder.node == name:
+                traces = _heard(traces, nodes[name], event.commit_id)
+    return traces
+
+
+def _arrival(commit: int, leader: Authority | None, nodes: Mapping[str, Described]) -> Traces:
+    found = nodes.get(leader.node) if leader else None
+    served = found if found is not None and found.primary else None
+    return Traces(arrived=commit, held=leader, holder=leader, served=served)
+
+
+def _rewritten(asked: Asked, traces: Traces, event: Event) -> Traces:
+    """The failover key was written again in the reign that the request found.
+
+    Later the engine rewrites it itself: while paused, the new holder leaves only the candidate.
+    """
+    if traces.cleared is not None:
+        return traces
+    if _names_nobody(event.value):
+        return replace(traces, cleared=event.commit_id)
+    if traces.replaced is None and not asked.written_as(event.value):
+        return replace(traces, replaced=event.commit_id)
     return traces
 
 
 def _reign(
-    traces: Traces, leader: Authority | None, commit: int, roles: dict[str, str | None]
+    traces: Traces, leader: Authority | None, commit: int, nodes: Mapping[str, Described]
 ) -> Traces:
-    """The leader key was written or deleted. Patroni may write it again within a reign."""
-    if traces.arrived is None or leader == (traces.passed or traces.held):
-        return traces
-    if traces.passed is not None:
-        return replace(traces, ended=commit)
+    """A reign ended or began. Patroni may write the leader key within one; that is neither."""
+    traces = replace(traces, holder=leader, vacant=True)
     if leader is None:
-        return replace(traces, vacant=True)
-    seen = commit if roles.get(leader.node) in PRIMARY else None
-    return replace(traces, vacant=True, passed=leader, primary=seen)
+        return traces if traces.passed is None else replace(traces, ended=commit)
+    traces = replace(traces, passed=leader)
+    return _heard(traces, nodes.get(leader.node, Described()), commit)
+
+
+def _heard(traces: Traces, said: Described, commit: int) -> Traces:
+    """What the holder of authority says of itself."""
+    if traces.vacant:
+        if said.primary:
+            return replace(traces, primary=commit, timeline=said.timeline)
+        return traces
+    served = traces.served
+    if said == Described():
+        return traces  # it said nothing, and its silence proves nothing
+    if served is None:  # it had not begun to serve when the request came
+        if said.primary:
+            resumed = None if traces.cleared is None else commit
+            return replace(traces, served=said, resumed=resumed)
+        return traces
+    if not said.primary or (said.timeline or 0) > (served.timeline or said.timeline or 0):
+        return traces if traces.interrupted else replace(traces, interrupted=commit)
+    if traces.cleared is not None and said.timeline == served.timeline:
+        return replace(traces, resumed=commit)
+    return traces
 
 
 def authority(leader: KeyValue | None) -> Authority | None:
@@ -159,10 +242,16 @@ def _failover(value: str | None) -> Failover | None:
         return None
 
 
-def _role(value: str | None) -> str | None:
+def _described(value: str | None) -> Described:
     try:
         member = json.loads(value or "null")
     except ValueError:
-        return None
-    role = member.get("role") if isinstance(member, dict) else None
-    return role if isinstance(role, str) else None
+        return Described()
+    if not isinstance(member, dict):
+        return Described()
+    role, state, timeline = (member.get(name) for name in ("role", "state", "timeline"))
+    return Described(
+        role if isinstance(role, str) else None,
+        state if isinstance(state, str) else None,
+        timeline if isinstance(timeline, int) else None,
+    )

@@ -1,8 +1,8 @@
 """The audit trail: chaining new records, and reading written ones (P7-O3).
 
 A record is written once, by a transaction that compares the head (ledger.py), so that of two
-writers one fails. Its commit is the store's own: the last commit of its key, which tells of a
-record that was written over.
+writers one fails. Its commit is the store's own. A record that was written over is refused, and so
+is one with anything beside it that a reader would not be shown.
 """
 
 import json
@@ -37,13 +37,13 @@ def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
 
 
 async def page(
-    store: Etcd, scope: str, after: int, limit: int, at: int | None
+    store: Etcd, scope: str, after: int, limit: int, at: int | None, *, prefix: str
 ) -> tuple[int, AuditPage]:
     """The first `limit` records after sequence `after`, with the head, at one commit (None: now).
 
-    Returns that commit too. Nothing is left out and nothing is judged here: a missing record is
-    missing, and the chain tells (contract/chain.py). Raises Failure as Etcd.read does, and
-    KERNEL_STATE_UNREADABLE naming a record's key.
+    `prefix`: of the engine's keys. Returns that commit too. Nothing is left out, and the chain is
+    not judged here: a missing record is missing, and the chain tells (contract/chain.py). Raises
+    Failure as Etcd.read does, and KERNEL_STATE_UNREADABLE naming a record's key.
     """
     found = await store.read_page(
         ledger.audit_prefix(scope),
@@ -61,7 +61,7 @@ async def page(
         raise unreadable(found.keyspaces[0].prefix + strange[0], "not the name of a record")
     return found.commit_id, AuditPage(
         records=records,
-        head=ledger.parse(scope, None, found.keys).head,
+        head=ledger.parse(scope, None, found.keys, prefix=prefix).head,
         next=int(names[limit - 1]) if len(names) > limit else None,
     )
 
@@ -69,7 +69,8 @@ async def page(
 async def records(store: Etcd, scope: str, sequences: Sequence[int]) -> list[AuditRecord]:
     """Those records, in the order given. A record never changes, so they need no common commit.
 
-    Raises Failure as `page` does, also for a record that is not there.
+    Raises Failure as `page` does, also for a record that is not there, or not what its name and
+    its hash say.
     """
     found: dict[str, KeyValue] = {}
     names = [ledger.audit_key(scope, sequence) for sequence in sequences]
@@ -79,17 +80,34 @@ async def records(store: Etcd, scope: str, sequences: Sequence[int]) -> list[Aud
     for name in names:
         if name not in found:
             raise unreadable(name, "it is missing, though a request names it")
-    return [_record(name, found[name]) for name in names]
+    return [
+        _own(sequence, name, _record(name, found[name]))
+        for sequence, name in zip(sequences, names, strict=True)
+    ]
+
+
+def _own(sequence: int, key: str, record: AuditRecord) -> AuditRecord:
+    """The record, where it stands by itself; page by page the reader of the chain checks that."""
+    if record.sequence != sequence or record.hash != digest(record.model_dump(mode="json")):
+        raise unreadable(key, "it is another record than its key says, or its hash does not match")
+    return record
 
 
 def _record(key: str, pair: KeyValue) -> AuditRecord:
+    """Exactly what is stored; what the model would not show must not be dropped unseen (P7-O3)."""
+    if pair.created != pair.modified:
+        written = f"written at commit {pair.created} and written over at commit {pair.modified}"
+        raise unreadable(key, f"a record is written once, and this one was {written}")
     try:
         stored = json.loads(pair.value)
         dated = json.dumps({**stored, "commit_id": pair.modified})
-        return AuditRecord.model_validate_json(dated)
+        record = AuditRecord.model_validate_json(dated)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, problem["loc"])) or "value"
         raise unreadable(key, f"{where}: {problem['msg']}") from error
     except (TypeError, ValueError) as error:
         raise unreadable(key, "not a JSON object") from error
+    if record.model_dump(mode="json", exclude={"commit_id"}) != stored:
+        raise unreadable(key, "it holds more than a record does")
+    return record

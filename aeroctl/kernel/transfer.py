@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Sequence
 
 from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.envelope import Note
+from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
 from aeroctl.contract.terms import Evaluation
 from aeroctl.kernel import judge, patroni, recording
@@ -16,7 +16,8 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel, parse
 from aeroctl.kernel.recording import Dispatched, Plan
 from aeroctl.kernel.snapshot import Source, notes, observed
-from aeroctl.kernel.writable import writable
+from aeroctl.kernel.timing import Attempts, uptime
+from aeroctl.kernel.writable import weighed, writable
 
 POLL_SECONDS = 0.3
 LAST_WORDS_SECONDS = 3.0
@@ -24,8 +25,9 @@ LAST_WORDS_SECONDS = 3.0
 new holder's own word that it accepts writes."""
 PROOF_SECONDS = 5.0
 """Of the deadline, what is kept for proving the outcome and recording it."""
-APPENDS = 10
-"""How often an outcome's record is tried: each time another record came before it."""
+RECORD_SECONDS = 3.0
+"""For how long an outcome's record is tried: while other records come before it, and while it is
+not known whether it is there."""
 
 LOGGER = logging.getLogger("aerokernel")
 
@@ -39,10 +41,7 @@ async def carry_out(
     outcome `unknown` where nothing can be proved.
     """
     ends = dispatched.began + dispatched.deadline_seconds - PROOF_SECONDS
-    seconds = max(1.0, ends - time.monotonic())
-    call = asyncio.create_task(
-        engine.ask(plan.base, plan.path, plan.body, seconds, dispatched.began)
-    )
+    call = asyncio.create_task(_ask(source, engine, dispatched, plan, ends))
     try:
         await _settled(source, dispatched, call, ends)
         sent = _sent(call)
@@ -51,7 +50,7 @@ async def carry_out(
         await asyncio.wait({call})
     kernel, found = await _proof(source, dispatched, sent)
     found, missing = await record(source, dispatched, found)
-    if found.outcome == "rejected":
+    if found.outcome == "rejected" and found.final:
         words = found.engine_reply and found.engine_reply.status is not None
         raise Failure(
             409,
@@ -85,25 +84,58 @@ async def envelope(
 async def record(
     source: Source, dispatched: Dispatched, found: RequestStatus
 ) -> tuple[RequestStatus, list[Note]]:
-    """Append the outcome to the trail; tried again only while other records came before it.
+    """Append the outcome to the trail, once: what may be there already is looked for first.
 
     Where that fails the outcome is known all the same, so it is answered, with a note.
     """
-    problem = "other records kept coming before it"
-    for _ in range(APPENDS):
+    problem, unsure = "other records kept coming before it", False
+    attempts = Attempts(RECORD_SECONDS)
+    while await attempts.another():
+        writing = False
         try:
-            _, kept = await source.kernel_and_ledger(found.request_id)
-            written = recording.outcome(dispatched, kept, found)
-            commit = await source.store.transact(written.compares, written.changes)
+            async with source.pen:
+                _, kept = await source.kernel_and_ledger(found.request_id)
+                commit: int | None = kept.request_commit
+                if len(kept.request or ()) <= len(recording.DISPATCHED):
+                    written = recording.outcome(dispatched, kept, found)
+                    writing = True
+                    commit = await source.store.transact(written.compares, written.changes)
         except Failure as failure:
             problem = failure.error.message
-            break
-        if commit is not None:
-            commits = found.commits.model_copy(update={"outcome": commit})
-            return found.model_copy(update={"commits": commits}), []
-    LOGGER.error("request %s: its outcome is not recorded: %s", found.request_id, problem)
-    message = f"the outcome is not in the audit trail: {problem}"
+            if failure.error.code != "STORE_UNAVAILABLE":
+                break
+            unsure = unsure or writing
+        else:
+            if commit is not None:
+                commits = found.commits.model_copy(update={"outcome": commit})
+                return found.model_copy(update={"commits": commits}), []
+    words = "may not be" if unsure else "is not"
+    LOGGER.error("request %s: its outcome %s recorded: %s", found.request_id, words, problem)
+    message = f"the outcome {words} in the audit trail: {problem}"
     return found, [Note(code="OUTCOME_NOT_RECORDED", subject=None, message=message)]
+
+
+async def _ask(
+    source: Source, engine: Engine, dispatched: Dispatched, plan: Plan, ends: float
+) -> Sent:
+    """The one request to the engine, which has until `ends`.
+
+    A forced one names no holder for the engine to check (Patroni: /failover), so that it is not
+    sent once the reign has ended that it was confirmed in (P7-D2).
+    """
+    if dispatched.asked.command.name == "force_promotion":
+        try:
+            held = patroni.authority(await source.kernel())
+        except Failure as failure:
+            return _unsent(f"the reign can't be read again: {failure.error.message}")
+        if held != patroni.authority(dispatched.kernel):
+            return _unsent("the reign that it was confirmed in has ended")
+    seconds = max(1.0, ends - uptime())
+    return await engine.ask(plan.base, plan.path, plan.body, seconds, dispatched.began)
+
+
+def _unsent(why: str) -> Sent:
+    return Sent(False, EngineReply(status=None, body=f"not sent: {why}"))
 
 
 async def _settled(
@@ -115,7 +147,7 @@ async def _settled(
     """
     before = patroni.authority(dispatched.kernel)
     proved: float | None = None
-    while (now := time.monotonic()) < ends:
+    while (now := uptime()) < ends:
         if call.done() and _refused(_sent(call)):
             return
         try:
@@ -174,10 +206,11 @@ async def _proof(
         ) from failure
     # Still in flight: its key stands until the outcome is recorded, and longer if it is not final.
     found = judge.judge(requested, history, True, sent.reply, sent.sent)
-    shown = await writable(source, kernel)
-    outcome, final = found.outcome, found.final
-    if outcome in ("executed", "executed_other") and shown.evaluation == "does_not_hold":
-        outcome, final = "in_progress", False
+    outcome, final, evidence = found.outcome, found.final, found.evidence
+    if found.authority_after == patroni.authority(kernel):  # what comes later is not weighed
+        shown = await writable(source, kernel)
+        outcome, final = weighed(outcome, final, shown)
+        evidence = [*evidence, shown]
     return kernel, RequestStatus(
         request_id=asked.request_id,
         recorded=True,
@@ -193,7 +226,7 @@ async def _proof(
         commits=Commits(
             requested=dispatched.commit_id, dispatched=dispatched.commit_id, outcome=None
         ),
-        evidence=[*found.evidence, shown],
+        evidence=evidence,
         diagnostics=None,
     )
 

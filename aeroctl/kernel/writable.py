@@ -3,7 +3,7 @@
 from aeroctl.contract.base import Observation
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Fact, Rule
-from aeroctl.contract.terms import Evaluation
+from aeroctl.contract.terms import Evaluation, RequestOutcome
 from aeroctl.kernel import measured, patroni, postgres
 from aeroctl.kernel.keys import Kernel
 from aeroctl.kernel.snapshot import Source
@@ -23,6 +23,18 @@ async def writable(source: Source, kernel: Kernel) -> Rule:
     kind = Observation[NodeReplication]
     answer = answers[node.name]["replication"]
     return rule(held.node, measured.observation(kind, NodeReplication, node, answer))
+
+
+def weighed(outcome: RequestOutcome, final: bool, shown: Rule) -> tuple[RequestOutcome, bool]:
+    """What history proves, together with what the new holder `shown` says of itself. Pure.
+
+    A transfer is not over while whoever was to write refuses writes. What the holder can't be asked
+    for takes nothing from what history proves.
+    """
+    executed = outcome in ("executed", "executed_other")
+    if executed and shown.evaluation == "does_not_hold":
+        return "in_progress", False
+    return outcome, final
 
 
 def rule(holder: str | None, seen: Observation[NodeReplication] | None) -> Rule:

@@ -95,13 +95,13 @@ class Kept:
         """Records at the end of the trail, and the request's key; `flying`: in flight, a lease."""
         request_id = facts[0].request_id
         seen = await self.store.read_together([], ledger.keys(self.scope, request_id))
-        kept = ledger.parse(self.scope, request_id, seen.keys)
+        kept = ledger.parse(self.scope, request_id, seen.keys, prefix=self.source.prefix)
         texts, head = trail.chained(kept.head, facts)
         first = kept.head.sequence + 1
         used = [*(kept.request or ()), *range(first, head.sequence + 1)]
         puts = [
             *(Put(ledger.audit_key(self.scope, first + n), text) for n, text in enumerate(texts)),
-            Put(ledger.head_key(self.scope), ledger.head_value(head)),
+            Put(ledger.head_key(self.scope), ledger.head_value(head, prefix=self.source.prefix)),
             Put(ledger.request_key(self.scope, request_id), ledger.request_value(used)),
         ]
         if flying is not None:

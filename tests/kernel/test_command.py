@@ -1,7 +1,9 @@
 """A request is recorded, carried out once or not at all, and never told otherwise than it was."""
 
 import asyncio
+import base64
 import json
+import uuid
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import pytest
 
 from aeroctl.contract import chain
 from aeroctl.contract.errors import Error, ErrorBody
-from aeroctl.contract.requests import RequestEnvelope
-from aeroctl.kernel import ledger, transfer
+from aeroctl.contract.requests import Client, RequestEnvelope
+from aeroctl.kernel import command, engine, ledger, postgres, throttle, transfer
 from aeroctl.kernel.etcd import Put
+from aeroctl.kernel.snapshot import READERS
 from tests.kernel.conftest import Store
 from tests.kernel.world import World, puts, run, writes
 
@@ -27,7 +30,7 @@ In = Callable[[Test], None]
 @pytest.fixture
 def inside(etcd_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> In:
     """Run a test in a world of its own, where nobody waits for a database that isn't there."""
-    monkeypatch.setattr(transfer, "LAST_WORDS_SECONDS", 0.0)
+    monkeypatch.setattr(transfer, "LAST_WORDS_SECONDS", 0.2)
     monkeypatch.setattr(transfer, "POLL_SECONDS", 0.02)
     return lambda test: run(etcd_store, tmp_path, test)
 
@@ -161,6 +164,23 @@ def test_the_holder_rejects_before_it_acts(inside: In) -> None:
     inside(test)
 
 
+def test_a_rejection_that_is_not_proved_is_no_denial(inside: In) -> None:
+    """The engine's reply is lost: that the same reign goes on is not all there is to know."""
+
+    async def test(w: World) -> None:
+        async def act(asked: Any) -> None:
+            await w.arrive(asked)
+            await w.put(failover={})
+
+        body = await w.request("request_promotion", "n1")
+        w.script.append(act)
+        answer = await w.send("request_promotion", body)
+        found = status(answer)
+        assert (found.final, found.outcome in ("in_progress", "rejected")) == (False, True)
+
+    inside(test)
+
+
 def test_nobody_listens(inside: In) -> None:
     async def test(w: World) -> None:
         gone = w.member("n3", "primary") | {"api_url": "http://127.0.0.1:1/patroni"}
@@ -230,6 +250,8 @@ class TestRefusals:
             (record, _) = await w.records()
             assert record.identity == (f"the-{authority}" if authority else "anonymous")
             assert record.confirmation is None
+            later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
+            assert (status(later).outcome, status(later).final) == ("rejected", True)
 
         inside(test)
 
@@ -239,12 +261,25 @@ class TestRefusals:
             w.script.append(saying(412, "no"))
             await w.send("request_promotion", body)
             kept = await w.kept(body["request_id"])
-            found = error(await w.send("request_promotion", body), "REQUEST_SEEN")
-            assert found.invariants == ["P7-F3"]
+            found = error(await w.send("request_promotion", body), "REQUEST_SEEN", "unknown")
+            assert found.invariants == ["P7-F3", "P7-E2"]
             again = await w.kept(body["request_id"])
             assert (again.request, again.request_commit) == (kept.request, kept.request_commit)
             kinds = await w.kinds(body["request_id"])
             assert kinds == [*DISPATCHED, "outcome", "refused"]
+            assert len(w.agent.posts) == 1
+
+        inside(test)
+
+    def test_of_an_executed_one_nothing_is_denied(self, inside: In) -> None:
+        """P7-E2: whoever sees the second answer only must not take it for the first one."""
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            w.script.append(transferring(w, "n3", "n1", "ok"))
+            assert status(await w.send("request_promotion", body)).outcome == "executed"
+            found = error(await w.send("request_promotion", body), "REQUEST_SEEN", "unknown")
+            assert f"aeroctl outcome {body['request_id']}" in found.message
             assert len(w.agent.posts) == 1
 
         inside(test)
@@ -310,6 +345,26 @@ class TestRefusals:
                 await self.refused(w, tried, "CONFIRMATION_INVALID", 403)
             body["target"] = "n2"
             await self.refused(w, body, "CONFIRMATION_INVALID", 403)
+
+        inside(test)
+
+    def test_a_token_of_before_another_attempt(self, inside: In) -> None:
+        """The epoch comes back after a rejection; the confirmation does not."""
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            await w.arrive({"leader": "n3", "candidate": "n1"})
+            await w.put(failover={})
+            assert (await w.request("request_promotion", "n1"))["epoch"] == body["epoch"]
+            await self.refused(w, body, "CONFIRMATION_INVALID", 403)
+
+        inside(test)
+
+    def test_a_commit_that_nobody_has_seen(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1") | {"commit_id": 2**53 - 1}
+            found = await self.refused(w, body, "CONFIRMATION_INVALID", 403)
+            assert str(2**53 - 1) in found.message
 
         inside(test)
 
@@ -436,7 +491,8 @@ class TestRaces:
 
             async def spoil(request: httpx.Request) -> None:
                 if writes(request) and waiting:
-                    await w.send("request_promotion", waiting.pop(), "observer")
+                    observer = w.beside["observer"]
+                    await observer.post("/v1/commands/request_promotion", json=waiting.pop())
 
             w.wire.spoil = spoil
             w.script.append(transferring(w, "n3", "n1", "ok"))
@@ -464,12 +520,27 @@ class TestRaces:
 
         inside(test)
 
-    @pytest.mark.parametrize("key", ["config", "sync", "failover"])
+    def test_so_does_another_attempt(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            waiting = [True]
+
+            async def spoil(request: httpx.Request) -> None:
+                if puts(request, ledger.inflight_key(w.scope)) and waiting and waiting.pop():
+                    await w.put(failover={})
+
+            w.wire.spoil = spoil
+            error(await w.send("request_promotion", body), "CONFIRMATION_INVALID")
+            assert w.agent.posts == []
+
+        inside(test)
+
+    @pytest.mark.parametrize("key", ["config", "sync"])
     def test_so_do_settings(self, inside: In, key: str) -> None:
         """Written anew with what they held before: then it is decided again, and goes on."""
 
         async def test(w: World) -> None:
-            await w.put(sync={}, failover={})
+            await w.put(sync={})
             body = await w.request("request_promotion", "n1")
             found = await w.source.store.read(w.source.prefix)
             attempts: list[int] = []
@@ -487,7 +558,11 @@ class TestRaces:
 
         inside(test)
 
-    def test_a_store_that_never_holds_still(self, inside: In) -> None:
+    def test_a_store_that_never_holds_still(
+        self, inside: In, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(command, "RECORD_SECONDS", 0.3)
+
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
 
@@ -535,10 +610,32 @@ class TestTheStoreFails:
                 return None
 
             w.wire.spoil = spoil
-            error(await w.send("request_promotion", body), "STORE_UNAVAILABLE")
+            found = error(await w.send("request_promotion", body), "STORE_UNAVAILABLE")
+            assert found.message.startswith("nothing was dispatched: ")
             w.wire.spoil = None
             assert await w.kinds(body["request_id"]) == DISPATCHED
             assert w.agent.posts == []
+
+        inside(test)
+
+    def test_a_lease_that_takes_too_long(self, inside: In, monkeypatch: pytest.MonkeyPatch) -> None:
+        """P7-F2: it may have ended before what it guards has left."""
+        monkeypatch.setattr(engine, "SEND_SECONDS", 0.3)
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def spoil(request: httpx.Request) -> httpx.Response | None:
+                if request.url.path != "/v3/lease/grant":
+                    return None
+                answer = await super(type(w.wire), w.wire).handle_async_request(request)
+                await asyncio.sleep(0.4)
+                return answer
+
+            w.wire.spoil = spoil
+            w.script.append(transferring(w, "n3", "n1", "ok"))
+            found = status(await w.send("request_promotion", body))
+            assert (found.outcome, found.final, w.agent.posts) == ("not_executed", True, [])
 
         inside(test)
 
@@ -599,7 +696,75 @@ class TestTheStoreFails:
 
         inside(test)
 
-    def test_when_the_outcome_is_recorded(self, inside: In) -> None:
+    @pytest.mark.parametrize("lost", ["the write", "its answer"])
+    def test_an_outcome_that_may_be_recorded(self, inside: In, lost: str) -> None:
+        """It is looked for, and written once."""
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def act(asked: Any) -> tuple[int, str]:
+                await w.switch(asked, "n3", "n1")
+                w.wire.spoil = spoil
+                return 200, "Successfully"
+
+            async def spoil(request: httpx.Request) -> httpx.Response | None:
+                if writes(request):
+                    w.wire.spoil = None
+                    if lost == "its answer":
+                        await super(type(w.wire), w.wire).handle_async_request(request)
+                    raise httpx.ReadError("cut", request=request)
+                return None
+
+            w.script.append(act)
+            answer = await w.send("request_promotion", body)
+            records = await w.records(body["request_id"])
+            assert [record.kind for record in records] == [*DISPATCHED, "outcome"]
+            assert status(answer).commits.outcome == records[-1].commit_id
+            assert "OUTCOME_NOT_RECORDED" not in answer.text
+            assert (await w.kept(body["request_id"])).in_flight is None
+
+        inside(test)
+
+    @pytest.mark.parametrize(
+        ("problem", "words"), [(httpx.ReadError, "may not be"), (None, "is not")]
+    )
+    def test_one_that_nobody_knows_of(
+        self, inside: In, monkeypatch: pytest.MonkeyPatch, problem: Any, words: str
+    ) -> None:
+        monkeypatch.setattr(transfer, "RECORD_SECONDS", 0.3)
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def act(asked: Any) -> tuple[int, str]:
+                await w.switch(asked, "n3", "n1")
+                w.wire.spoil = spoil
+                return 200, "Successfully"
+
+            async def spoil(request: httpx.Request) -> httpx.Response | None:
+                if not writes(request):
+                    return None
+                if problem:
+                    raise problem("cut", request=request)
+                refusal = {"code": 7, "message": "etcdserver: permission denied"}
+                return httpx.Response(403, json=refusal, request=request)
+
+            w.script.append(act)
+            (note,) = [
+                note
+                for note in (await w.send("request_promotion", body)).json()["notes"]
+                if note["code"] == "OUTCOME_NOT_RECORDED"
+            ]
+            assert note["message"].startswith(f"the outcome {words} in the audit trail: ")
+
+        inside(test)
+
+    def test_when_the_outcome_is_recorded(
+        self, inside: In, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transfer, "RECORD_SECONDS", 0.3)
+
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
 
@@ -657,8 +822,9 @@ def test_a_bug_after_the_dispatch_is_no_denial(inside: In, monkeypatch: pytest.M
     inside(test)
 
 
-def test_a_record_is_never_written_over(inside: In) -> None:
+def test_a_record_is_never_written_over(inside: In, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where somebody has set the end of the trail back."""
+    monkeypatch.setattr(command, "RECORD_SECONDS", 0.3)
 
     async def test(w: World) -> None:
         body = await w.request("request_promotion", "n1")
@@ -675,7 +841,264 @@ def test_a_record_is_never_written_over(inside: In) -> None:
     inside(test)
 
 
+class TestWithoutAuthority:
+    """Who may not ask can neither fill the trail nor hold up who may."""
+
+    def test_their_words_stay_out(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1") | {"reason": "x" * 1000}
+            error(await w.send("request_promotion", body, "observer"), "NOT_AUTHORIZED")
+            for record in await w.records(body["request_id"]):
+                assert record.reason is None
+                assert record.client == Client(user=None, host=None, version=None)
+                assert record.identity == "the-observer"
+
+        inside(test)
+
+    def test_so_many_and_no_more(self, inside: In, etcd_store: Store) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            before = (await w.store.read("/aerodb/")).commit_id
+
+            async def ask(authority: str | None = "observer") -> str:
+                request_id = str(uuid.uuid4())
+                answer = await w.send(
+                    "request_promotion", body | {"request_id": request_id}, authority
+                )
+                assert error(answer, "NOT_AUTHORIZED").request_id == request_id
+                return request_id
+
+            # all at once, so that they compete
+            ids = await asyncio.gather(*(ask() for _ in range(throttle.MOST + 5)))
+            records = await w.records()
+            assert len(records) == 2 * throttle.MOST
+            assert {record.request_id for record in records} < set(ids)
+            gaps = [bool(record.message and throttle.GAP in record.message) for record in records]
+            assert gaps == [False] * (len(records) - 1) + [True]
+
+            end = (await w.kept(ids[0])).head_commit
+            dropped = await ask()
+            assert (await w.kept(dropped)).head_commit == end
+            later = await w.clients["observer"].get(f"/v1/requests/{dropped}")
+            assert status(later).recorded is False
+            assert end - before == throttle.MOST  # the store is left alone
+
+            await ask("auditor")  # another caller's count is its own
+            await ask(None)
+            assert len(await w.records()) == 2 * throttle.MOST + 4
+
+        inside(test)
+
+    def test_the_count_is_kept_for_a_while(self, inside: In, etcd_store: Store) -> None:
+        async def test(w: World) -> None:
+            name = throttle.key(w.scope, "the-observer")
+
+            def lease() -> int:
+                encoded = base64.b64encode(name.encode()).decode()
+                (pair,) = etcd_store.ask("kv/range", key=encoded)["kvs"]
+                return int(pair["lease"])
+
+            leases = []
+            for _ in range(3):
+                body = await w.request("request_promotion", "n1")
+                await w.send("request_promotion", body, "observer")
+                leases.append(lease())
+            assert len(set(leases)) == 1  # a refusal does not prolong it
+            left = etcd_store.ask("lease/timetolive", ID=str(leases[0]))
+            assert int(left["grantedTTL"]) == throttle.WINDOW_SECONDS
+            etcd_store.ask("lease/revoke", ID=str(leases[0]))
+            body = await w.request("request_promotion", "n1")
+            await w.send("request_promotion", body, "observer")
+            assert await w.kinds(body["request_id"]) == ["requested", "refused"]
+            assert lease() not in leases
+
+        inside(test)
+
+    def test_an_operator_gets_through(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            asked = await w.request("request_promotion", "n1")
+            body = await w.request("request_promotion", "n1")
+            over = asyncio.Event()
+
+            async def pester(authority: str | None) -> None:
+                while not over.is_set():
+                    again = asked | {"request_id": str(uuid.uuid4())}
+                    answer = await w.send("request_promotion", again, authority)
+                    error(answer, "NOT_AUTHORIZED")
+
+            async def operate() -> None:
+                w.script.append(transferring(w, "n3", "n1", "ok"))
+                try:
+                    found = status(await w.send("request_promotion", body))
+                    assert (found.outcome, found.commits.outcome is None) == ("executed", False)
+                finally:
+                    over.set()
+
+            others = ["observer", "auditor", None, "observer"] * 2
+            await asyncio.gather(operate(), *(pester(authority) for authority in others))
+
+        inside(test)
+
+    def test_nor_do_two_servers_hold_each_other_up(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            asked = await w.request("request_promotion", "n1")
+            body = await w.request("run_diagnostics", None)
+            over = asyncio.Event()
+
+            async def pester() -> None:
+                while not over.is_set():
+                    again = asked | {"request_id": str(uuid.uuid4())}
+                    await w.beside["observer"].post("/v1/commands/request_promotion", json=again)
+
+            async def operate() -> None:
+                w.script += [saying(503, "")] * 3
+                try:
+                    found = status(await w.send("run_diagnostics", body))
+                    assert (found.outcome, found.commits.outcome is None) == ("executed", False)
+                finally:
+                    over.set()
+
+            await asyncio.gather(operate(), *(pester() for _ in range(4)))
+
+        inside(test)
+
+    def test_a_count_that_cannot_be_read(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            await w.store.transact([], [Put(throttle.key(w.scope, "the-observer"), "many")])
+            body = await w.request("request_promotion", "n1")
+            error(await w.send("request_promotion", body, "observer"), "NOT_AUTHORIZED")
+            assert await w.records() == []
+
+        inside(test)
+
+
+class TestForced:
+    """The engine checks no holder there, so the kernel does, last of all."""
+
+    def test_not_in_another_reign(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("force_promotion", "n1")
+            recorded: list[bool] = []
+
+            async def spoil(request: httpx.Request) -> None:
+                if puts(request, ledger.inflight_key(w.scope)):
+                    recorded.append(True)
+                elif recorded:
+                    w.wire.spoil = None
+                    await w.put(leader=None)
+                    await w.put(leader="n2")
+
+            w.wire.spoil = spoil
+            w.script.append(transferring(w, "n2", "n1", "ok"))
+            found = status(await w.send("force_promotion", body))
+            assert (found.outcome, found.final, w.agent.posts) == ("not_executed", True, [])
+            assert "reign" in found.engine_reply.body
+            assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
+
+        inside(test)
+
+    def test_nor_where_the_reign_cannot_be_read(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("force_promotion", "n1")
+            recorded: list[bool] = []
+
+            async def spoil(request: httpx.Request) -> None:
+                if puts(request, ledger.inflight_key(w.scope)):
+                    recorded.extend([True, True])
+                elif recorded and recorded.pop():  # whoever watches reads it, too
+                    raise httpx.ReadError("cut", request=request)
+
+            w.wire.spoil = spoil
+            w.script.append(transferring(w, "n3", "n1", "ok"))
+            found = status(await w.send("force_promotion", body))
+            assert (found.outcome, found.final, w.agent.posts) == ("not_executed", True, [])
+
+        inside(test)
+
+
+class TestWhoWrites:
+    """The new holder's own word, told by a database that isn't there."""
+
+    def told(self, writable: bool) -> Any:
+        missing = ("lsn", "received_lsn", "replayed_lsn", "replay_paused", "last_replayed_at")
+        value = dict.fromkeys((*missing, "receiver")) | {
+            "system_id": "7711333723011112335",
+            "in_recovery": False,
+            "writable": writable,
+            "timeline": 2,
+            "senders": [],
+        }
+
+        async def ask(nodes: Any, *_: object) -> Any:
+            return {node.name: {"replication": json.dumps(value)} for node in nodes}
+
+        return ask
+
+    @pytest.mark.parametrize("writes", [True, False])
+    def test_both_who_asked_and_who_looks_are_told_the_same(
+        self, inside: In, monkeypatch: pytest.MonkeyPatch, writes: bool
+    ) -> None:
+        monkeypatch.setattr(transfer, "PROOF_SECONDS", 32.0)  # of 33: it would wait for writes
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            monkeypatch.setattr(postgres, "ask", self.told(writes))
+            w.script.append(transferring(w, "n3", "n1", "ok"))
+            found = status(await w.send("request_promotion", body))
+            later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
+            expected = ("executed", True) if writes else ("in_progress", False)
+            assert (found.outcome, found.final) == expected
+            assert (status(later).outcome, status(later).final) == expected
+
+        inside(test)
+
+    def test_what_comes_after_it_is_not_weighed(
+        self, inside: In, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transfer, "PROOF_SECONDS", 32.0)
+
+        async def test(w: World) -> None:
+            async def act(asked: Any) -> tuple[int, str]:
+                await w.switch(asked, "n3", "n1")
+                await w.put(leader=None)
+                await w.put(leader="n2")
+                return 200, "Successfully"
+
+            body = await w.request("request_promotion", "n1")
+            monkeypatch.setattr(postgres, "ask", self.told(False))
+            w.script.append(act)
+            found = status(await w.send("request_promotion", body))
+            assert (found.outcome, found.final, found.authority_after.node) == (
+                "executed",
+                True,
+                "n1",
+            )
+            assert "writable" not in [rule.rule_id for rule in found.evidence]
+
+        inside(test)
+
+
 class TestDiagnostics:
+    def test_no_turn_before_the_deadline(self, inside: In, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Dispatched is dispatched: it ends with an outcome, and within its deadline."""
+
+        async def test(w: World) -> None:
+            body = await w.request("run_diagnostics", None)
+            monkeypatch.setattr(postgres, "CANCEL_SECONDS", 3.8)  # of 5, and 1 for the node
+            for _ in range(READERS):
+                await w.source.turns.acquire()
+            found = status(await asyncio.wait_for(w.send("run_diagnostics", body), 5))
+            assert (found.outcome, found.final) == ("not_executed", True)
+            assert (found.diagnostics, w.agent.asked) == (None, [])
+            assert "not asked" in found.message
+            assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
+            for _ in range(READERS):
+                w.source.turns.release()
+            later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
+            assert (status(later).outcome, status(later).final) == ("not_executed", True)
+
+        inside(test)
+
     def test_every_account_of_every_node(self, inside: In) -> None:
         async def test(w: World) -> None:
             body = await w.request("run_diagnostics", None)

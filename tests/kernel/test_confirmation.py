@@ -11,13 +11,16 @@ from aeroctl.contract.requests import CommandRequest
 from aeroctl.kernel.confirmation import check, token
 from aeroctl.kernel.failures import Failure
 
-TOKEN = token("force_promotion", "n1", "demo", "7", "e")
+NOW = 5
+"""The kernel's commit."""
+TOKEN = token("force_promotion", "n1", "demo", "7", "e", 3)
 PARTS = st.tuples(
     st.sampled_from(list(COMMANDS)),
     st.none() | st.text(max_size=3),
     st.text(max_size=3),
     st.none() | st.text(max_size=3),
     st.text(max_size=3),
+    st.integers(0, 2),
 )
 
 
@@ -36,7 +39,7 @@ def request(**changes: Any) -> CommandRequest:
             "target": "n1",
             "reason": changes.pop("reason", "the rack burns"),
             "epoch": "e",
-            "commit_id": 1,
+            "commit_id": changes.pop("commit_id", NOW),
             "confirmation": confirmation | changes,
             "client": {"user": None, "host": None, "version": None},
         }
@@ -49,7 +52,7 @@ STANDARD: Any = {"kind": "standard", "given": "yes", "acknowledged": []}
 def refused(command: CommandName, **changes: Any) -> str:
     overridden = ["P6-A2", "P6-S1"] if command == "force_promotion" else []
     with pytest.raises(Failure) as raised:
-        check(request(**changes), COMMANDS[command], TOKEN, overridden)
+        check(request(**changes), COMMANDS[command], TOKEN, overridden, NOW)
     error = raised.value.error
     assert (raised.value.status, error.domain) == (403, "control_plane_validation")
     assert (error.invariants, error.outcome) == (["P7-A2"], "not_executed")
@@ -59,13 +62,13 @@ def refused(command: CommandName, **changes: Any) -> str:
 @pytest.mark.parametrize("given", ["terminal", "yes", "token"])
 @pytest.mark.parametrize("command", ["request_promotion", "request_demotion", "run_diagnostics"])
 def test_a_standard_one(command: CommandName, given: str) -> None:
-    check(request(**STANDARD | {"given": given}), COMMANDS[command], TOKEN, [])
+    check(request(**STANDARD | {"given": given}), COMMANDS[command], TOKEN, [], NOW)
 
 
 @pytest.mark.parametrize("given", ["terminal", "flags"])
 def test_an_override(given: str) -> None:
     found = request(given=given)
-    check(found, COMMANDS["force_promotion"], TOKEN, ["P6-S1", "P6-A2"])
+    check(found, COMMANDS["force_promotion"], TOKEN, ["P6-S1", "P6-A2"], NOW)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,7 @@ def test_an_override(given: str) -> None:
         {"accepts_responsibility": False},
         {"reason": None},
         {"reason": " \n"},
+        {"commit_id": NOW + 1},
     ],
 )
 def test_an_incomplete_override(changes: Any) -> None:
@@ -106,6 +110,7 @@ def test_other_acknowledgements(acknowledged: list[str]) -> None:
         ({}, "CONFIRMATION_INVALID"),
         (STANDARD | {"given": "flags"}, "CONFIRMATION_INVALID"),
         (STANDARD | {"token": "f" * 64}, "CONFIRMATION_INVALID"),
+        (STANDARD | {"commit_id": NOW + 1}, "CONFIRMATION_INVALID"),
         (STANDARD | {"acknowledged": ["P6-S1"]}, "ACKNOWLEDGEMENT_MISMATCH"),
     ],
 )

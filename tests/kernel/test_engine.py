@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from aeroctl.kernel.engine import LARGEST, SEND_SECONDS, Engine, Sent
+from aeroctl.kernel.timing import uptime
 from tests.kernel.agents import Act, Agent, listening
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
@@ -24,7 +25,7 @@ def ask(
 ) -> tuple[Sent, Agent]:
     async def run() -> tuple[Sent, Agent]:
         async with listening(act) as agent, httpx.AsyncClient(trust_env=False) as client:
-            began = time.monotonic() - late
+            began = uptime() - late
             sent = await Engine(client).ask(base(agent), "/switchover", BODY, seconds, began)
             return sent, agent
 

@@ -12,8 +12,9 @@ from aeroctl.contract.cluster import Authority
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.terms import RequestOutcome
-from aeroctl.kernel.judge import REFUSALS, Asked, Judgement, judge
+from aeroctl.kernel.judge import REFUSALS, Asked, Judgement, failed, judge
 from aeroctl.kernel.keyspace import Event, History, Keyspace, KeyValue
+from aeroctl.kernel.traces import follow
 from tests.kernel.keyspaces import PREFIX, member, text
 
 DISPATCHED = 100
@@ -22,6 +23,7 @@ RULES = [
     "recorded",
     "arrived",
     "cleared_in_same_reign",
+    "holder_stayed_primary",
     "authority_passed",
     "new_holder_is_primary",
     "history_complete",
@@ -35,14 +37,16 @@ CLEAR: Write = ("failover", {})
 SWITCHOVER: Write = ("failover", {"leader": "n1", "member": "n2"})
 DEMOTION: Write = ("failover", {"leader": "n1"})
 FORCE: Write = ("failover", {"member": "n2"})
+OTHER: Write = ("failover", {"leader": "n1", "member": "n3"})
+FAILED = EngineReply(status=503, body="Switchover failed")
 
 
 def take(name: str) -> Write:
     return ("leader", name)
 
 
-def role(name: str, role: str) -> Write:
-    return (f"members/{name}", member(name, role))
+def role(name: str, role: str, **changes: Any) -> Write:
+    return (f"members/{name}", member(name, role, **changes))
 
 
 def base(leader: str | None = "n1") -> Keyspace:
@@ -129,6 +133,8 @@ def evaluations(found: Judgement) -> dict[str, str]:
     return {rule.rule_id: rule.evaluation for rule in found.evidence}
 
 
+STILL = role("n1", "primary")
+"""The old holder describes itself as primary, on its old timeline."""
 EXECUTED = [SWITCHOVER, role("n1", "demoted"), RELEASE, take("n2"), CLEAR, role("n2", "primary")]
 
 
@@ -137,30 +143,35 @@ EXECUTED = [SWITCHOVER, role("n1", "demoted"), RELEASE, take("n2"), CLEAR, role(
     [
         ([], "not_executed", False),
         ([SWITCHOVER], "in_progress", False),
-        ([SWITCHOVER, CLEAR], "rejected", True),
-        ([SWITCHOVER, ("failover", None)], "rejected", True),
+        ([SWITCHOVER, CLEAR], "unknown", False),
+        ([SWITCHOVER, CLEAR, STILL], "rejected", True),
+        ([SWITCHOVER, ("failover", None), STILL], "rejected", True),
         # the leader key written again within the reign (a new lease) is no new reign
-        ([SWITCHOVER, take("n1"), CLEAR], "rejected", True),
+        ([SWITCHOVER, take("n1"), CLEAR, STILL], "rejected", True),
         ([SWITCHOVER, RELEASE], "in_progress", False),
         ([SWITCHOVER, RELEASE, CLEAR], "in_progress", False),
         ([SWITCHOVER, RELEASE, take("n2"), CLEAR], "in_progress", False),
         ([SWITCHOVER, RELEASE, take("n2"), CLEAR, role("n2", "promoted")], "in_progress", False),
         (EXECUTED, "executed", True),
         ([*EXECUTED, RELEASE, take("n1"), role("n1", "primary")], "executed", True),
-        ([SWITCHOVER, RELEASE, take("n2"), CLEAR, RELEASE], "unknown", True),
-        ([SWITCHOVER, RELEASE, take("n2"), RELEASE, take("n3"), role("n3", "primary")], "unknown",
-         True),
+        ([SWITCHOVER, RELEASE, take("n2"), CLEAR, RELEASE], "in_progress", False),
+        ([SWITCHOVER, RELEASE, take("n2"), RELEASE, take("n3"), role("n3", "primary")],
+         "executed_other", True),
         ([SWITCHOVER, RELEASE, take("n3"), role("n3", "primary")], "executed_other", True),
         ([SWITCHOVER, RELEASE, take("n3")], "in_progress", False),
         ([SWITCHOVER, RELEASE, take("n1"), CLEAR], "rolled_back", True),
         # a crash long after a rejection is not the request's doing
-        ([SWITCHOVER, CLEAR, RELEASE, take("n3"), role("n3", "primary")], "rejected", True),
+        ([SWITCHOVER, CLEAR, STILL, RELEASE, take("n3"), role("n3", "primary")], "rejected", True),
         # a crash, and nobody had asked
         ([RELEASE, take("n3"), role("n3", "primary")], "not_executed", False),
         # the engine took it up after somebody else's reign had begun, and refused it
-        ([RELEASE, take("n3"), role("n3", "primary"), SWITCHOVER, CLEAR], "rejected", True),
+        ([RELEASE, take("n3"), role("n3", "primary"), SWITCHOVER, CLEAR, role("n3", "primary")],
+         "rejected", True),
+        # even while the new holder still began to serve
+        ([RELEASE, take("n3"), SWITCHOVER, role("n3", "primary", timeline=2), CLEAR,
+          role("n3", "primary", timeline=2)], "rejected", True),
         # other operators' requests
-        ([("failover", {"leader": "n1", "member": "n3"}), CLEAR], "not_executed", False),
+        ([OTHER, CLEAR], "not_executed", False),
         ([DEMOTION, CLEAR], "not_executed", False),
         ([FORCE, CLEAR], "not_executed", False),
         ([("failover", {**SWITCHOVER[1], "scheduled_at": "2026-11-24T10:00:00+00:00"})],
@@ -185,7 +196,9 @@ def test_promotion(writes: list[Write], outcome: str, final: bool) -> None:
     ("writes", "outcome", "final"),
     [
         ([SWITCHOVER, CLEAR], "not_executed", False),
-        ([DEMOTION, CLEAR], "rejected", True),
+        ([DEMOTION, CLEAR, STILL], "rejected", True),
+        ([DEMOTION, role("n1", "primary", state="stopping"), CLEAR], "rolled_back", True),
+        ([DEMOTION, OTHER, RELEASE, take("n3"), role("n3", "primary")], "unknown", True),
         ([DEMOTION, RELEASE, take("n3"), CLEAR, role("n3", "primary")], "executed", True),
         ([DEMOTION, RELEASE, take("n2"), CLEAR], "in_progress", False),
         ([DEMOTION, RELEASE, take("n1"), CLEAR], "rolled_back", True),
@@ -207,8 +220,13 @@ def test_demotion(writes: list[Write], outcome: str, final: bool) -> None:
         # it had the role already when it took the key: the engine was paused, and nobody led
         ([role("n2", "primary"), FORCE, take("n2")], None, "executed", True),
         # it took authority of its own accord before the request arrived
-        ([take("n2"), role("n2", "primary"), FORCE, CLEAR], None, "rejected", True),
-        ([FORCE, CLEAR], "n1", "rejected", True),
+        (
+            [take("n2"), role("n2", "primary"), FORCE, CLEAR, role("n2", "primary")],
+            None,
+            "rejected",
+            True,
+        ),
+        ([FORCE, CLEAR, STILL], "n1", "rejected", True),
         ([SWITCHOVER, CLEAR], "n1", "not_executed", False),
         ([FORCE, RELEASE, take("n2"), CLEAR, role("n2", "primary")], "n1", "executed", True),
     ],
@@ -225,6 +243,7 @@ def test_evidence() -> None:
         "recorded": "holds",
         "arrived": "holds",
         "cleared_in_same_reign": "does_not_hold",
+        "holder_stayed_primary": "does_not_hold",
         "authority_passed": "holds",
         "new_holder_is_primary": "holds",
         "history_complete": "holds",
@@ -234,21 +253,180 @@ def test_evidence() -> None:
         "dispatched_commit": 100,
         "failover_commit_before": 90,
         "arrived_commit": 110,
+        "replaced_commit": None,
         "cleared_commit": None,
         "reign": 40,
+        "interrupted_commit": 120,
+        "still_primary_commit": None,
+        "timeline": 1,
+        "engine_says_failed": False,
         "node_before": "n1",
         "reign_before": 40,
         "node_after": "n2",
         "reign_after": 140,
         "primary_commit": 160,
+        "timeline_after": 1,
         "reign_ended_commit": None,
         "history_from_commit": 100,
         "history_to_commit": 160,
     }
     assert found.authority_after == Authority(node="n2", reign=140)
-    rejected = judged(SWITCHOVER, CLEAR, RELEASE, take("n3"))
+    rejected = judged(SWITCHOVER, CLEAR, STILL, RELEASE, take("n3"))
     assert rejected.authority_after == Authority(node="n1", reign=40)
     assert evaluations(rejected)["cleared_in_same_reign"] == "holds"
+    assert evaluations(rejected)["holder_stayed_primary"] == "holds"
+
+
+class TestSameReign:
+    """A reign that goes on does not prove that nothing was done in it."""
+
+    @pytest.mark.parametrize(
+        "seen",
+        [
+            role("n1", "demoted"),
+            role("n1", "replica"),
+            role("n1", "promoted"),
+            *(
+                role("n1", "primary", state=state)
+                for state in ("stopping", "stopped", "starting", "crashed")
+            ),
+            role("n1", "primary", timeline=2),
+        ],
+    )
+    def test_an_interruption_is_no_rejection(self, seen: Write) -> None:
+        """It was stopped, and became primary again in the same reign; the engine's word that the
+        switchover failed is then no proof that nothing was done."""
+        for reply in (None, FAILED):
+            for end in ([CLEAR], [STILL, CLEAR], [CLEAR, STILL]):
+                found = judged(SWITCHOVER, seen, *end, reply=reply)
+                assert (found.outcome, found.final) == ("rolled_back", True)
+                assert "the same reign went on after an interruption" in str(found.message)
+                assert found.authority_after == Authority(node="n1", reign=40)
+                assert evaluations(found)["holder_stayed_primary"] == "does_not_hold"
+        found = judged(SWITCHOVER, seen)
+        assert (found.outcome, found.final) == ("in_progress", False)
+        assert "n1 no longer serves" in str(found.message)
+
+    def test_what_is_no_interruption(self) -> None:
+        restarting = role("n1", "primary", state="restarting")
+        for seen in (STILL, restarting, ("members/n1", None), ("members/n1", "garbage")):
+            found = judged(SWITCHOVER, seen, CLEAR, reply=FAILED)
+            assert (found.outcome, found.final) == ("rejected", True)
+
+    def test_the_engines_word_is_proof_where_nothing_speaks_against_it(self) -> None:
+        """P7-E3. It is given when the key is cleared: what comes later is not the request's."""
+        for later in ([], [role("n1", "demoted")], [RELEASE, take("n3"), role("n3", "primary")]):
+            found = judged(SWITCHOVER, CLEAR, *later, reply=FAILED)
+            assert (found.outcome, found.final) == ("rejected", True)
+            assert evaluations(found)["holder_stayed_primary"] == "holds"
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            None,
+            EngineReply(status=None, body="cut"),
+            EngineReply(status=503, body="Switchover status unknown"),
+            EngineReply(status=503, body="failed to write failover key into DCS"),
+            EngineReply(status=500, body="Switchover failed"),
+        ],
+    )
+    def test_without_it_the_holders_own_word_is_waited_for(self, reply: EngineReply | None) -> None:
+        found = judged(SWITCHOVER, CLEAR, reply=reply)
+        assert (found.outcome, found.final) == ("unknown", False)
+        assert evaluations(found)["holder_stayed_primary"] == "undetermined"
+        assert judged(SWITCHOVER, CLEAR, reply=reply, in_flight=True).outcome == "in_progress"
+        found = judged(SWITCHOVER, CLEAR, STILL, reply=reply, in_flight=True)
+        assert (found.outcome, found.final) == ("rejected", True)
+
+    @pytest.mark.parametrize(
+        "seen", [role("n1", "replica"), role("n1", "primary", timeline=2), RELEASE]
+    )
+    def test_nor_is_it_a_rollback_if_that_came_later(self, seen: Write) -> None:
+        """Whether the request did it, nothing proves; while it is in flight, a reply may."""
+        found = judged(SWITCHOVER, CLEAR, seen)
+        assert (found.outcome, found.final) == ("unknown", True)
+        found = judged(SWITCHOVER, CLEAR, seen, in_flight=True)
+        assert (found.outcome, found.final) == ("in_progress", False)
+
+    def test_another_timeline_is_not_the_same_primary(self) -> None:
+        found = judged(SWITCHOVER, CLEAR, role("n1", "primary", timeline=None))
+        assert (found.outcome, found.final) == ("unknown", False)
+
+    def test_no_reign_is_not_told_of_as_one(self) -> None:
+        found = judged(FORCE, CLEAR, command="force_promotion", leader=None)
+        assert (found.outcome, found.final) == ("rejected", True)
+        assert "nobody held authority" in str(found.message)
+        assert "reign" not in str(found.message)
+
+
+class TestReplaced:
+    """Another request was written over ours: what came of that one is not ours."""
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            OTHER,
+            FORCE,
+            DEMOTION,
+            ("failover", {**SWITCHOVER[1], "scheduled_at": "2030-01-01T00:00:00+00:00"}),
+            ("failover", "garbage"),
+        ],
+    )
+    @pytest.mark.parametrize("node", NAMES)
+    def test_authority_passed(self, other: Write, node: str) -> None:
+        found = judged(SWITCHOVER, other, RELEASE, take(node), role(node, "primary"))
+        assert (found.outcome, found.final) == ("unknown", True)
+        assert "another request replaced it at commit 120" in str(found.message)
+        facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
+        assert facts["replaced_commit"] == 120
+        assert found.authority_after == Authority(node=node, reign=140)
+
+    def test_the_reign_goes_on(self) -> None:
+        assert judged(SWITCHOVER, OTHER).outcome == "in_progress"
+        found = judged(SWITCHOVER, OTHER, CLEAR, STILL)
+        assert (found.outcome, found.final) == ("rejected", True)
+        assert str(found.message).startswith("another request replaced it at commit 120")
+        found = judged(SWITCHOVER, OTHER, role("n1", "demoted"), CLEAR)
+        assert (found.outcome, found.final) == ("rolled_back", True)
+
+    def test_the_same_again_replaces_nothing(self) -> None:
+        found = judged(SWITCHOVER, *EXECUTED)
+        assert (found.outcome, found.final) == ("executed", True)
+
+
+class TestSeveralReigns:
+    """Whoever is first seen as primary decides."""
+
+    @staticmethod
+    def lost_by(node: str) -> list[Write]:
+        return [SWITCHOVER, role("n1", "demoted"), RELEASE, take(node), CLEAR, RELEASE]
+
+    def test_the_named_node_after_another_one(self) -> None:
+        found = judged(*self.lost_by("n3"), take("n2"), role("n2", "primary"))
+        assert (found.outcome, found.final) == ("executed", True)
+        assert found.authority_after == Authority(node="n2", reign=170)
+
+    @pytest.mark.parametrize(
+        ("timeline", "outcome"),
+        [(1, "rolled_back"), (2, "rolled_back"), (3, "unknown"), (None, "unknown")],
+    )
+    def test_the_old_holder(self, timeline: int | None, outcome: str) -> None:
+        """One timeline is its own promotion's; one more is that of somebody else in between."""
+        again = role("n1", "primary", timeline=timeline)
+        found = judged(*self.lost_by("n2"), take("n1"), again)
+        assert (found.outcome, found.final) == (outcome, True)
+        assert found.authority_after == Authority(node="n1", reign=170)
+
+    def test_until_then_it_is_in_progress(self) -> None:
+        found = judged(*self.lost_by("n2"))
+        assert (found.outcome, found.final, found.authority_after) == ("in_progress", False, None)
+        found = judged(*self.lost_by("n2"), take("n1"))
+        assert (found.outcome, found.final) == ("in_progress", False)
+
+    def test_who_claims_to_be_primary_while_stopping_is_not(self) -> None:
+        stopping = role("n1", "primary", state="stopping")
+        found = judged(SWITCHOVER, stopping, RELEASE, take("n1"))
+        assert (found.outcome, found.final) == ("in_progress", False)
 
 
 class TestReply:
@@ -291,7 +469,8 @@ class TestCompaction:
     @pytest.mark.parametrize(
         ("writes", "lost", "outcome"),
         [
-            ([SWITCHOVER, CLEAR], 2, "rejected"),
+            ([SWITCHOVER, CLEAR], 2, "unknown"),
+            ([SWITCHOVER, CLEAR, STILL], 2, "unknown"),
             ([SWITCHOVER], 1, "in_progress"),
             ([SWITCHOVER, RELEASE, take("n2"), CLEAR, role("n2", "primary")], 5, "unknown"),
             ([SWITCHOVER, RELEASE, take("n2"), CLEAR, role("n2", "primary")], 1, "unknown"),
@@ -321,7 +500,13 @@ WRITES = st.lists(
         st.sampled_from([SWITCHOVER, DEMOTION, FORCE, CLEAR, RELEASE]),
         st.sampled_from([("failover", {"leader": "n3", "member": "n1"}), ("failover", None)]),
         st.sampled_from(NAMES).map(take),
-        st.builds(role, st.sampled_from(NAMES), st.sampled_from(["primary", "replica", "demoted"])),
+        st.sampled_from([STILL, role("n1", "primary", state="stopping"), ("members/n1", None)]),
+        st.builds(
+            role,
+            st.sampled_from(NAMES),
+            st.sampled_from(["primary", "replica", "demoted"]),
+            timeline=st.sampled_from([None, 1, 2, 3]),
+        ),
     ),
     max_size=14,
 )
@@ -330,7 +515,7 @@ COMMANDS: st.SearchStrategy[CommandName] = st.sampled_from(
 )
 LEADERS = st.sampled_from(["n1", None])
 REPLIES = st.sampled_from(
-    [None, *(EngineReply(status=code, body="") for code in (None, 200, 412, 503))]
+    [None, FAILED, *(EngineReply(status=code, body="") for code in (None, 200, 412, 503))]
 )
 SUCCESSES: tuple[RequestOutcome, ...] = ("executed", "executed_other")
 anything = settings(max_examples=150, deadline=None)
@@ -394,7 +579,9 @@ def test_success_is_a_new_reign_after_the_arrival(
         for event in events
         if event.key == "failover" and json.loads(event.value or "{}") == names
     ]
-    if found.outcome in (*SUCCESSES, "rolled_back"):
+    if found.outcome == "rolled_back" and evaluations(found)["cleared_in_same_reign"] == "holds":
+        assert leader == "n1" or any(event.key == "leader" for event in events)
+    elif found.outcome in (*SUCCESSES, "rolled_back"):
         assert found.authority_after is not None
         reign = found.authority_after.reign
         assert arrivals
@@ -412,6 +599,7 @@ def test_success_is_a_new_reign_after_the_arrival(
         assert wanted == (found.outcome == "executed")
     if found.outcome == "rejected":
         assert arrivals
+        assert found.final
     if not arrivals:
         assert found.outcome == ("in_progress" if in_flight else "not_executed")
         assert not found.final
@@ -430,6 +618,61 @@ def test_lost_history_proves_no_more_than_the_whole(
     if part.final or part.outcome in SUCCESSES:
         assert (part.outcome, part.final) == (whole.outcome, whole.final)
     assert [rule.rule_id for rule in part.evidence] == RULES
+
+
+@anything
+@given(WRITES, COMMANDS, LEADERS, REPLIES, st.data())
+def test_piece_by_piece_it_is_the_same(
+    writes: list[Write],
+    command: CommandName,
+    leader: str | None,
+    reply: EngineReply | None,
+    data: st.DataObject,
+) -> None:
+    """However the history is cut, with the traces carried over."""
+    start = base(leader)
+    events = possible(start, writes)
+    cut = data.draw(st.integers(0, len(events)))
+    request, told = asked(command, leader), failed(reply)
+    whole = history(start, events)
+    traces = follow(request, history(start, events[:cut]), failed=told)
+    traces = follow(request, history(after(start, events[:cut]), events[cut:]), traces, failed=told)
+    pieces = replace(whole, events=())
+    assert judge(request, pieces, False, reply, None, traces) == judge(
+        request, whole, False, reply, None
+    )
+
+
+@anything
+@given(WRITES, COMMANDS, LEADERS)
+def test_nothing_is_called_rejected_that_was_interrupted(
+    writes: list[Write], command: CommandName, leader: str | None
+) -> None:
+    """Told from the raw events alone: between the arrival and the last proof the holder was never
+    seen to be anything else than primary, on one timeline."""
+    start = base(leader)
+    events = possible(start, writes)
+    found = judge(asked(command, leader), history(start, events), False, None, None)
+    facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
+    if found.outcome != "rejected" or facts["reign"] is None:
+        return
+    arrived, proved = facts["arrived_commit"], facts["still_primary_commit"]
+    assert isinstance(arrived, int)
+    assert isinstance(proved, int)
+    assert found.authority_after is not None
+    key = f"members/{found.authority_after.node}"
+    writes_of_it = [(80, start.keys[key].value)] + [
+        (event.commit_id, event.value) for event in events if event.key == key
+    ]
+    at_arrival = max(commit for commit, _ in writes_of_it if commit <= arrived)
+    said = [
+        json.loads(value)
+        for commit, value in writes_of_it
+        if value and at_arrival <= commit <= proved
+    ]
+    serving = [each for each in said if (each["role"], each["state"]) == ("primary", "running")]
+    assert said[len(said) - len(serving) :] == serving  # until it began, if it had not yet
+    assert said[-1].get("timeline") == facts["timeline"]
 
 
 def test_another_reign_of_the_same_node_is_not_the_one_that_was_bound() -> None:

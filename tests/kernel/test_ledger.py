@@ -8,6 +8,7 @@ from aeroctl.kernel import ledger
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keyspace import KeyValue
 
+PREFIX = "/service/demo/"
 ID = "6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b"
 HEAD, FLYING = ledger.head_key("demo"), ledger.inflight_key("demo")
 USED = ledger.request_key("demo", ID)
@@ -22,7 +23,7 @@ def test_names() -> None:
 
 
 def test_nothing_yet() -> None:
-    found = ledger.parse("demo", ID, {})
+    found = ledger.parse("demo", ID, {}, prefix=PREFIX)
     assert found.head == Head(sequence=0, hash=NO_HASH)
     assert (found.head_commit, found.in_flight, found.in_flight_commit) == (0, None, 0)
     assert (found.request, found.request_commit) == (None, 0)
@@ -34,14 +35,31 @@ def test_what_is_written_is_read() -> None:
         "demo",
         ID,
         {
-            HEAD: KeyValue(ledger.head_value(head), 5, 9),
+            HEAD: KeyValue(ledger.head_value(head, prefix=PREFIX), 5, 9),
             FLYING: KeyValue(ID, 7, 7),
             USED: KeyValue(ledger.request_value(range(1, 4)), 7, 8),
         },
+        prefix=PREFIX,
     )
+    assert found.prefix == PREFIX
     assert (found.head, found.head_commit) == (head, 9)
     assert (found.in_flight, found.in_flight_commit) == (ID, 7)
     assert (found.request, found.request_commit) == ((1, 2, 3), 8)
+
+
+def test_another_clusters_ledger_is_refused() -> None:
+    """Of the same name, below another prefix of the engine's."""
+    head = ledger.head_value(Head(sequence=3, hash="a" * 64), prefix="/other/demo/")
+    with pytest.raises(Failure) as caught:
+        ledger.parse("demo", None, {HEAD: KeyValue(head, 1, 1)}, prefix=PREFIX)
+    assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
+    assert HEAD in caught.value.error.message
+    assert "'/other/demo/'" in caught.value.error.message
+
+
+def test_a_head_that_was_written_before_the_prefix_was_kept() -> None:
+    old = KeyValue(f'{{"sequence": 3, "hash": "{NO_HASH}"}}', 1, 1)
+    assert ledger.parse("demo", None, {HEAD: old}, prefix=PREFIX).head.sequence == 3
 
 
 @pytest.mark.parametrize(
@@ -51,6 +69,7 @@ def test_what_is_written_is_read() -> None:
         (HEAD, "{}"),
         (HEAD, '{"sequence": -1, "hash": "0"}'),
         (HEAD, f'{{"sequence": "3", "hash": "{NO_HASH}"}}'),
+        (HEAD, f'{{"sequence": 3, "hash": "{NO_HASH}", "prefix": 3}}'),
         (FLYING, ""),
         (FLYING, "n1"),
         (USED, "[]"),
@@ -62,6 +81,6 @@ def test_what_is_written_is_read() -> None:
 def test_what_can_not_be_read_is_named(key: str, value: str) -> None:
     """P7-F1: it is not taken for an empty ledger."""
     with pytest.raises(Failure) as caught:
-        ledger.parse("demo", ID, {key: KeyValue(value, 1, 1)})
+        ledger.parse("demo", ID, {key: KeyValue(value, 1, 1)}, prefix=PREFIX)
     assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
     assert key in caught.value.error.message

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aeroctl.contract import lsn
 from aeroctl.contract.nodes import Node
 from aeroctl.kernel import patroni
+from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel
 from tests.kernel.keyspaces import kernel, member
 
@@ -350,3 +351,25 @@ class TestAgent:
 )
 def test_the_engine_is_done_by_its_deadline(config: Any, seconds: int) -> None:
     assert patroni.deadline_seconds(kernel(config=config)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("name", "largest"),
+    [
+        ("ttl", 2**31 - 1),
+        ("loop_wait", 2**31 - 1),
+        ("retry_timeout", 2**31 - 1),
+        ("maximum_lag_on_failover", 2**53 - 1),
+    ],
+)
+def test_a_setting_that_nothing_can_hold_is_not_told_as_another(name: str, largest: int) -> None:
+    def read(value: int) -> None:
+        found = kernel(config={name: value})
+        patroni.cluster(found)
+        patroni.deadline_seconds(found)
+
+    read(largest)
+    for value in (largest + 1, 10**17):
+        with pytest.raises(Failure, match=name) as raised:
+            read(value)
+        assert raised.value.error.code == "KERNEL_STATE_UNREADABLE"

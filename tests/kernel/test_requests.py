@@ -1,6 +1,7 @@
 """What became of a request, derived from a real etcd's records and history."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,10 +9,15 @@ import pytest
 from aeroctl.contract.cluster import Authority
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.requests import RequestStatus
+from aeroctl.contract.rules import Rule
 from aeroctl.kernel import ledger, requests
-from aeroctl.kernel.etcd import Delete
+from aeroctl.kernel.etcd import Delete, Put
 from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.keys import Kernel
+from aeroctl.kernel.keyspace import History
 from aeroctl.kernel.requests import status
+from aeroctl.kernel.snapshot import READERS, Source
+from aeroctl.kernel.writable import rule
 from tests.kernel.conftest import Store
 from tests.kernel.keyspaces import member
 from tests.kernel.records import ID, Kept, dispatched, facts, kept
@@ -124,7 +130,7 @@ def test_executed_and_nobody_left_to_record_it(etcd_store: Store, scope: str) ->
         found = await asked(all_)
         assert (found.outcome, found.final) == ("executed", True)
         assert found.authority_after == Authority(node="n1", reign=reign)
-        assert set(rules(found).values()) == {"holds", "does_not_hold"}
+        assert rules(found).pop("writable") == "undetermined"  # nobody answers there
         assert rules(found)["new_holder_is_primary"] == "holds"
         # whatever happens later
         await all_.store.transact([], [Delete(all_.source.prefix + "leader")])
@@ -226,5 +232,148 @@ def test_diagnostics(etcd_store: Store, scope: str) -> None:
         found = await asked(all_)
         assert (found.outcome, found.final) == ("executed", True)
         assert found.diagnostics is None
+
+    kept(etcd_store, scope, work)
+
+
+def says(writes: bool | None) -> Any:
+    """A new holder that says whether it accepts writes; None: it does not answer."""
+    evaluation = {True: "holds", False: "does_not_hold", None: "undetermined"}[writes]
+
+    async def writable(source: Source, kernel: Kernel) -> Rule:
+        assert kernel.leader is not None
+        return rule(kernel.leader.value, None).model_copy(update={"evaluation": evaluation})
+
+    return writable
+
+
+@pytest.mark.parametrize(
+    ("writes", "outcome"), [(True, "executed"), (None, "executed"), (False, "in_progress")]
+)
+def test_the_new_holder_must_accept_writes(
+    etcd_store: Store, monkeypatch: pytest.MonkeyPatch, writes: bool | None, outcome: str
+) -> None:
+    """As in the answer to the request itself; but only while its reign stands."""
+    monkeypatch.setattr(requests, "writable", says(writes))
+
+    async def work(all_: Kept) -> None:
+        before = await all_.begin()
+        await all_.append(*dispatched(before))
+        await transfer(all_)
+        found = await asked(all_)
+        assert (found.outcome, found.final) == (outcome, outcome == "executed")
+        assert found.evidence[-1].rule_id == "writable"
+        await all_.store.transact([], [Delete(all_.source.prefix + "leader")])
+        await all_.engine("leader", "n2")
+        found = await asked(all_)
+        assert (found.outcome, found.final) == ("executed", True)
+        assert "writable" not in rules(found)
+
+    kept(etcd_store, f"writes-{writes}", work)
+
+
+def test_windows_that_are_compacted_meanwhile(
+    etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was seen before is not joined to what is left: the whole is judged by what is left."""
+    monkeypatch.setattr(requests, "WINDOW", 2)
+
+    async def work(all_: Kept) -> None:
+        before = await all_.begin()
+        await all_.append(*dispatched(before))
+        await transfer(all_)
+        late = await all_.engine("status", {})
+        read, calls = all_.store.history, 0
+
+        async def compacting(*args: Any, **kinds: Any) -> History:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                query = {"revision": str(late), "physical": True}
+                await asyncio.to_thread(etcd_store.ask, "kv/compaction", **query)
+            return await read(*args, **kinds)
+
+        monkeypatch.setattr(all_.store, "history", compacting)
+        found = await asked(all_)
+        assert (found.outcome, found.final) == ("unknown", False)
+        assert rules(found)["history_complete"] == "does_not_hold"
+
+    kept(etcd_store, scope, work)
+
+
+def test_history_is_held_window_by_window(
+    etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it is; and only in turn, for it may take long (P7-S2)."""
+    monkeypatch.setattr(requests, "WINDOW", 4)
+
+    async def work(all_: Kept) -> None:
+        before = await all_.begin()
+        await all_.append(*dispatched(before))
+        for number in range(30):
+            await all_.engine("status", {"optime": number})
+        read, held = all_.store.history, []
+
+        async def counted(*args: Any, **kinds: Any) -> History:
+            assert all_.source.turns._value == READERS - 1
+            found = await read(*args, **kinds)
+            held.append(len(found.events))
+            return found
+
+        monkeypatch.setattr(all_.store, "history", counted)
+        found = await asked(all_)
+        assert (found.outcome, found.final) == ("not_executed", False)
+        facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
+        seen = facts["history_to_commit"]  # leases of other tests may end at any time
+        assert isinstance(seen, int)
+        assert found.commits.dispatched
+        assert found.commits.dispatched + 30 <= seen <= (await all_.source.kernel()).commit_id
+        assert facts["history_from_commit"] == found.commits.dispatched
+        assert sum(held) == 30
+        assert max(held) <= 4
+
+    kept(etcd_store, scope, work)
+
+
+def test_it_waits_for_its_turn_no_longer_than_an_answer_may_take(
+    etcd_store: Store, scope: str
+) -> None:
+    async def work(all_: Kept) -> None:
+        await all_.begin()
+        none_left = replace(all_.source, seconds=0.2, turns=asyncio.Semaphore(0))
+        with pytest.raises(Failure, match="KERNEL_BUSY"):
+            await status(none_left, ID)
+
+    kept(etcd_store, scope, work)
+
+
+def test_records_of_another_request(etcd_store: Store, scope: str) -> None:
+    """P7-F1: a key that names them is not believed."""
+
+    async def work(all_: Kept) -> None:
+        before = await all_.begin()
+        await all_.append(*dispatched(before, request_id=ID.replace("6f2b", "0000")))
+        key = ledger.request_key(scope, ID)
+        await all_.store.transact([], [Put(key, ledger.request_value([1, 2, 3]))])
+        with pytest.raises(Failure, match="of another request") as caught:
+            await asked(all_)
+        assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
+        assert key in caught.value.error.message
+
+    kept(etcd_store, scope, work)
+
+
+def test_a_cluster_of_the_same_name_elsewhere(etcd_store: Store, scope: str) -> None:
+    """It does not go on with the other one's trail, nor answer from it."""
+
+    async def work(all_: Kept) -> None:
+        before = await all_.begin()
+        await all_.append(*dispatched(before))
+        other = replace(all_.source, namespace="elsewhere")
+        await all_.store.transact([], [Put(other.prefix + "leader", "n3")])
+        with pytest.raises(Failure, match="another cluster of this name") as caught:
+            await status(other, ID)
+        assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
+        assert (await asked(all_)).recorded
 
     kept(etcd_store, scope, work)

@@ -70,6 +70,8 @@ def test_a_malformed_token_file(listening: list[dict[str, Any]], tmp_path: Path)
         (["--client-ca", __file__], "--tls-cert"),
         (["--etcd-ca-file", __file__], "certificates"),
         (["--deadline", "3"], "--node-timeout"),
+        (["--scope", "a/b"], "cluster's name"),
+        (["--scope", ""], "cluster's name"),
     ],
 )
 def test_options_that_do_not_fit(

@@ -172,6 +172,26 @@ def test_a_key_that_cannot_be_read_fails_the_whole(client: Connect, store: Store
     assert (response.status_code, error(response).code) == (502, "KERNEL_STATE_UNREADABLE")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/explain/request_promotion"),
+        ("POST", "/v1/commands/request_promotion"),
+        ("GET", "/v1/requests/6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b"),
+        ("GET", "/v1/health"),
+        ("GET", "/v1/openapi.json"),
+    ],
+)
+def test_what_takes_no_parameter_takes_none(
+    client: Connect, store: Store, method: str, path: str
+) -> None:
+    """What is not known is not passed over: whoever asks for a dry run must not get a wet one."""
+    response = client().request(method, f"{path}?dry_run=true")
+    assert (response.status_code, error(response).code) == (400, "BAD_PARAMETER")
+    assert "dry_run" in error(response).message
+    assert store.requests == 0
+
+
 def test_a_bug_leaves_no_trace(client: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("hunter2")
@@ -229,6 +249,16 @@ class TestAuthentication:
         assert (response.status_code, found.code) == (401, "UNAUTHENTICATED")
         assert (found.domain, found.invariants) == ("control_plane_validation", ["P7-A1"])
         assert response.headers["www-authenticate"] == "Bearer"
+        assert store.requests == 0
+
+    @pytest.mark.parametrize("order", [("observer", "operator"), ("observer", "observer")])
+    def test_two_headers_name_nobody(
+        self, client: Connect, store: Store, token_file: Path, order: tuple[str, str]
+    ) -> None:
+        headers = [("Authorization", f"Bearer {token}") for token in order]
+        response = client(token_file).get("/v1/snapshot?include=nodes", headers=headers)
+        assert (response.status_code, error(response).code) == (401, "UNAUTHENTICATED")
+        assert "more than one" in error(response).message
         assert store.requests == 0
 
     def test_a_revoked_token_is_refused_at_once(self, client: Connect, token_file: Path) -> None:

@@ -44,6 +44,8 @@ def test_callers(tmp_path: Path) -> None:
         f"änn operator sha256:{DIGEST}",
         f"ann operator sha256:{DIGEST} # mine",
         f"ann operator sha256:{DIGEST}\nbob auditor sha256:{DIGEST}",
+        f"anonymous operator sha256:{DIGEST}",
+        f"anonymous observer sha256:{DIGEST}",
     ],
 )
 def test_what_is_ambiguous_is_refused(tmp_path: Path, line: str) -> None:
@@ -85,7 +87,10 @@ def test_the_command_makes_a_token_that_works(tmp_path: Path) -> None:
     assert tokens.find(callers, secret) == tokens.Caller("ann", "operator")
 
 
-@pytest.mark.parametrize("arguments", [["ann", "root"], ["an n", "operator"], ["", "operator"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["ann", "root"], ["an n", "operator"], ["", "operator"], ["anonymous", "operator"]],
+)
 def test_the_command_refuses(tmp_path: Path, arguments: list[str]) -> None:
     path = tmp_path / "new"
     run = CliRunner().invoke(aerokernel, ["token", *arguments, "--write", str(path)])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aeroctl.contract.audit import AuditRecord, Head
+from aeroctl.contract.audit import AuditPage, AuditRecord, Head
 from aeroctl.contract.chain import Chain
 from aeroctl.kernel import ledger, trail
 from aeroctl.kernel.etcd import Delete, Put
@@ -50,6 +50,11 @@ def test_a_change_breaks_it(place: int, field: str) -> None:
     assert broken.sequence == place + 1
 
 
+async def page_of(all_: Kept, after: int, limit: int, at: int | None) -> tuple[int, AuditPage]:
+    prefix = all_.source.prefix
+    return await trail.page(all_.store, all_.scope, after, limit, at, prefix=prefix)
+
+
 def pages(store: Store, scope: str, work: Any = None) -> list[Any]:
     """The trail of five records, changed by `work`, read two at a time."""
 
@@ -58,9 +63,9 @@ def pages(store: Store, scope: str, work: Any = None) -> list[Any]:
             await all_.append(facts(reason=str(number)))
         if work is not None:
             await all_.store.transact([], work)
-        found = [await trail.page(all_.store, scope, 0, 2, None)]
+        found = [await page_of(all_, 0, 2, None)]
         while (after := found[-1][1].next) is not None:
-            found.append(await trail.page(all_.store, scope, after, 2, found[0][0]))
+            found.append(await page_of(all_, after, 2, found[0][0]))
         return found
 
     return kept(store, scope, run)
@@ -89,7 +94,7 @@ def test_pages(etcd_store: Store, scope: str) -> None:
 
 
 def test_an_empty_trail(etcd_store: Store, scope: str) -> None:
-    _, found = kept(etcd_store, scope, lambda all_: trail.page(all_.store, scope, 0, 10, None))
+    _, found = kept(etcd_store, scope, lambda all_: page_of(all_, 0, 10, None))
     assert (found.records, found.head, found.next) == ([], EMPTY, None)
 
 
@@ -97,7 +102,7 @@ def test_as_of_a_commit(etcd_store: Store, scope: str) -> None:
     async def work(all_: Kept) -> None:
         commit = await all_.append(facts())
         await all_.append(facts())
-        seen, page = await trail.page(all_.store, scope, 0, 10, commit)
+        seen, page = await page_of(all_, 0, 10, commit)
         assert (seen, len(page.records), page.head.sequence) == (commit, 1, 1)
 
     kept(etcd_store, scope, work)
@@ -122,11 +127,50 @@ def test_a_trail_that_was_cut_short(etcd_store: Store, scope: str) -> None:
 def test_a_trail_that_was_written_anew(etcd_store: Store, scope: str) -> None:
     """A chain that holds in itself still shows by the commits of its keys."""
     texts, head = trail.chained(EMPTY, [facts(identity="mallory") for _ in range(2)])
-    puts = [Put(ledger.audit_key(scope, n), text) for n, text in enumerate(texts, 1)]
-    found = pages(etcd_store, scope, [*puts, Put(ledger.head_key(scope), ledger.head_value(head))])
-    broken = followed(found).broken
+
+    async def work(all_: Kept) -> tuple[int, AuditPage]:
+        for number in range(3):
+            await all_.append(facts(reason=str(number)))
+        keys = [ledger.audit_key(scope, number) for number in (1, 2)]
+        await all_.store.transact([], [Delete(key) for key in keys])
+        value = ledger.head_value(head, prefix=all_.source.prefix)
+        puts = [Put(key, text) for key, text in zip(keys, texts, strict=True)]
+        await all_.store.transact([], [*puts, Put(ledger.head_key(scope), value)])
+        return await page_of(all_, 0, 10, None)
+
+    broken = followed([kept(etcd_store, scope, work)]).broken
     assert broken is not None
     assert broken.sequence == 3
+
+
+def test_a_record_that_was_written_over_is_named(etcd_store: Store, scope: str) -> None:
+    """Also with what would pass for a record, or with the very same."""
+    texts, _ = trail.chained(EMPTY, [facts(reason=str(number)) for number in range(5)])
+    with pytest.raises(Failure, match="written over") as caught:
+        pages(etcd_store, scope, [Put(ledger.audit_key(scope, 2), texts[1])])
+    assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
+    assert ledger.audit_key(scope, 2) in caught.value.error.message
+
+
+@pytest.mark.parametrize("where", ["beside", "within", "commit_id"])
+def test_what_a_reader_would_not_be_shown_is_named(etcd_store: Store, where: str) -> None:
+    """Or the hash that the reader makes of the rest would tell, or not, of what it never saw."""
+    scope = f"extra-{where}"
+    texts, _ = trail.chained(EMPTY, [facts("confirmed")])
+    record = json.loads(texts[0])
+    if where == "within":
+        record["confirmation"]["more"] = "x"
+    else:
+        record["more" if where == "beside" else where] = 7
+
+    async def work(all_: Kept) -> None:
+        await all_.store.transact([], [Put(ledger.audit_key(scope, 1), json.dumps(record))])
+        with pytest.raises(Failure, match="more than a record") as caught:
+            await page_of(all_, 0, 10, None)
+        assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
+        assert ledger.audit_key(scope, 1) in caught.value.error.message
+
+    kept(etcd_store, scope, work)
 
 
 @pytest.mark.parametrize("value", ["", "[]", "{}", '"text"', "null", '{"kind": "requested"}'])
@@ -135,9 +179,10 @@ def test_a_record_that_can_not_be_read_is_named(
 ) -> None:
     name = f"unreadable-{abs(hash(value))}"
     with pytest.raises(Failure) as caught:
-        pages(etcd_store, name, [Put(ledger.audit_key(name, 2), value)])
+        pages(etcd_store, name, [Put(ledger.audit_key(name, 6), value)])
     assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
-    assert ledger.audit_key(name, 2) in caught.value.error.message
+    assert ledger.audit_key(name, 6) in caught.value.error.message
+    assert "written over" not in caught.value.error.message
 
 
 def test_a_stray_key_is_named(etcd_store: Store, scope: str) -> None:
@@ -152,6 +197,23 @@ def test_records_by_their_sequences(etcd_store: Store, scope: str) -> None:
         assert [record.sequence for record in found] == [30, 2]
         with pytest.raises(Failure, match="0000000000000031"):
             await trail.records(all_.store, scope, [30, 31])
+
+    kept(etcd_store, scope, work)
+
+
+@pytest.mark.parametrize("forgery", ["changed", "moved"])
+def test_a_record_by_its_sequence_is_checked(etcd_store: Store, forgery: str) -> None:
+    """Nobody follows the chain up to it there."""
+    scope = f"checked-{forgery}"
+    texts, _ = trail.chained(EMPTY, [facts(), facts()])
+    changed = json.dumps(json.loads(texts[0]) | {"reason": "forged"})
+    forged = changed if forgery == "changed" else texts[1]
+
+    async def work(all_: Kept) -> None:
+        await all_.store.transact([], [Put(ledger.audit_key(scope, 1), forged)])
+        with pytest.raises(Failure, match="hash does not match") as caught:
+            await trail.records(all_.store, scope, [1])
+        assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
 
     kept(etcd_store, scope, work)
 

@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -56,7 +56,10 @@ def puts(request: httpx.Request, key: str) -> bool:
 
 @dataclass
 class World:
-    """`engine` is what the agent does when it is asked; the base addresses of all nodes are its."""
+    """`script` is what the agent does when it is asked; the base addresses of all nodes are its.
+
+    `clients`: of one server, by authority. `beside`: of another one at its side.
+    """
 
     scope: str
     store: Etcd
@@ -64,6 +67,7 @@ class World:
     wire: Wire
     source: Source
     clients: dict[str | None, httpx.AsyncClient]
+    beside: dict[str | None, httpx.AsyncClient]
     script: list[Act] = field(default_factory=list)
 
     async def put(self, **changes: Any) -> int:
@@ -177,25 +181,30 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
         file = directory / "tokens"
         lines = [tokens.line_of(f"the-{name}", name, name) for name in tokens.AUTHORITIES]
         file.write_text("\n".join(lines), encoding="ascii")
-        clients: dict[str | None, httpx.AsyncClient] = {}
-        for authority in (*tokens.AUTHORITIES, None):
-            app = application(source, Engine(agents), file if authority else None)
-            clients[authority] = await stack.enter_async_context(
-                httpx.AsyncClient(
-                    transport=httpx.ASGITransport(app, raise_app_exceptions=False),
-                    base_url="http://kernel",
-                    headers={"Authorization": f"Bearer {authority}"} if authority else {},
-                    timeout=60,
-                    trust_env=False,
+
+        async def callers(source: Source) -> dict[str | None, httpx.AsyncClient]:
+            clients: dict[str | None, httpx.AsyncClient] = {}
+            for authority in (*tokens.AUTHORITIES, None):
+                app = application(source, Engine(agents), file if authority else None)
+                clients[authority] = await stack.enter_async_context(
+                    httpx.AsyncClient(
+                        transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+                        base_url="http://kernel",
+                        headers={"Authorization": f"Bearer {authority}"} if authority else {},
+                        timeout=60,
+                        trust_env=False,
+                    )
                 )
-            )
+            return clients
+
         found = World(
             scope,
             Etcd(aside, [etcd.url], seconds=2),
             agent,
             wire,
             source,
-            clients,
+            await callers(source),
+            await callers(replace(source, pen=asyncio.Lock())),
             script,
         )
         keys = stored(
