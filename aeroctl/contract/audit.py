@@ -49,8 +49,8 @@ class RecordFacts(Model):
     identity: str = Field(description="Authenticated: whose token it was.")
     authority: AuthorityName
     client: Client = Field(
-        description="What the caller claimed of itself; nobody checked it. All null, like `reason`, "
-        "for a caller without the authority to ask."
+        description="What the caller claimed of itself; nobody checked it. All null, like "
+        "`reason`, for a caller without the authority to ask."
     )
     reason: str | None
     epoch: str = Field(description="Of the state that the operator confirmed.")

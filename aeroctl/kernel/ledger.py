@@ -6,7 +6,7 @@
 | `audit/<16 digits>` | one audit record, written once |
 | `requests/<request id>` | `{"records": [sequence, ...]}`: the id is used up (P7-F3) |
 | `inflight` | the id of the request that is being carried out; it lives on a lease |
-| `refusals/<identity>` | how many refusals of a caller without authority were recorded (throttle.py) |
+| `refusals/<identity>` | how many refusals of a caller were recorded lately (throttle.py) |
 
 `prefix` is where the engine keeps that cluster's own keys. Two clusters may have the same name
 below two prefixes: the ledger is the one's that wrote to it first, and the other one is refused.
