@@ -8,7 +8,7 @@ demo: .venv/.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- sh tests/demo.sh
 
 test: .venv/.done .venv-bare/.done lint
-	$(BIN)/pytest
+	@sh tests/all.sh $(BIN)/pytest
 
 lint: .venv/.done
 	$(BIN)/ruff check

@@ -56,7 +56,9 @@ FAULTS: dict[str, Row] = {
     # between aerokernel and the store
     "answer to the dispatch transaction lost": Row("STORE_UNAVAILABLE", 7, ASK, "not_executed"),
     "outcome not recorded": Row("executed", 0, ASK, "executed"),
-    "etcd frozen after the dispatch": Row("KERNEL_TIMEOUT", 6, ASK, "executed or not_executed"),
+    "etcd frozen after the dispatch": Row(
+        "KERNEL_TIMEOUT", 6, WAIT, "executed, rejected or not_executed"
+    ),
     "etcd frozen before the dispatch": Row("STORE_UNAVAILABLE", 7, ASK, "not_executed"),
     # between two operators
     "another command in flight": Row("RULE_NOT_MET", 4, NOTHING, ""),

@@ -243,11 +243,11 @@ class TestBetweenTheKernelAndTheStore:
         sandbox.etcd.thaw()
         row = FAULTS["etcd frozen after the dispatch"]
         assert (done.code, done.says) == (row.exit, row.says), done
-        sandbox.wait_until_ready()
+        told = operator.ask("outcome", request_id, "--wait")
         store.expire(sandbox, store.IN_FLIGHT)
-        told = operator.ask("outcome", request_id)
+        sandbox.wait_until_ready()
         assert told.says in row.then, told
-        operator.agree(request_id, told.says)
+        operator.agree(request_id, told.says, "--wait")
 
 
 def test_a_forced_promotion_of_a_replica_that_lags_loses_what_it_has_not_received(
