@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,10 @@ from vcr.serializers import yamlserializer
 from aeroctl.contract.chain import NO_HASH, digest
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide what a buffer does at exit
+# A shell has what it runs in the background ignore the one, nohup the other; the programs that are
+# started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 CLOCK = "aerokernel on kernel.test"
 KEPT = {"accept", "content-type"}
