@@ -24,7 +24,6 @@ from aeroctl.views import outcome
 
 if TYPE_CHECKING:
     from aeroctl.contract.explanation import ExplanationEnvelope
-    from aeroctl.contract.requests import RequestEnvelope
 
 GRACE = 5.0
 """Seconds that an answer may take beyond the kernel's own deadline."""
@@ -70,51 +69,48 @@ def change(
     require(command, consent, interactive)
     if sys.stdout is None:  # found out before anything is done, not after
         raise failure("OUTPUT_FAILED", "standard output is closed")
-    with _interrupted(app, lambda: failure("INTERRUPTED", "nothing was sent")):
+    with _interrupted(app) as interrupted:
         envelope = app.kernel.explain(command.name, target)
         _admissible(envelope)
         if interactive and not consent.given:
             app.dialogue.show(envelope.observed_at, envelope.notes, explained.layout(envelope.data))
         confirmation = confirm(envelope.data, consent, app.dialogue)
-    seen = envelope.data.observed_snapshot
-    request = CommandRequest(
-        request_id=fresh_request_id(),
-        target=target,
-        reason=reason,
-        epoch=seen.epoch,
-        commit_id=seen.commit_id,
-        confirmation=confirmation,
-        client=claims(),
-    )
-    cluster = envelope.data.inputs.cluster
-    app.dialogue.sending(
-        request.request_id, {"command": command.name, "target": target, "cluster": cluster}
-    )
-    departure = Departure()
-    allowed = min(envelope.data.deadline_seconds, LONGEST) + GRACE
-    with _interrupted(app, lambda: _unsure(departure, request.request_id)):
+        seen = envelope.data.observed_snapshot
+        request = CommandRequest(
+            request_id=fresh_request_id(),
+            target=target,
+            reason=reason,
+            epoch=seen.epoch,
+            commit_id=seen.commit_id,
+            confirmation=confirmation,
+            client=claims(),
+        )
+        cluster = envelope.data.inputs.cluster
+        app.dialogue.sending(
+            request.request_id, {"command": command.name, "target": target, "cluster": cluster}
+        )
+        departure = Departure()
+        interrupted.means = lambda: _unsure(departure, request.request_id)
+        allowed = min(envelope.data.deadline_seconds, LONGEST) + GRACE
         try:
             wait = Wait(app.patience or allowed, app.dialogue.waiting)
             answer = app.kernel.command(command.name, request, departure, wait)
         finally:
             app.dialogue.done()
-    return _show(app, answer)
-
-
-def _show(app: App, answer: "RequestEnvelope") -> Exit:
-    """Print the outcome. That it can't be shown does not undo it (P7-E2)."""
-    status = answer.data
-
-    def unshown(error: Failure) -> Failure:
-        return replace(error, outcome=_TOLD[status.outcome], request_id=status.request_id)
-
-    interrupted = failure("INTERRUPTED", f"the outcome is {status.outcome}; it is not shown whole")
-    with _interrupted(app, lambda: unshown(interrupted)):
+        status = answer.data
+        words = f"the outcome is {status.outcome}; it is not shown whole"
+        interrupted.means = lambda: _unshown(failure("INTERRUPTED", words), status)
         try:
             app.output.show(answer, status, outcome.layout(status))
         except Failure as error:
-            raise unshown(error) from error
-    return exit_of(status)
+            raise _unshown(error, status) from error
+        return exit_of(status)
+
+
+def _unshown(error: Failure, status: RequestStatus) -> Failure:
+    """That an outcome can't be shown does not undo it (P7-E2)."""
+    told_as = "unknown" if exit_of(status) == Exit.UNKNOWN else _TOLD[status.outcome]
+    return replace(error, outcome=told_as, request_id=status.request_id)
 
 
 def fresh_request_id() -> str:
@@ -158,18 +154,26 @@ def _unsure(departure: Departure, request_id: str) -> Failure:
     return replace(found, outcome="unknown", request_id=request_id)
 
 
+class _Interruption:
+    """What an interruption means, as things stand."""
+
+    def __init__(self) -> None:
+        self.means: Callable[[], Failure] = lambda: failure("INTERRUPTED", "nothing was sent")
+
+
 @contextmanager
-def _interrupted(app: App, why: Callable[[], Failure]) -> Iterator[None]:
-    """End at once, saying `why`, on Ctrl-C, a closed terminal or a request to end.
+def _interrupted(app: App) -> Iterator[_Interruption]:
+    """End at once, saying what it means, on Ctrl-C, a closed terminal or a request to end.
 
     A signal that is ignored stays so. What is under way when it comes may be writing, so nothing
     that has a lock or a buffer is used.
     """
+    interruption = _Interruption()
 
     def stop(*_: object) -> None:
         code = Exit.UNKNOWN
         try:
-            error = why()
+            error = interruption.means()
             code = error.exit
             clear = "\r\x1b[K" if app.dialogue.progress else ""
             text = clear + told(error, app.output.format != "table")
@@ -183,7 +187,7 @@ def _interrupted(app: App, why: Callable[[], Failure]) -> Iterator[None]:
         if signal.getsignal(each) not in (signal.SIG_IGN, None)
     }
     try:
-        yield
+        yield interruption
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
