@@ -52,7 +52,17 @@ def etcd(directory: Path) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def etcd_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Shared by all tests: each keeps to keys of its own."""
+def etcd_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with etcd(tmp_path_factory.mktemp("etcd")) as store:
         yield store
+
+
+@pytest.fixture
+def etcd_store(etcd_process: Store) -> Iterator[Store]:
+    """Shared by all tests: each keeps to keys of its own, and leaves no lease behind that would end
+    in the middle of another one.
+    """
+    yield etcd_process
+    if etcd_process.daemon.running:
+        for lease in etcd_process.ask("lease/leases").get("leases", []):
+            etcd_process.ask("lease/revoke", ID=lease["ID"])

@@ -63,7 +63,8 @@ def test_what_was_written_is_seen_as_lag_until_it_is_replayed(sandbox: Sandbox) 
     node.sql("SELECT pg_wal_replay_pause()")
     paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
     wait_until("replay is paused", lambda: node.sql(paused)[0][0])
-    leader(sandbox).sql("SELECT pg_logical_emit_message(false, 'lag', repeat('x', 300000))")
+    # Transactional, so that its commit writes all of it at once.
+    leader(sandbox).sql("SELECT pg_logical_emit_message(true, 'lag', repeat('x', 300000))")
 
     def lag() -> int:
         (stream,) = (
@@ -73,8 +74,7 @@ def test_what_was_written_is_seen_as_lag_until_it_is_replayed(sandbox: Sandbox) 
         )
         return int(stream["lag_bytes"])
 
-    # Without a commit the last pages may stay in memory: less than all of it is sent.
-    wait_until("the lag is seen", lambda: lag() > 200_000)
+    wait_until("the lag is seen", lambda: lag() >= 300_000)
     node.sql("SELECT pg_wal_replay_resume()")
     wait_until("the lag is gone", lambda: lag() == 0)
 
