@@ -103,10 +103,10 @@ def test_node_rows_say_what_the_kernel_says(snapshot: Snapshot) -> None:
         value = measured.get(row.name)
         assert row.writable == (value.writable if value else None)
         # P6-A1: whoever writes holds authority, whoever holds authority writes.
-        if value is None:
+        if row.writable is None:
             assert row.authority_disagreement is None
         elif not snapshot.cluster.standby_cluster:
-            assert row.authority_disagreement == (row.holds_authority != value.writable)
+            assert row.authority_disagreement == (row.holds_authority != row.writable)
         assert row.lag_bytes is None or row.lag_bytes >= 0
         assert not (row.holds_authority and row.lag_bytes is not None)
 
