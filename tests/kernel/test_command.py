@@ -979,14 +979,20 @@ class TestForced:
         async def test(w: World) -> None:
             body = await w.request("force_promotion", "n1")
             recorded: list[bool] = []
+            moving: list[bool] = []
+            moved = asyncio.Event()
 
             async def spoil(request: httpx.Request) -> None:
+                """Nobody reads anything after the dispatch before the reign is another one."""
                 if puts(request, ledger.inflight_key(w.scope)):
                     recorded.append(True)
-                elif recorded:
-                    w.wire.spoil = None
-                    await w.put(leader=None)
-                    await w.put(leader="n2")
+                elif recorded and request.url.path.endswith("/kv/range"):
+                    if not moving:
+                        moving.append(True)
+                        await w.put(leader=None)
+                        await w.put(leader="n2")
+                        moved.set()
+                    await moved.wait()
 
             w.wire.spoil = spoil
             w.script.append(transferring(w, "n2", "n1", "ok"))
