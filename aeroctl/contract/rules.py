@@ -21,3 +21,8 @@ class Rule(Model):
     evaluation: Evaluation
     enforced_by: Enforcement
     evidence: list[Fact]
+
+
+def evaluated(holds: bool | None) -> Evaluation:
+    """What a rule evaluates to; None where evidence is missing."""
+    return "undetermined" if holds is None else "holds" if holds else "does_not_hold"

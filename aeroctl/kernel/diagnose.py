@@ -15,8 +15,7 @@ from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
-from aeroctl.contract.rules import Fact, Rule
-from aeroctl.contract.terms import Evaluation
+from aeroctl.contract.rules import Fact, Rule, evaluated
 from aeroctl.kernel import patroni, postgres, snapshot, transfer
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.keys import Kernel
@@ -216,13 +215,10 @@ def _same(accounts: Sequence[object]) -> bool | None:
 def _rule(
     node: Node, rule_id: str, description: str, holds: bool | None, evidence: Mapping[str, Raw]
 ) -> Rule:
-    evaluation: Evaluation = (
-        "undetermined" if holds is None else "holds" if holds else "does_not_hold"
-    )
     return Rule(
         rule_id=rule_id,
         description=description,
-        evaluation=evaluation,
+        evaluation=evaluated(holds),
         enforced_by="nobody",
         evidence=[
             Fact(name="node", value=node.name),

@@ -17,7 +17,7 @@ from aeroctl.contract.commands import CommandName
 from aeroctl.contract.explanation import Successor
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.rules import Fact, Rule
+from aeroctl.contract.rules import Fact, Rule, evaluated
 from aeroctl.contract.terms import Conclusion, Enforcement, Evaluation, Role
 from aeroctl.kernel import patroni
 from aeroctl.kernel.keys import Kernel
@@ -494,13 +494,10 @@ def _role_is(node: Node, role: Role) -> bool | None:
 def _rule(
     rule_id: str, description: str, holds: bool | None, by: Enforcement, evidence: Mapping[str, Raw]
 ) -> Rule:
-    evaluation: Evaluation = (
-        "undetermined" if holds is None else "holds" if holds else "does_not_hold"
-    )
     return Rule(
         rule_id=rule_id,
         description=description,
-        evaluation=evaluation,
+        evaluation=evaluated(holds),
         enforced_by=by,
         evidence=[Fact(name=name, value=value) for name, value in evidence.items()],
     )

@@ -10,9 +10,11 @@ import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-Authority = Literal["observer", "operator", "auditor"]
+from aeroctl.contract.terms import AuthorityName
+
+Authority = AuthorityName
 AUTHORITIES: tuple[Authority, ...] = get_args(Authority)
 
 LINE = re.compile(

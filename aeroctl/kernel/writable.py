@@ -2,8 +2,8 @@
 
 from aeroctl.contract.base import Observation
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.rules import Fact, Rule
-from aeroctl.contract.terms import Evaluation, RequestOutcome
+from aeroctl.contract.rules import Fact, Rule, evaluated
+from aeroctl.contract.terms import RequestOutcome
 from aeroctl.kernel import measured, patroni, postgres
 from aeroctl.kernel.keys import Kernel
 from aeroctl.kernel.snapshot import Source
@@ -41,13 +41,10 @@ def rule(holder: str | None, seen: Observation[NodeReplication] | None) -> Rule:
     """What that node said: undetermined where it did not answer, or can't tell. Pure."""
     said = None if seen is None else seen.value
     found = None if said is None else False if said.in_recovery else said.writable
-    evaluation: Evaluation = (
-        "undetermined" if found is None else "holds" if found else "does_not_hold"
-    )
     return Rule(
         rule_id="writable",
         description="the holder of write authority accepts writes",
-        evaluation=evaluation,
+        evaluation=evaluated(found),
         enforced_by="nobody",
         evidence=[
             Fact(name="node", value=holder),

@@ -1,5 +1,7 @@
 """Whether the new holder writes is weighed the same way by whoever asks."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,15 +10,7 @@ from aeroctl.contract.rules import Rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
 from aeroctl.kernel.writable import weighed
 
-OUTCOMES: list[RequestOutcome] = [
-    "executed",
-    "executed_other",
-    "rejected",
-    "not_executed",
-    "rolled_back",
-    "in_progress",
-    "unknown",
-]
+OUTCOMES: tuple[RequestOutcome, ...] = get_args(RequestOutcome)
 
 
 def shown(evaluation: Evaluation) -> Rule:
