@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from aeroctl.contract.audit import AuditEnvelope
-from aeroctl.contract.base import API_VERSION
+from aeroctl.contract.base import API_VERSION, Time
 from aeroctl.contract.commands import COMMANDS
 from aeroctl.contract.envelope import Health, SnapshotEnvelope
 from aeroctl.contract.errors import ErrorBody
+from aeroctl.contract.events import EventsEnvelope, PinEnvelope
 from aeroctl.contract.explanation import ExplainRequest, ExplanationEnvelope
 from aeroctl.contract.requests import CommandRequest, RequestEnvelope
 from aeroctl.contract.terms import MEASURED, SECTIONS, STORED
@@ -22,16 +24,24 @@ MODELS = (
     CommandRequest,
     RequestEnvelope,
     AuditEnvelope,
+    EventsEnvelope,
+    PinEnvelope,
     Health,
     ErrorBody,
 )
 
 AT = {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**53}
+AFTER = AT | {"minimum": 0}
 NOBODY = {"401": "UNAUTHENTICATED"}
 FAILED = {
     "500": "INTERNAL",
     "502": "STORE_REFUSED, KERNEL_STATE_UNREADABLE",
     "503": "STORE_UNAVAILABLE, KERNEL_BUSY, TOKEN_FILE_UNREADABLE",
+}
+HISTORY = {
+    "400": "BAD_PARAMETER, FUTURE_COMMIT",
+    "404": "CLUSTER_NOT_FOUND",
+    "410": "COMMIT_COMPACTED",
 }
 UNSTABLE = {"503": f"{FAILED['503']}, SNAPSHOT_UNSTABLE"}
 
@@ -65,15 +75,7 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                 "getSnapshot",
                 "One consistent snapshot of the kernel's state",
                 "SnapshotEnvelope",
-                NOBODY
-                | FAILED
-                | UNSTABLE
-                | {
-                    "400": "BAD_PARAMETER, FUTURE_COMMIT",
-                    "404": "CLUSTER_NOT_FOUND",
-                    "409": "SECTION_NOT_IN_HISTORY",
-                    "410": "COMMIT_COMPACTED",
-                },
+                NOBODY | FAILED | UNSTABLE | HISTORY | {"409": "SECTION_NOT_IN_HISTORY"},
                 parameters=[
                     _query(
                         "include",
@@ -142,25 +144,60 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
             ),
         ),
         (
+            "events",
+            _operation(
+                "get",
+                "getEvents",
+                "What changed, in order of commit, as far back as the store's history reaches",
+                "EventsEnvelope",
+                NOBODY | FAILED | HISTORY,
+                parameters=[
+                    _query(
+                        "after",
+                        "Events that come after this commit. Without it: from the first.",
+                        AFTER,
+                    ),
+                    _query(
+                        "window",
+                        "Commits of the store that one answer covers, at most. Without it: 2000.",
+                        {"type": "integer", "minimum": 1, "maximum": 20000},
+                    ),
+                    _query("at", "Events up to a commit of history. Without it: up to now.", AT),
+                ],
+            ),
+        ),
+        (
+            "commits",
+            _operation(
+                "get",
+                "getCommits",
+                "Which commit stands for a time: the last one that was logged at or before it",
+                "PinEnvelope",
+                NOBODY | FAILED | HISTORY | {"409": "TIME_NOT_PINNED"},
+                parameters=[
+                    _query("time", "That time, in UTC. Either this or `ago`.", _time()),
+                    _query(
+                        "ago",
+                        "So many seconds before now, by the clock of the kernel.",
+                        {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**31},
+                    ),
+                    _query("at", "By what was logged up to a commit of history.", AT),
+                ],
+            ),
+        ),
+        (
             "audit",
             _operation(
                 "get",
                 "getAudit",
                 "The audit trail in its own order; for operators and auditors",
                 "AuditEnvelope",
-                NOBODY
-                | FAILED
-                | {
-                    "400": "BAD_PARAMETER, FUTURE_COMMIT",
-                    "403": "NOT_AUTHORIZED",
-                    "404": "CLUSTER_NOT_FOUND",
-                    "410": "COMMIT_COMPACTED",
-                },
+                NOBODY | FAILED | HISTORY | {"403": "NOT_AUTHORIZED"},
                 parameters=[
                     _query(
                         "after",
                         "Records that come after this sequence. Without it: from the first.",
-                        {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**53},
+                        AFTER,
                     ),
                     _query(
                         "limit",
@@ -168,6 +205,7 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                         {"type": "integer", "minimum": 1, "maximum": 1000},
                     ),
                     _query("at", "The trail as of a commit of history.", AT),
+                    _query("since", "Records of this commit and later ones.", AT),
                 ],
             ),
         ),
@@ -237,6 +275,10 @@ def _query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any
         "description": description,
         "schema": schema,
     }
+
+
+def _time() -> dict[str, Any]:
+    return TypeAdapter(Time).json_schema()
 
 
 def _command() -> dict[str, Any]:

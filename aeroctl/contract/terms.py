@@ -58,3 +58,26 @@ RequestOutcome = Literal[
 ]
 RecordKind = Literal["requested", "confirmed", "dispatched", "outcome", "refused"]
 AuthorityName = Literal["observer", "operator", "auditor"]
+
+EventKind = Literal[
+    "authority_gained",
+    "authority_lost",
+    "member_joined",
+    "member_left",
+    "role_changed",
+    "state_changed",
+    "replication_changed",
+    "timeline_changed",
+    "transfer_requested",
+    "transfer_cleared",
+    "paused",
+    "resumed",
+    "configuration_changed",
+    "synchronous_changed",
+    "timeline_ended",
+    "system_id_changed",
+    "gap",
+]
+EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
+RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
+Cause = Literal["released", "lease_ended"]

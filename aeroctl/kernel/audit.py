@@ -10,8 +10,6 @@ from aeroctl.kernel.snapshot import Source
 from aeroctl.kernel.tokens import Caller
 
 READERS = ("operator", "auditor")
-PAGE = 1000
-"""Records in one answer, at most."""
 
 
 async def audit(
@@ -23,12 +21,13 @@ async def audit(
         raise Failure(
             403, "control_plane_validation", "NOT_AUTHORIZED", message, invariants=["P7-A1"]
         )
-    given = body.query(parameters, ["after", "limit", "at"])
+    given = body.query(parameters, ["after", "limit", "at", "since"])
     after = body.number(given, "after", 0, 2**53 - 1) or 0
-    limit = body.number(given, "limit", 1, PAGE) or PAGE
+    limit = body.number(given, "limit", 1, trail.PAGE) or trail.PAGE
     at = body.number(given, "at", 1, 2**53 - 1)
+    since = body.number(given, "since", 1, 2**53 - 1)
     commit, page = await trail.page(
-        source.store, source.scope, after, limit, at, prefix=source.prefix
+        source.store, source.scope, after, limit, at, prefix=source.prefix, since=since
     )
     kernel = await source.kernel(commit)
     return AuditEnvelope(

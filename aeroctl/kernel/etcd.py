@@ -1,8 +1,9 @@
 """The consensus store's operations: etcd's v3 JSON gateway; reads are linearizable."""
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,21 @@ import httpx
 from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.gateway import Endpoint, Gateway, Refused, Unusable
 from aeroctl.kernel.keyspace import Event, History, Keyspace, KeyValue, Together
+from aeroctl.kernel.timing import uptime
+
+BATCH = 1000
+"""Commits in one message of a watch's backlog, at most (etcd: watchBatchMaxRevs). A message with
+fewer is the backlog's last one."""
+SILENCE = 1.0
+"""Seconds without a message after which a backlog is over that may have ended with a full one."""
+COMMITS, LOOKUPS = 128, 10_000
+"""Commits that are read by one transaction (etcd: max-txn-ops), and keys that are looked at."""
+
+
+Followed = tuple[Keyspace, tuple[Event, ...]]
+"""Where some events lead, and they themselves."""
+Follow = Callable[[Endpoint, Keyspace, Keyspace], Awaitable[Followed | None]]
+"""From a keyspace towards another one; None when the way has been compacted meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +152,62 @@ class Etcd:
     ) -> History:
         """What was written below `prefix` after commit `since`, up to now or to commit `until`.
 
-        `window`: at most so many commits of it, the first ones that compaction has left. Raises as
-        `read` does; compaction is no failure but an incomplete history, unless `until` itself is
-        gone.
+        By a watch, which costs nothing where nothing was written, but as much as all that was
+        written to the store since: it is for what is not long ago. `window`: at most so many
+        commits of it, the first ones that compaction has left. Raises as `read` does; compaction is
+        no failure but an incomplete history, unless `until` itself is gone.
         """
+
+        async def watched(endpoint: Endpoint, base: Keyspace, last: Keyspace) -> Followed | None:
+            now = last
+            if window is not None and base.commit_id + window < last.commit_id:
+                now = await _range(endpoint, prefix, base.commit_id + window)
+            events = await _events(endpoint, base, now)
+            return None if events is None else (now, events)
+
+        return await self._followed(prefix, since, until, watched)
+
+    async def replay(self, prefix: str, since: int, until: int, *, window: int) -> History:
+        """As `history`, but commit by commit, so that it costs the same however long ago that was,
+        and shows a key that came and went as well.
+
+        It may end before `window` commits, when half of the time for an answer is over.
+        """
+        end = uptime() + self._gateway.seconds / 2
+
+        async def read(endpoint: Endpoint, base: Keyspace, last: Keyspace) -> Followed:
+            limit = min(base.commit_id + window, last.commit_id)
+            return await _commits(endpoint, base, limit, end)
+
+        return await self._followed(prefix, since, until, read)
+
+    async def versions(self, key: str, at: int) -> tuple[KeyValue, ...]:
+        """What a key held up to commit `at`, oldest first, since it was created, or since the last
+        write that compaction has left. Raises as `read` does.
+        """
+        found: list[KeyValue] = []
+        commit = at
+        while True:
+            try:
+                pair = (await self.read_together([], [key], commit)).keys.get(key)
+            except Failure as failure:
+                if found and failure.error.code == "COMMIT_COMPACTED":
+                    break
+                raise
+            if pair is None:
+                break
+            found.append(pair)
+            if pair.created == pair.modified:
+                break
+            commit = pair.modified - 1
+        return tuple(reversed(found))
+
+    async def _followed(
+        self, prefix: str, since: int, until: int | None, follow: Follow
+    ) -> History:
         try:
             return await self._gateway.anywhere(
-                lambda endpoint: _history(endpoint, prefix, max(since, 1), until, window)
+                lambda endpoint: _history(endpoint, prefix, max(since, 1), until, follow)
             )
         except Refused as refusal:
             raise _failure(str(refusal)) from refusal
@@ -156,10 +221,7 @@ class Etcd:
             answer = await self._gateway.anywhere(lambda one: one.post("/v3/kv/txn", query))
         except Refused as refusal:
             raise _failure(str(refusal)) from refusal
-        try:
-            found = [_pairs(each["response_range"]) for each in answer["responses"]]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise _misunderstood("a reading transaction", error) from error
+        found = [_pairs(each) for each in _responses(answer)]
         newest = _revision(answer)
         return (newest if at is None else at), found
 
@@ -173,23 +235,15 @@ async def _range(endpoint: Endpoint, prefix: str, at: int | None) -> Keyspace:
 
 
 async def _history(
-    endpoint: Endpoint, prefix: str, since: int, until: int | None, window: int | None
+    endpoint: Endpoint, prefix: str, since: int, until: int | None, follow: Follow
 ) -> History:
-    """All at one endpoint, which has every commit that its linearizable read has shown.
-
-    A watch does not end by itself, nor does it say when it has caught up. It delivers every event
-    in order, so it is followed until the keys it leads to are those that the range read found: a
-    deletion is waited for as well as a write. etcd delivers a backlog in batches, which are taken
-    whole, so that a key that came and went leaves its events too.
-    """
+    """All at one endpoint, which has every commit that its linearizable read has shown."""
     last = await _range(endpoint, prefix, until)
     start = min(since, last.commit_id)
     while True:
-        now = last
         try:
             base = await _range(endpoint, prefix, start)
-            if window is not None and start + window < last.commit_id:
-                now = await _range(endpoint, prefix, start + window)
+            found = await follow(endpoint, base, last)
         except Refused as refusal:
             if "has been compacted" not in str(refusal):
                 raise
@@ -197,9 +251,43 @@ async def _history(
             if start > last.commit_id:
                 last = await _range(endpoint, prefix, until)
             continue
-        events = await _events(endpoint, base, now)
-        if events is not None:
+        if found is not None:
+            now, events = found
             return History(now, events, base.commit_id <= since, base)
+
+
+async def _commits(endpoint: Endpoint, base: Keyspace, limit: int, end: float) -> Followed:
+    """The events after `base` up to commit `limit`, or up to some commit when it is past `end`.
+
+    Each commit is asked for what it wrote, many at a time, and how many keys there are: where that
+    is not what the writes make, keys were deleted. It need not be linearizable, for those commits
+    are there and will not change.
+    """
+    keys, commit = dict(base.keys), base.commit_id
+    events: list[Event] = []
+    while commit < limit and (commit == base.commit_id or uptime() < end):
+        first = commit + 1
+        commit = min(limit, commit + max(1, min(COMMITS, LOOKUPS // (1 + len(keys)))))
+        below = _below(base.prefix) | {"serializable": True}
+        ranges = [
+            {"request_range": below | {"revision": str(each), "min_mod_revision": str(each)}}
+            for each in range(first, commit + 1)
+        ]
+        answer = await endpoint.post("/v3/kv/txn", {"success": ranges})
+        for each, found in enumerate(_responses(answer), first):
+            written = _named(base.prefix, _pairs(found))
+            keys |= written
+            gone: set[str] = set()
+            if int(found.get("count", 0)) != len(keys):
+                gone = keys.keys() - (await _range(endpoint, base.prefix, each)).keys.keys()
+            for name in gone:
+                del keys[name]
+            events += [Event(each, name, None, 0) for name in sorted(gone)]
+            events += [
+                Event(each, name, pair.value, pair.created, pair.lease)
+                for name, pair in sorted(written.items())
+            ]
+    return Keyspace(base.prefix, commit, keys), tuple(events)
 
 
 async def _oldest(endpoint: Endpoint, prefix: str, start: int) -> int:
@@ -213,19 +301,34 @@ async def _oldest(endpoint: Endpoint, prefix: str, start: int) -> int:
 
 
 async def _events(endpoint: Endpoint, base: Keyspace, now: Keyspace) -> tuple[Event, ...] | None:
-    """The events after `base` that lead to `now`; None when they have been compacted meanwhile."""
+    """The events after `base` that lead to `now`; None when they have been compacted meanwhile.
+
+    A watch does not end by itself, nor does it say when it has caught up. It delivers every event
+    in order, the backlog in batches of whole commits, so it is over when the keys that it leads to
+    are those that the range read found (a deletion is waited for as well as a write), and the batch
+    was the last one or went beyond. After a full batch silence is taken for the end.
+    """
     expected = {name: pair.modified for name, pair in now.keys.items()}
     reached = {name: pair.modified for name, pair in base.keys.items()}
     if reached == expected:
         return ()
+    there = False
     found: list[Event] = []
     watch = _watch(base.prefix, base.commit_id + 1)
     async with endpoint.stream("/v3/watch", watch) as results:
-        async for result in results:
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE if there else None):
+                    result = await anext(results)
+            except TimeoutError:
+                return tuple(found)
+            except StopAsyncIteration:
+                break
             if result.get("compact_revision"):
                 return None
             _uncancelled(result)
-            for event in _parsed(base.prefix, result):
+            batch = _parsed(base.prefix, result)
+            for event in batch:
                 if event.commit_id > now.commit_id:
                     continue
                 found.append(event)
@@ -233,7 +336,9 @@ async def _events(endpoint: Endpoint, base: Keyspace, now: Keyspace) -> tuple[Ev
                     reached.pop(event.key, None)
                 else:
                     reached[event.key] = event.commit_id
-            if reached == expected:
+            there = reached == expected
+            commits = {event.commit_id for event in batch}
+            if there and (len(commits) < BATCH or max(commits) > now.commit_id):
                 return tuple(found)
     raise Unusable("the watch ended before it caught up")
 
@@ -260,6 +365,7 @@ def _parsed(prefix: str, result: dict[str, Any]) -> list[Event]:
                     key=name.removeprefix(prefix),
                     value=None if deleted else _text(name, pair),
                     created=0 if deleted else int(pair["create_revision"]),
+                    lease=int(pair.get("lease", 0)),
                 )
             )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
@@ -287,6 +393,14 @@ def _revision(answer: dict[str, Any]) -> int:
         raise _misunderstood("revision", error) from error
 
 
+def _responses(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """A reading transaction's range reads."""
+    try:
+        return [dict(each["response_range"]) for each in answer["responses"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _misunderstood("a reading transaction", error) from error
+
+
 def _pairs(answer: dict[str, Any]) -> dict[str, KeyValue]:
     """A range read's keys by their whole names."""
     keys = {}
@@ -297,6 +411,7 @@ def _pairs(answer: dict[str, Any]) -> dict[str, KeyValue]:
                 value=_text(name, pair),
                 created=int(pair["create_revision"]),
                 modified=int(pair["mod_revision"]),
+                lease=int(pair.get("lease", 0)),
             )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
         raise _misunderstood("a range", error) from error

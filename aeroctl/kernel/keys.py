@@ -171,10 +171,13 @@ Value = TypeVar("Value", bound=BaseModel)
 
 def _value(keyspace: Keyspace, key: str, model: type[Value]) -> Value | None:
     found = keyspace.keys.get(key)
-    if found is None:
-        return None
+    return None if found is None else value(keyspace.prefix + key, found.value, model)
+
+
+def value(key: str, text: str, model: type[Value]) -> Value:
+    """What a key holds. Raises Failure KERNEL_STATE_UNREADABLE naming it."""
     try:
-        return model.model_validate_json(found.value)
+        return model.model_validate_json(text)
     except ValidationError as error:
         # where and what, never the input: a connection URL may hold a password
         problems = [
@@ -183,4 +186,4 @@ def _value(keyspace: Keyspace, key: str, model: type[Value]) -> Value | None:
                 include_url=False, include_context=False, include_input=False
             )
         ]
-        raise unreadable(keyspace.prefix + key, "; ".join(problems)) from None
+        raise unreadable(key, "; ".join(problems)) from None

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
-    """One key. `created` and `modified` are commits (etcd: create_revision, mod_revision)."""
+    """One key. `created` and `modified` are commits (etcd: create_revision, mod_revision).
+
+    `lease`: the key goes when that ends; 0: it is on none.
+    """
 
     value: str
     created: int
     modified: int
+    lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,14 @@ class Together:
 class Event:
     """One write of a key, named without its prefix.
 
-    `value` is None when the key was deleted, or its lease ended; `created` is then 0.
+    `value` is None when the key was deleted, or its lease ended; `created` and `lease` are then 0.
     """
 
     commit_id: int
     key: str
     value: str | None
     created: int
+    lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def cluster(kernel: Kernel) -> Cluster:
         leader_lsn=_lsn(kernel.status.optime),
         synchronous=Synchronous(
             mode=_synchronous_mode(config),
-            strict=_flag(config.get("synchronous_mode_strict")),
+            strict=flag(config.get("synchronous_mode_strict")),
             leader=kernel.sync.leader if kernel.sync else None,
             standbys=kernel.sync.standbys if kernel.sync else [],
             quorum=kernel.sync.quorum if kernel.sync else None,
@@ -71,7 +71,7 @@ def promotion(kernel: Kernel) -> Promotion:
             commit_id=kernel.failover_commit,
             from_node=failover.leader or None,
             to_node=failover.member or None,
-            scheduled_at=_time(failover.scheduled_at),
+            scheduled_at=utc(failover.scheduled_at),
         )
         if failover.pending
         else None,
@@ -80,7 +80,7 @@ def promotion(kernel: Kernel) -> Promotion:
                 timeline=end.timeline,
                 ended_at_lsn=lsn.render(end.position),
                 reason=end.reason,
-                time=_time(end.time),
+                time=utc(end.time),
                 new_authority=end.new_leader or None,
             )
             for end in sorted(kernel.history, key=lambda end: end.timeline)
@@ -121,7 +121,7 @@ def authority(kernel: Kernel) -> Authority | None:
 
 def paused(kernel: Kernel) -> bool:
     """Whether automatic failover is switched off for the cluster."""
-    return _flag((kernel.config or {}).get("pause"))
+    return flag((kernel.config or {}).get("pause"))
 
 
 def slot_name(member: str) -> str:
@@ -179,7 +179,7 @@ def deadline_seconds(kernel: Kernel) -> int:
 
 def check_timeline(kernel: Kernel) -> bool:
     """Whether Patroni refuses a candidate that is on an older timeline; it doesn't by default."""
-    return _flag((kernel.config or {}).get("check_timeline"))
+    return flag((kernel.config or {}).get("check_timeline"))
 
 
 def _node(kernel: Kernel, name: str, member: Member, *, registered: bool) -> Node:
@@ -272,7 +272,7 @@ def _synchronous_mode(config: dict[str, Any]) -> SynchronousMode:
         return "off"
     if str(config.get("synchronous_mode")).lower() == "quorum":
         return "quorum"
-    return "on" if _flag(config.get("synchronous_mode")) else "off"
+    return "on" if flag(config.get("synchronous_mode")) else "off"
 
 
 def _standby_cluster(config: dict[str, Any]) -> bool:
@@ -282,7 +282,8 @@ def _standby_cluster(config: dict[str, Any]) -> bool:
     )
 
 
-def _flag(value: object) -> bool:
+def flag(value: object) -> bool:
+    """A switch in the configuration, as Patroni reads it."""
     return str(value).lower() in ("on", "true", "yes", "1")
 
 
@@ -315,10 +316,15 @@ def _lsn(position: int | None) -> str | None:
     return None if position is None else lsn.render(position)
 
 
-def _time(instant: datetime | None) -> str | None:
+def utc(instant: datetime | None) -> str | None:
+    """A time as the contract writes it; None also where UTC has no such year."""
     if instant is None:
         return None
-    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    try:
+        time = instant.astimezone(UTC)
+    except OverflowError:
+        return None
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _note(code: str, subject: str | None, message: str) -> Note:

@@ -20,7 +20,7 @@ from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.explanation import ExplainRequest
 from aeroctl.contract.openapi import document
 from aeroctl.contract.requests import CommandRequest, RequestId
-from aeroctl.kernel import audit, body, explain, requests, snapshot, tokens
+from aeroctl.kernel import audit, body, commits, events, explain, requests, snapshot, tokens
 from aeroctl.kernel.command import command as run_command
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.failures import Failure
@@ -80,6 +80,12 @@ def application(
         _bare(request)
         return _answer(await requests.status(source, _request_id(request)))
 
+    async def get_events(request: Request, _: Caller) -> Response:
+        return _answer(await events.events(source, request.query_params.multi_items()))
+
+    async def get_commits(request: Request, _: Caller) -> Response:
+        return _answer(await commits.commits(source, request.query_params.multi_items()))
+
     async def get_audit(request: Request, caller: Caller) -> Response:
         return _answer(await audit.audit(source, caller, request.query_params.multi_items()))
 
@@ -97,6 +103,8 @@ def application(
             Route("/v1/explain/{command}", authenticated(post_explain), methods=["POST"]),
             Route("/v1/commands/{command}", authenticated(post_command), methods=["POST"]),
             Route("/v1/requests/{id}", authenticated(get_request)),
+            Route("/v1/events", authenticated(get_events)),
+            Route("/v1/commits", authenticated(get_commits)),
             Route("/v1/audit", authenticated(get_audit)),
             Route("/v1/health", get_health),
             Route("/v1/openapi.json", get_openapi),

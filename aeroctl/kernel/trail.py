@@ -6,17 +6,21 @@ is one with anything beside it that a reader would not be shown.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 
 from pydantic import ValidationError
 
 from aeroctl.contract.audit import AuditPage, AuditRecord, Head, RecordFacts
 from aeroctl.contract.chain import digest
+from aeroctl.contract.events import Logged
 from aeroctl.kernel import ledger
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.failures import unreadable
 from aeroctl.kernel.keyspace import KeyValue
 
+PAGE = 1000
+"""Records read by one transaction, at most."""
 AT_ONCE = 100
 """Keys read by one transaction; etcd takes 128 (max-txn-ops)."""
 
@@ -37,14 +41,24 @@ def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
 
 
 async def page(
-    store: Etcd, scope: str, after: int, limit: int, at: int | None, *, prefix: str
+    store: Etcd,
+    scope: str,
+    after: int,
+    limit: int,
+    at: int | None,
+    *,
+    prefix: str,
+    since: int | None = None,
 ) -> tuple[int, AuditPage]:
     """The first `limit` records after sequence `after`, with the head, at one commit (None: now).
 
-    `prefix`: of the engine's keys. Returns that commit too. Nothing is left out, and the chain is
+    `since`: none that was written before that commit. `prefix`: of the engine's keys. Returns that
+    commit too. Nothing is left out, and the chain is
     not judged here: a missing record is missing, and the chain tells (contract/chain.py). Raises
     Failure as Etcd.read does, and KERNEL_STATE_UNREADABLE naming a record's key.
     """
+    if since is not None:
+        after, at = await _before(store, scope, after, at, since, prefix=prefix)
     found = await store.read_page(
         ledger.audit_prefix(scope),
         ledger.audit_name(after + 1),
@@ -57,13 +71,30 @@ async def page(
         _record(found.keyspaces[0].prefix + name, found.keyspaces[0].keys[name])
         for name in names[:limit]
     ]
-    if strange := [name for name in names if not (name.isascii() and name.isdecimal())]:
-        raise unreadable(found.keyspaces[0].prefix + strange[0], "not the name of a record")
+    _check_names(found.keyspaces[0].prefix, names)
     return found.commit_id, AuditPage(
         records=records,
         head=ledger.parse(scope, None, found.keys, prefix=prefix).head,
         next=int(names[limit - 1]) if len(names) > limit else None,
     )
+
+
+async def times(store: Etcd, scope: str, at: int) -> AsyncIterator[list[Logged]]:
+    """When each record was written, by its own clock, in order of commit, page by page.
+
+    Raises Failure as `page` does.
+    """
+    after = 0
+    while True:
+        first = ledger.audit_name(after + 1)
+        found = await store.read_page(ledger.audit_prefix(scope), first, PAGE, [], at)
+        keyspace = found.keyspaces[0]
+        names = sorted(keyspace.keys)
+        _check_names(keyspace.prefix, names)
+        yield [_logged(keyspace.prefix + name, keyspace.keys[name]) for name in names]
+        if len(names) < PAGE:
+            return
+        after = int(names[-1])
 
 
 async def records(store: Etcd, scope: str, sequences: Sequence[int]) -> list[AuditRecord]:
@@ -86,6 +117,51 @@ async def records(store: Etcd, scope: str, sequences: Sequence[int]) -> list[Aud
     ]
 
 
+async def _before(
+    store: Etcd, scope: str, after: int, at: int | None, since: int, *, prefix: str
+) -> tuple[int, int]:
+    """The sequence after which records were written at commit `since` or later, not below `after`;
+    and the commit at which that was read. Records are written in order, so it is a binary search.
+    """
+    head = ledger.head_key(scope)
+    seen = await store.read_together([], [head], at)
+    low, high = after, ledger.parse(scope, None, seen.keys, prefix=prefix).head.sequence
+    middle = low  # most likely it is the right one: a page that follows another one
+    while low < high:
+        name = ledger.audit_name(middle + 1)
+        found = await store.read_page(ledger.audit_prefix(scope), name, 1, [], seen.commit_id)
+        written = [pair.created for pair in found.keyspaces[0].keys.values()]
+        if not written or written[0] >= since:
+            high = middle
+        else:
+            low = middle + 1
+        middle = (low + high) // 2
+    return low, seen.commit_id
+
+
+def _check_names(prefix: str, names: Sequence[str]) -> None:
+    if strange := [name for name in names if not (name.isascii() and name.isdecimal())]:
+        raise unreadable(prefix + strange[0], "not the name of a record")
+
+
+def _logged(key: str, pair: KeyValue) -> Logged:
+    """Only its time: the rest of a record is for who may read it."""
+    _check_written_once(key, pair)
+    try:
+        record = json.loads(pair.value)
+        time, clock = record["time"], record["clock"]
+        datetime.fromisoformat(time)  # a day that there is
+        return Logged(commit_id=pair.modified, time=time, clock=clock, source="audit")
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(key, "it does not say when it was written") from error
+
+
+def _check_written_once(key: str, pair: KeyValue) -> None:
+    if pair.created != pair.modified:
+        written = f"written at commit {pair.created} and written over at commit {pair.modified}"
+        raise unreadable(key, f"a record is written once, and this one was {written}")
+
+
 def _own(sequence: int, key: str, record: AuditRecord) -> AuditRecord:
     """The record, where it stands by itself; page by page the reader of the chain checks that."""
     if record.sequence != sequence or record.hash != digest(record.model_dump(mode="json")):
@@ -95,9 +171,7 @@ def _own(sequence: int, key: str, record: AuditRecord) -> AuditRecord:
 
 def _record(key: str, pair: KeyValue) -> AuditRecord:
     """Exactly what is stored; what the model would not show must not be dropped unseen (P7-O3)."""
-    if pair.created != pair.modified:
-        written = f"written at commit {pair.created} and written over at commit {pair.modified}"
-        raise unreadable(key, f"a record is written once, and this one was {written}")
+    _check_written_once(key, pair)
     try:
         stored = json.loads(pair.value)
         dated = json.dumps({**stored, "commit_id": pair.modified})

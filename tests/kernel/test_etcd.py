@@ -519,6 +519,29 @@ class TestHistory:
 
         on(etcd_store, work)
 
+    def test_what_came_and_went_after_a_batch(self, etcd_store: Store, prefix: str) -> None:
+        """etcd delivers a backlog in batches of a thousand commits; here the first one leads to
+        what stands in the end, and yet it is not the last.
+        """
+
+        async def work(etcd: Etcd) -> None:
+            k, gone = prefix + "k", prefix + "gone"
+            start = await etcd.transact([], [Put(k, "start")]) or 0
+            for count in (99,) * 10 + (8,):
+                put = [Put(k, "x")]
+                await asyncio.gather(*(etcd.transact([], put) for _ in range(count)))
+            for change in (Put(gone, "x"), Delete(gone), Put(gone, "x")):
+                await etcd.transact([], [change])
+            last = await etcd.transact([], [Delete(gone)]) or 0
+            for found in (
+                await etcd.history(prefix, start),
+                await etcd.replay(prefix, start, last, window=5000),
+            ):
+                assert found.events[-1].commit_id == last
+                assert len(found.events) == 998 + 4
+
+        on(etcd_store, work)
+
     def test_it_ends_while_others_write(self, etcd_store: Store, prefix: str) -> None:
         """What is committed after its own read is no part of it."""
 
@@ -580,3 +603,104 @@ class TestHistory:
 
         found = on(etcd_store, work, endpoints=["http://127.0.0.1:1", etcd_store.url])
         assert len(found.events) == 1
+
+
+@real
+class TestReplay:
+    """Commit by commit: the same as a watch tells, and what it can't."""
+
+    def test_the_same_as_a_watch(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            start = await etcd.transact([], [Put(prefix + "a", "0"), Put(prefix + "b", "0")]) or 0
+            lease = await etcd.lease(60)
+            await etcd.transact([], [Put("/elsewhere", "x")])
+            await etcd.transact([], [Put(prefix + "c", "1", lease), Put(prefix + "b", "1", lease)])
+            await etcd.transact([], [Put(prefix + "d", "1"), Delete(prefix + "a")])
+            etcd_store.ask("lease/revoke", ID=str(lease))
+            last = await etcd.transact([], [Put(prefix + "d", "2")]) or 0
+            watched = await etcd.history(prefix, start, last)
+            found = await etcd.replay(prefix, start, last, window=5000)
+            assert found.events == tuple(
+                sorted(watched.events, key=lambda e: (e.commit_id, e.value is not None, e.key))
+            )
+            assert (found.keyspace, found.base) == (watched.keyspace, watched.base)
+            assert [event.lease for event in found.events] == [lease, lease, 0, 0, 0, 0, 0]
+            for window in (1, 2, 200):
+                since = start
+                events: list[Event] = []
+                while since < last:
+                    page = await etcd.replay(prefix, since, last, window=window)
+                    assert page.keyspace == await etcd.read(prefix, page.keyspace.commit_id)
+                    since = page.keyspace.commit_id
+                    events += page.events
+                assert tuple(events) == found.events
+
+        on(etcd_store, work)
+
+    def test_what_came_and_went(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            start = await etcd.transact([], [Put(prefix + "k", "0")]) or 0
+            await etcd.transact([], [Put(prefix + "gone", "1")])
+            last = await etcd.transact([], [Delete(prefix + "gone")]) or 0
+            found = await etcd.replay(prefix, start, last, window=5000)
+            assert [(event.key, event.value) for event in found.events] == [
+                ("gone", "1"),
+                ("gone", None),
+            ]
+
+        on(etcd_store, work)
+
+    def test_compaction(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            start = await etcd.transact([], [Put(prefix + "k", "0")]) or 0
+            for number in range(1, 5):
+                await etcd.transact([], [Put(prefix + "k", str(number))])
+            for oldest, left in [(start, [1, 2, 3, 4]), (start + 2, [3, 4]), (start + 4, [])]:
+                etcd_store.ask("kv/compaction", revision=str(oldest), physical=True)
+                found = await etcd.replay(prefix, start, start + 4, window=5000)
+                assert found.complete == (oldest == start)
+                assert found.base.commit_id == oldest
+                assert [event.commit_id - start for event in found.events] == left
+            await etcd.transact([], [Put(prefix + "k", "5")])
+            etcd_store.ask("kv/compaction", revision=str(start + 5), physical=True)
+            with pytest.raises(Failure) as caught:
+                await etcd.replay(prefix, start, start + 4, window=5000)
+            assert caught.value.error.code == "COMMIT_COMPACTED"
+
+        on(etcd_store, work)
+
+    def test_it_ends_early_rather_than_late(
+        self, etcd_store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Half of five seconds is there for it, and here each look at the clock takes two."""
+
+        async def work(etcd: Etcd) -> None:
+            start = await etcd.transact([], [Put(prefix + "k", "0")]) or 0
+            for _ in range(6):
+                await asyncio.gather(*(etcd.transact([], [Put(prefix, "x")]) for _ in range(50)))
+            clock = itertools.count(0, 2)
+            monkeypatch.setattr("aeroctl.kernel.etcd.uptime", lambda: next(clock))
+            found = await etcd.replay(prefix, start, start + 300, window=5000)
+            assert found.keyspace == await etcd.read(prefix, start + 2 * 128)
+
+        on(etcd_store, work)
+
+    def test_versions(self, etcd_store: Store, prefix: str) -> None:
+        async def work(etcd: Etcd) -> None:
+            key = prefix + "history"
+            await etcd.transact([], [Put(key, "of another cluster")])
+            await etcd.transact([], [Delete(key)])
+            assert await etcd.versions(key, (await etcd.read(prefix)).commit_id) == ()
+            first = await etcd.transact([], [Put(key, "1")]) or 0
+            second = await etcd.transact([], [Put(key, "2")]) or 0
+            last = await etcd.transact([], [Put(prefix + "other", "x")]) or 0
+            found = (KeyValue("1", first, first), KeyValue("2", first, second))
+            assert await etcd.versions(key, last) == found
+            assert await etcd.versions(key, first) == found[:1]
+            etcd_store.ask("kv/compaction", revision=str(second), physical=True)
+            assert await etcd.versions(key, last) == found[1:]
+            with pytest.raises(Failure) as caught:
+                await etcd.versions(key, first)
+            assert caught.value.error.code == "COMMIT_COMPACTED"
+
+        on(etcd_store, work)

@@ -250,7 +250,7 @@ class TestAudit:
             "after=-1",
             "after=1&after=2",
             "at=0",
-            "since=1",
+            "since=0",
             f"after={2**53}",
             "after=%D9%A3",
         ],

@@ -214,6 +214,8 @@ def test_a_bug_leaves_no_trace(client: Connect, monkeypatch: pytest.MonkeyPatch)
         ("POST", "/v1/explain/", 404, "NOT_FOUND"),
         ("DELETE", "/v1/requests/1", 405, "METHOD_NOT_ALLOWED"),
         ("POST", "/v1/audit", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/v1/events", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/v1/commits", 405, "METHOD_NOT_ALLOWED"),
         ("DELETE", "/v1/health", 405, "METHOD_NOT_ALLOWED"),
     ],
 )
@@ -249,6 +251,14 @@ class TestAuthentication:
         assert (response.status_code, found.code) == (401, "UNAUTHENTICATED")
         assert (found.domain, found.invariants) == ("control_plane_validation", ["P7-A1"])
         assert response.headers["www-authenticate"] == "Bearer"
+        assert store.requests == 0
+
+    @pytest.mark.parametrize("path", ["events", "commits?ago=1", "audit"])
+    def test_nor_do_they_read_the_past(
+        self, client: Connect, store: Store, token_file: Path, path: str
+    ) -> None:
+        response = client(token_file).get(f"/v1/{path}")
+        assert (response.status_code, error(response).code) == (401, "UNAUTHENTICATED")
         assert store.requests == 0
 
     @pytest.mark.parametrize("order", [("observer", "operator"), ("observer", "observer")])

@@ -50,9 +50,11 @@ def test_a_change_breaks_it(place: int, field: str) -> None:
     assert broken.sequence == place + 1
 
 
-async def page_of(all_: Kept, after: int, limit: int, at: int | None) -> tuple[int, AuditPage]:
+async def page_of(
+    all_: Kept, after: int, limit: int, at: int | None, since: int | None = None
+) -> tuple[int, AuditPage]:
     prefix = all_.source.prefix
-    return await trail.page(all_.store, all_.scope, after, limit, at, prefix=prefix)
+    return await trail.page(all_.store, all_.scope, after, limit, at, prefix=prefix, since=since)
 
 
 def pages(store: Store, scope: str, work: Any = None) -> list[Any]:
@@ -104,6 +106,35 @@ def test_as_of_a_commit(etcd_store: Store, scope: str) -> None:
         await all_.append(facts())
         seen, page = await page_of(all_, 0, 10, commit)
         assert (seen, len(page.records), page.head.sequence) == (commit, 1, 1)
+
+    kept(etcd_store, scope, work)
+
+
+@pytest.mark.parametrize("removed", [(), (2,), (4, 5), (1, 7)])
+def test_since_a_commit(etcd_store: Store, removed: tuple[int, ...]) -> None:
+    """Exactly what a reader of the whole would keep; also of a trail that was tampered with."""
+    scope = f"since-{len(removed)}-{sum(removed)}"
+
+    async def work(all_: Kept) -> None:
+        commits = [await all_.append(facts(reason=str(n)), facts()) for n in range(4)]
+        gone = [Delete(ledger.audit_key(scope, sequence)) for sequence in removed]
+        if gone:
+            await all_.store.transact([], gone)
+        await all_.store.transact([], [Put(f"/{scope}", "x")])
+        now, whole = await page_of(all_, 0, 100, None)
+        for since in range(commits[0] - 1, now + 2):
+            for after in range(10):
+                seen, page = await page_of(all_, after, 100, None, since)
+                assert (seen, page.head, page.next) == (now, whole.head, None)
+                assert page.records == [
+                    record
+                    for record in whole.records
+                    if record.commit_id >= since and record.sequence > after
+                ]
+        seen, page = await page_of(all_, 0, 1, commits[2], commits[1])
+        assert (seen, page.head.sequence) == (commits[2], 6)  # at the commit that was asked for
+        assert [record.commit_id for record in page.records] == [commits[1]]
+        assert page.next == page.records[0].sequence
 
     kept(etcd_store, scope, work)
 

@@ -1,0 +1,67 @@
+"""A point of the kernel's history, as an operator names it: a commit, a time, or how long ago."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit of the kernel's consensus store."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """An instant as the contract writes it: RFC 3339 in UTC."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ago:
+    """So many seconds before now, by the clock of whoever keeps the log."""
+
+    seconds: int
+
+
+Moment = Commit | Time | Ago
+
+
+def parse(text: str) -> Moment:
+    """`812`, `2026-11-23T10:15:19Z`, or `90s`, `10m`, `1h30m`, `2d`. Raises ValueError with words.
+
+    A time needs a zone: the same words must mean the same instant wherever they are typed.
+    """
+    if text.isascii() and text.isdecimal():
+        if len(text) > 16 or not 0 < int(text) < 2**53:
+            raise ValueError(f"no commit has the number {text[:32]}")
+        return Commit(int(text))
+    duration = _DURATION.fullmatch(text)
+    if duration is not None and text:
+        pairs = zip(duration.groups(), _UNITS.values(), strict=True)
+        seconds = sum(int(count) * unit for count, unit in pairs if count)
+        return Ago(min(seconds, 2**53 - 1))
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no commit (812), no time (2026-11-23T10:15:19Z), "
+            "and no duration (90s, 10m, 1h30m, 2d)"
+        ) from None
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone; for UTC, end it with Z")
+    return Time(written(instant))
+
+
+def written(instant: datetime) -> str:
+    """An instant as the contract writes it. Raises ValueError where UTC has no such year."""
+    try:
+        utc = instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{instant} is no time in UTC") from None
+    return utc.replace(tzinfo=None).isoformat() + "Z"
