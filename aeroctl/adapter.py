@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aeroctl import __version__
 from aeroctl.contract.commands import COMMANDS, CommandName
-from aeroctl.contract.terms import Outcome, Section
+from aeroctl.contract.terms import SECTIONS, STORED, Outcome, Section
 from aeroctl.errors import Failure, failure
+from aeroctl.moment import Ago, Moment, Time
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
-    from aeroctl.contract.envelope import SnapshotEnvelope
+    from aeroctl.contract.envelope import Envelope, SnapshotEnvelope
+    from aeroctl.contract.events import EventsEnvelope, PinEnvelope
     from aeroctl.contract.explanation import ExplanationEnvelope
     from aeroctl.contract.requests import CommandRequest, RequestEnvelope
 
@@ -58,6 +60,10 @@ class Kernel:
     connection: Connection
     trace: Callable[[str], None]
 
+    def holds(self, at: int | None) -> Sequence[Section]:
+        """Every section of now; of the commit `at`, those that history holds."""
+        return SECTIONS if at is None else STORED
+
     def snapshot(self, sections: Sequence[Section], at: int | None) -> "SnapshotEnvelope":
         """One consistent snapshot holding `sections`, live or of the commit `at`.
 
@@ -70,7 +76,7 @@ class Kernel:
 
         return _checked(_parsed(self._body(exchange), parse_snapshot), sections, at)
 
-    def document(self, sections: Sequence[Section], at: int | None) -> object:
+    def document(self, sections: Sequence[Section], at: int | None) -> dict[str, Any]:
         """The same, as the kernel's own JSON: with what a newer kernel may have added."""
         exchange = self._begin("GET", "/v1/snapshot", _query(sections, at))
         from pydantic_core import from_json
@@ -79,7 +85,8 @@ class Kernel:
 
         body = self._body(exchange)
         _checked(_parsed(body, parse_snapshot), sections, at)
-        return from_json(body)
+        document: dict[str, Any] = from_json(body)
+        return document
 
     def explain(self, command: CommandName, target: str | None) -> "ExplanationEnvelope":
         """What `command` on `target` would do, as the kernel proves it. Changes nothing.
@@ -135,13 +142,16 @@ class Kernel:
             raise failure("CONTRACT_BROKEN", "the answer is about another request")
         return answer
 
-    def audit(self, after: int, at: int | None) -> "tuple[AuditEnvelope, list[dict[str, Any]]]":
+    def audit(
+        self, after: int, at: int | None, since: int | None = None
+    ) -> "tuple[AuditEnvelope, list[dict[str, Any]]]":
         """The audit records after the sequence `after`, a page of them, at most, of the commit
-        `at`; and the same as they came, for what a newer kernel hashed into them.
+        `at`, and none before the commit `since`; and the same as they came, for what a newer
+        kernel hashed into them.
 
         Exactly one request, read-only.
         """
-        query = {"after": str(after)} | ({} if at is None else {"at": str(at)})
+        query = {"after": str(after), **_given(at=at, since=since)}
         exchange = self._begin("GET", "/v1/audit", query)
         from pydantic_core import from_json
 
@@ -149,9 +159,45 @@ class Kernel:
 
         body = self._body(exchange)
         answer = _parsed(body, AuditEnvelope.model_validate_json)
-        if at is not None and answer.observed_at.commit_id != at:
-            raise failure("CONTRACT_BROKEN", f"asked for commit {at}, got another one's records")
+        _same_commit(answer, at)
+        if answer.data.next is not None and answer.data.next <= after:  # or it would never end
+            raise failure("CONTRACT_BROKEN", "the next page does not follow this one")
         return answer, from_json(body)["data"]["records"]
+
+    def events(self, after: int, at: int | None) -> "tuple[EventsEnvelope, dict[str, Any]]":
+        """What changed after the commit `after`, a page of it, up to now or to the commit `at`;
+        and the page as it came.
+
+        Exactly one request, read-only.
+        """
+        exchange = self._begin("GET", "/v1/events", {"after": str(after), **_given(at=at)})
+        from pydantic_core import from_json
+
+        from aeroctl.contract.events import EventsEnvelope
+
+        body = self._body(exchange)
+        answer = _parsed(body, EventsEnvelope.model_validate_json)
+        _same_commit(answer, at)
+        page, last = answer.data, after
+        for event in page.events:
+            if event.commit_id < last or event.commit_id > answer.observed_at.commit_id:
+                raise failure("CONTRACT_BROKEN", f"an event of commit {event.commit_id} is astray")
+            last = event.commit_id
+        if page.next is not None and page.next <= after:
+            raise failure("CONTRACT_BROKEN", "the next page does not follow this one")
+        return answer, from_json(body)["data"]
+
+    def pin(self, moment: Moment) -> "PinEnvelope":
+        """Which commit stands for a time, as the kernel's logs pin it.
+
+        Exactly one request, read-only.
+        """
+        query = {"time": moment.text} if isinstance(moment, Time) else {}
+        query |= {"ago": str(moment.seconds)} if isinstance(moment, Ago) else {}
+        exchange = self._begin("GET", "/v1/commits", query)
+        from aeroctl.contract.events import PinEnvelope
+
+        return _parsed(self._body(exchange), PinEnvelope.model_validate_json)
 
     def _begin(
         self,
@@ -311,7 +357,18 @@ class Call(Generic[Result]):
 
 
 def _query(sections: Sequence[Section], at: int | None) -> dict[str, str]:
-    return {"include": ",".join(sections)} | ({} if at is None else {"at": str(at)})
+    return {"include": ",".join(sections), **_given(at=at)}
+
+
+def _given(**parameters: int | None) -> dict[str, str]:
+    """The query parameters that have a value."""
+    return {name: str(value) for name, value in parameters.items() if value is not None}
+
+
+def _same_commit(answer: "Envelope[Any]", at: int | None) -> None:
+    """Raises CONTRACT_BROKEN where the answer is of another commit than was asked for (P7-D1)."""
+    if at is not None and answer.observed_at.commit_id != at:
+        raise failure("CONTRACT_BROKEN", f"asked for commit {at}, got another one's state")
 
 
 def _about(

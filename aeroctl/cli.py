@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from aeroctl import __version__
-from aeroctl.contract.terms import Section
 
 if TYPE_CHECKING:
     from aeroctl.adapter import Kernel
     from aeroctl.output import Dialogue, Output
-    from aeroctl.views.view import View
+    from aeroctl.reading import Reader
 
 DEFAULT_KERNEL = "http://127.0.0.1:9191"
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -41,9 +40,12 @@ COMMANDS: Mapping[str, Command] = {
     "force-promote": Command("changes:force_promote", "Promote a replica although checks fail."),
     "diagnose": Command("changes:diagnose", "Compare what every part says of each node."),
     "outcome": Command("outcome:outcome", "Show what became of a request."),
+    "timeline": Command("timeline:timeline", "Tell what happened, in the kernel's order."),
     "audit": Command("audit:audit", "List who asked for what, and check the record."),
     "health": Command("health:health", "Show which rules hold; facts, not advice."),
+    "diff": Command("diff:diff", "Show what changed between two states."),
     "snapshot": Command("snapshot:snapshot", "Print the kernel's snapshot as it is, in JSON."),
+    "report": Command("report:report", "Write all of it down as one page of HTML."),
     "schema": Command("schema:schema", "Print the JSON Schema of what commands print."),
     "completion": Command("completion:completion", "Print the completion script of a shell."),
     "help": Command("help:help_", "Explain error codes, exit codes or a command."),
@@ -171,34 +173,6 @@ class App:
     patience: float | None
     """Seconds that --timeout allows; None where it was not given."""
 
-    def read(
-        self,
-        view: "View[Any]",
-        at: int | None,
-        filters: tuple[str, ...] = (),
-        sort_by: str | None = None,
-    ) -> Any:
-        """Fetch one snapshot, derive `view` from it, print it. Returns the view.
-
-        Exactly one request. Raises Failure, also for a field or node that does not exist.
-        """
-        from aeroctl.errors import failure
-        from aeroctl.views.select import UnknownField, select
-        from aeroctl.views.view import UnknownNode
-
-        sections: tuple[Section, ...] = view.sections + (view.live if at is None else ())
-        envelope = self.kernel.snapshot(sections, at)
-        try:
-            data = view.derive(envelope.data)
-            if view.rows is not None:
-                data = select(data, view.rows, filters, sort_by)
-        except UnknownNode as error:
-            raise failure("UNKNOWN_NODE", str(error)) from error
-        except UnknownField as error:
-            raise failure("UNKNOWN_FIELD", str(error)) from error
-        self.output.show(envelope, data, view.layout(data))
-        return data
-
 
 def output_of(ctx: click.Context) -> "Output":
     """The writer that this invocation's options and streams ask for."""
@@ -230,6 +204,22 @@ def _look_of(ctx: click.Context, stream: TextIO | None) -> tuple[Any, bool, bool
 
 def app_of(ctx: click.Context) -> App:
     """The App that this invocation's options ask for. Raises Failure; connects to nobody."""
+    patience = ctx.ensure_object(dict).get("timeout")
+    return App(_kernel_of(ctx), output_of(ctx), dialogue_of(ctx), patience)
+
+
+def reader_of(ctx: click.Context, file: str | None) -> "Reader":
+    """What reads from the kernel, or from `file`. Raises Failure; connects to nobody."""
+    from aeroctl.reading import Reader
+
+    if file is not None:
+        from aeroctl.case import load
+
+        return Reader(load(file), output_of(ctx), dialogue_of(ctx))
+    return Reader(_kernel_of(ctx), output_of(ctx), dialogue_of(ctx))
+
+
+def _kernel_of(ctx: click.Context) -> "Kernel":
     from aeroctl.adapter import Connection, Kernel
     from aeroctl.credentials import read_token
     from aeroctl.output import tell
@@ -245,7 +235,7 @@ def app_of(ctx: click.Context) -> App:
         key=options.get("key"),
     )
     trace = tell if options.get("debug") else lambda _: None
-    return App(Kernel(connection, trace), output_of(ctx), dialogue_of(ctx), options.get("timeout"))
+    return Kernel(connection, trace)
 
 
 @click.group(

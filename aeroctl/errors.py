@@ -79,9 +79,10 @@ KINDS: dict[str, Kind] = {
         "Make it yours alone: chmod 600.",
         ("P7-A1",),
     ),
+    "CASE_UNREADABLE": Kind("operator_input", Exit.INPUT, "`--from` names no file to be read"),
     "BAD_PARAMETER": Kind("operator_input", Exit.INPUT, "the kernel does not know a parameter"),
     "FUTURE_COMMIT": Kind(
-        "operator_input", Exit.INPUT, "`--at` names a commit that has not happened"
+        "operator_input", Exit.INPUT, "`--at` or `--until` names a commit that has not happened"
     ),
     "NOT_FOUND": Kind("operator_input", Exit.INPUT, "the kernel has no such path", _SEE_URL),
     "METHOD_NOT_ALLOWED": Kind(
@@ -205,6 +206,27 @@ KINDS: dict[str, Kind] = {
         _SEE_URL,
         ("P7-F1",),
     ),
+    "CASE_DAMAGED": Kind(
+        "control_plane_validation",
+        Exit.NO_SNAPSHOT,
+        "the file is not what aeroctl wrote: cut short, altered, or something else",
+        "aeroctl snapshot --full writes such a file.",
+        ("P7-D1",),
+    ),
+    "NOT_IN_CASE": Kind(
+        "control_plane_validation",
+        Exit.NO_SNAPSHOT,
+        "the file does not hold that commit, section or log",
+        "aeroctl snapshot --full holds all of one commit.",
+        ("P7-D1",),
+    ),
+    "NOTHING_TO_COMPARE": Kind(
+        "control_plane_validation",
+        Exit.NO_SNAPSHOT,
+        "two snapshots have no section in common",
+        None,
+        ("P7-D1",),
+    ),
     "ANSWER_TOO_LARGE": Kind(
         "control_plane_validation", Exit.NO_SNAPSHOT, "the answer exceeds 128 MiB", None, ("P7-F1",)
     ),
@@ -252,6 +274,13 @@ KINDS: dict[str, Kind] = {
         Exit.NO_SNAPSHOT,
         "the store no longer holds that commit",
         None,
+        ("P7-D1",),
+    ),
+    "TIME_NOT_PINNED": Kind(
+        "kernel_rejection",
+        Exit.NO_SNAPSHOT,
+        "no logged time says which commit stood at that time",
+        "Give a commit; aeroctl timeline shows which there are.",
         ("P7-D1",),
     ),
     "CLUSTER_NOT_FOUND": Kind(

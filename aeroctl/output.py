@@ -7,19 +7,32 @@ Data goes to stdout, one document; everything else goes to stderr. Text from the
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from aeroctl.errors import Failure, failure
 from aeroctl.text import safe, width
-from aeroctl.views.blocks import Block, Branch, Cell, Facts, Flagged, Grid, Size, Tree
+from aeroctl.views.blocks import Block, Branch, Cell, Facts, Flagged, Grid, Lanes, Size, Tree
 
 if TYPE_CHECKING:
     from aeroctl.contract.envelope import Envelope, Note, ObservedAt
+    from aeroctl.reading import Noted
+    from aeroctl.views.marks import Marks
 
 Format = Literal["table", "json", "jsonl"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A view of one state, before it is laid out as text."""
+
+    observed: "ObservedAt"
+    notes: "Sequence[Note]"
+    blocks: Sequence[Block]
+    changed: "Sequence[Marks] | None" = None
+    """For each block what changed; None: nobody compared it with anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +42,15 @@ class Output:
     format: Format
     terminal: bool
     color: bool
+    taken: Callable[[Frame | str], None] | None = None
+    """Takes everything instead of stdout, for whoever writes it later, together."""
 
-    def show(self, envelope: "Envelope[Any]", data: object, blocks: Sequence[Block]) -> None:
+    def show(
+        self, envelope: "Envelope[Any] | Noted", data: object, blocks: Sequence[Block]
+    ) -> None:
         """A view of one state: as the kernel's envelope with the view as data, or as text."""
         if self.format == "table":
-            look = _Look(self.terminal, _painter(self.color))
-            _write(_text(look, envelope.observed_at, envelope.notes, blocks))
+            self._put(Frame(envelope.observed_at, envelope.notes, blocks))
         else:
             self.document(
                 {
@@ -45,39 +61,50 @@ class Output:
                 }
             )
 
-    def document(self, document: object) -> None:
-        """One JSON document: indented, or on one line under jsonl."""
-        _write(_json(document, indent=None if self.format == "jsonl" else 2) + "\n")
+    def document(self, document: object) -> bool:
+        """One JSON document: indented, or on one line under jsonl. As `plain`."""
+        return self._put(_json(document, indent=None if self.format == "jsonl" else 2) + "\n")
 
-    def plain(self, text: str) -> None:
-        """A text of our own, such as a completion script."""
-        _write(text)
-
-    def records(
-        self,
-        envelope: "Envelope[Any]",
-        data: object,
-        records: Iterable[object],
-        verification: object,
-        blocks: Sequence[Block],
-    ) -> None:
-        """A view that is a list of records; under jsonl each on a line of its own, and after them
-        what following them found, if that was asked for.
-        """
-        if self.format == "jsonl":
-            for record in records:
-                self.document(record)
-            if verification is not None:
-                self.document({"verification": verification})
-        else:
-            self.show(envelope, data, blocks)
+    def plain(self, text: str) -> bool:
+        """A text of our own, such as a completion script. False: nobody reads any more."""
+        return self._put(text)
 
     def topic(self, document: object, block: Block) -> None:
         """A page of help that is data: no kernel's state."""
         if self.format == "table":
-            _write(_Look(self.terminal, _painter(self.color)).block(block) + "\n")
+            self._put(_Look(self.terminal, _painter(self.color)).block(block) + "\n")
         else:
             self.document(document)
+
+    def text(self, piece: Frame | str) -> str:
+        """What of a piece would go to stdout."""
+        if isinstance(piece, str):
+            return piece
+        look = _Look(self.terminal, _painter(self.color), piece.changed is not None)
+        return _text(look, piece.observed, piece.notes, piece.blocks, piece.changed)
+
+    def screen(self) -> tuple[int, int] | None:
+        """Columns and lines of the terminal, if stdout is one that can be written over."""
+        if sys.stdout is None or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+            return None
+        with suppress(OSError, ValueError):
+            size = os.get_terminal_size(sys.stdout.fileno())
+            if size.columns and size.lines:
+                return size.columns, size.lines
+        from shutil import get_terminal_size
+
+        told = get_terminal_size()  # by COLUMNS and LINES: the terminal does not know itself
+        return told.columns, told.lines
+
+    def styled(self, text: str, style: str) -> str:
+        """Untrusted text in a style, if there is colour."""
+        return _painter(self.color)(safe(text), style)
+
+    def _put(self, piece: Frame | str) -> bool:
+        if self.taken is None:
+            return _write(self.text(piece))
+        self.taken(piece)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +122,19 @@ class Dialogue:
     ) -> None:
         """What a question is about."""
         _remark(_text(_Look(self.terminal, _painter(self.color)), observed, notes, blocks))
+
+    def failed(self, error: Failure) -> None:
+        """Why there is nothing to show just now, though it goes on."""
+        _remark(told(error, self.format != "table"))
+
+    def notes(self, notes: "Sequence[Note]") -> None:
+        """Notes that stdout has no place for, a line each."""
+        for note in notes:
+            if self.format == "table":
+                _remark(safe(f"note: {_noted(note)}") + "\n")
+            else:
+                words = {"code": note.code, "subject": note.subject, "message": note.message}
+                _remark(_line({"note": words}) + "\n")
 
     def ask(self, question: str) -> None:
         """A question; the answer is typed on the same line."""
@@ -124,19 +164,24 @@ class Dialogue:
 
 
 def _text(
-    look: "_Look", observed: "ObservedAt", notes: "Sequence[Note]", blocks: Sequence[Block]
+    look: "_Look",
+    observed: "ObservedAt",
+    notes: "Sequence[Note]",
+    blocks: Sequence[Block],
+    changed: "Sequence[Marks] | None" = None,
 ) -> str:
     heading = f"commit {observed.commit_id}  epoch {observed.epoch}"
     if observed.time is not None:
         heading += f"  {observed.time} by the clock of {observed.clock}"
-    remarks = [
-        f"{note.code}{f' {note.subject}' if note.subject is not None else ''}: {note.message}"
-        for note in notes
-    ]
-    parts = [look.remark(heading, "dim"), *map(look.block, blocks)]
-    if remarks:
-        parts.append("\n".join(look.remark(f"note: {each}", "yellow") for each in remarks))
+    parts = [look.remark(heading, "dim")]
+    parts += map(look.block, blocks, changed or [frozenset()] * len(blocks))
+    if notes:
+        parts.append("\n".join(look.remark(f"note: {_noted(each)}", "yellow") for each in notes))
     return "\n\n".join(parts) + "\n"
+
+
+def _noted(note: "Note") -> str:
+    return f"{note.code}{f' {note.subject}' if note.subject is not None else ''}: {note.message}"
 
 
 def report(error: Failure, as_json: bool) -> None:
@@ -192,10 +237,10 @@ def wants_color(flag_no_color: bool, environment: Mapping[str, str], terminal: b
     return terminal
 
 
-def _write(text: str) -> None:
+def _write(text: str) -> bool:
     """Write to stdout and flush, so that a full disk is an error here and not at exit.
 
-    A reader that has enough is no error, and changes no exit code.
+    A reader that has enough is no error, and changes no exit code. False: it has.
     """
     if sys.stdout is None:
         raise failure("OUTPUT_FAILED", "standard output is closed")
@@ -204,9 +249,11 @@ def _write(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         give_up()
+        return False
     except OSError as error:
         give_up()
         raise failure("OUTPUT_FAILED", f"can't write: {error.strerror}") from error
+    return True
 
 
 def give_up() -> None:
@@ -261,26 +308,38 @@ class _Look:
 
     terminal: bool
     paint: Paint
+    gutter: bool = False
+    """Whether lines are indented by two columns, in which what changed has a mark."""
 
     def remark(self, text: str, style: str) -> str:
         """A line about the view; in a pipe it is marked, so that a script can skip it."""
-        return self.paint(safe(text), style) if self.terminal else f"# {safe(text)}"
+        line = self.paint(safe(text), style) if self.terminal else f"# {safe(text)}"
+        return f"  {line}" if self.gutter else line
 
-    def block(self, block: Block) -> str:
+    def block(self, block: Block, changed: "Marks" = frozenset()) -> str:
         """A block, its title above it."""
-        lines = self._facts(block) if isinstance(block, Facts) else self._table(block)
-        if not isinstance(block, Tree) and block.title:
+        if isinstance(block, Facts):
+            lines, first = self._facts(block, changed), 0
+        elif isinstance(block, Lanes):
+            lines, first = self._lanes(block, changed), len(block.names) + 1
+        else:
+            lines, first = self._table(block, changed), 1
+        if self.gutter:
+            marked = {first + row for row, _ in changed}
+            lines = [f"{'*' if at in marked else ' '} {line}" for at, line in enumerate(lines)]
+        if not isinstance(block, Tree | Lanes) and block.title:
             lines.insert(0, self.remark(block.title, "bold"))
         return "\n".join(lines)
 
-    def _facts(self, block: Facts) -> list[str]:
+    def _facts(self, block: Facts, changed: "Marks") -> list[str]:
         wide = max(len(label) for label, _ in block.rows) + 1
         return [
-            f"{self.paint(f'{label}:'.ljust(wide), 'dim')} {self._painted(self._cell(cell), cell)}"
-            for label, cell in block.rows
+            f"{self.paint(f'{label}:'.ljust(wide), 'dim')} "
+            + self._painted(self._cell(cell), cell, (row, 1) in changed)
+            for row, (label, cell) in enumerate(block.rows)
         ]
 
-    def _table(self, block: Grid | Tree) -> list[str]:
+    def _table(self, block: Grid | Tree, changed: "Marks") -> list[str]:
         names = block.columns.split()
         if isinstance(block, Grid):
             rows, lead = block.rows, [""] * len(block.rows)
@@ -301,11 +360,25 @@ class _Look:
         right = [any(_is_number(row[column]) for row in rows) for column in range(len(names))]
         head = [_aligned(*each) for each in zip(names, widths, right, strict=True)]
         lines = [self.paint("  ".join(head).rstrip(), "bold dim")]
-        for row, cells in zip(texts, rows, strict=True):
+        for number, (row, cells) in enumerate(zip(texts, rows, strict=True)):
             aligned = (_aligned(*each) for each in zip(row, widths, right, strict=True))
-            painted = [self._painted(text, cell) for text, cell in zip(aligned, cells, strict=True)]
+            painted = [
+                self._painted(text, cell, (number, column) in changed)
+                for column, (text, cell) in enumerate(zip(aligned, cells, strict=True))
+            ]
             lines.append("  ".join(painted).rstrip())
         return lines
+
+    def _lanes(self, block: Lanes, changed: "Marks") -> list[str]:
+        """The lanes' names as stairs down to them, then a row of the table beside each."""
+        stairs = ["│ " * at + safe(name) for at, name in enumerate(block.names)]
+        head, *rows = self._table(block.grid, changed)
+        drawn = [
+            "".join(self.paint(char, _LANE_STYLES.get(char, "")) for char in marks)
+            for marks in block.marks
+        ]
+        lines = [f"{marks}  {row}" for marks, row in zip(drawn, rows, strict=True)]
+        return [*stairs, " " * 2 * len(block.names) + " " + head, *lines]
 
     def _cell(self, cell: Cell) -> str:
         """A cell's safe text; sizes in units on a terminal, exact in a pipe."""
@@ -321,11 +394,21 @@ class _Look:
             return f'"{cell}"'  # not to be taken for nothing
         return safe(cell) if isinstance(cell, str) else str(cell)
 
-    def _painted(self, text: str, cell: Cell) -> str:
+    def _painted(self, text: str, cell: Cell, changed: bool) -> str:
         """What contradicts stands out, what is missing steps back; spaces stay as they are."""
         style = "bold red" if isinstance(cell, Flagged) else "dim" if cell is None else ""
+        style += " reverse" if changed else ""
         bare = text.strip()
         return text.replace(bare, self.paint(bare, style), 1) if style and bare else text
+
+
+_LANE_STYLES = {
+    **dict.fromkeys("┃┏┗◆", "bold green"),
+    "●": "bold",
+    "✗": "bold red",
+    "R": "bold cyan",
+    **dict.fromkeys("│~", "dim"),
+}
 
 
 def _aligned(text: str, wide: int, right: bool) -> str:

@@ -6,15 +6,27 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from aeroctl.contract.base import Model
+from aeroctl.contract.casefile import CaseEnvelope
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.explanation import ExplanationEnvelope
 from aeroctl.contract.requests import RequestEnvelope
 from aeroctl.views.audit import AuditView
+from aeroctl.views.diff import DiffView
 from aeroctl.views.node import NodeView
+from aeroctl.views.timeline import TimelineView
 
-WHOLE: dict[str, type[Model]] = {"explanation": ExplanationEnvelope, "outcome": RequestEnvelope}
-VIEWS: dict[str, type] = {"node": NodeView, "audit": AuditView}
+WHOLE: dict[str, type[Model]] = {
+    "explanation": ExplanationEnvelope,
+    "outcome": RequestEnvelope,
+    "case": CaseEnvelope,
+}
+VIEWS: dict[str, type] = {
+    "node": NodeView,
+    "audit": AuditView,
+    "timeline": TimelineView,
+    "diff": DiffView,
+}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 

@@ -1,40 +1,70 @@
 """The audit trail, page by page, all of one commit."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from aeroctl.contract.chain import Chain
-from aeroctl.errors import failure
 from aeroctl.views import audit
 
 if TYPE_CHECKING:
-    from aeroctl.cli import App
-    from aeroctl.contract.audit import AuditRecord
+    from aeroctl.contract.audit import AuditEnvelope, AuditRecord
+    from aeroctl.moment import Moment
+    from aeroctl.reading import Reader, Reading
 
 
-def show_trail(app: "App", request_id: str | None, verify: bool, at: int | None) -> bool:
-    """Print the records, of one request or of all; False if `verify` finds the chain broken.
+def pages(
+    source: "Reading", at: int | None, since: int | None = None
+) -> "Iterator[tuple[AuditEnvelope, list[dict[str, Any]]]]":
+    """Every page, none before the commit `since`, and each record as it came. Holds one at a time.
 
     Later pages are asked for at the first one's commit, so that all are of one state (P7-D1).
     Raises Failure.
     """
-    chain = Chain()
-    records: list[AuditRecord] = []
-    after = checked = 0
-    page, raw = app.kernel.audit(after, at)
-    envelope = page
-    while True:
+    after: int | None = 0
+    while after is not None:
+        page, raw = source.audit(after, at, since)
+        at, after = page.observed_at.commit_id, page.data.next
+        yield page, raw
+
+
+def show_trail(
+    reader: "Reader", request_id: str | None, verify: bool, moment: "Moment | None"
+) -> bool:
+    """Print the records, of one request or of all; False if `verify` finds the chain broken.
+
+    Under jsonl each page is printed as it comes, in constant memory, and the verdict last; else
+    all are held until the end. Raises Failure; what was printed by then stays.
+    """
+    from aeroctl.reading import noted
+
+    at, notes = reader.commit_of(moment)
+    streams = reader.output.format == "jsonl"
+    chain, checked = Chain(), 0
+    kept: list[AuditRecord] = []
+    first = last = None
+    for page, raw in pages(reader.source, at):
+        if first is None:
+            first = page
+            if streams:
+                reader.dialogue.notes([*page.notes, *notes])
         chain.follow(raw)
         checked += len(raw)
-        records += [each for each in page.data.records if request_id in (None, each.request_id)]
-        if page.data.next is None:
-            break
-        if page.data.next <= after:  # or it would never end
-            raise failure("CONTRACT_BROKEN", "the next page does not follow this one")
-        after = page.data.next
-        page, raw = app.kernel.audit(after, envelope.observed_at.commit_id)
-    head = page.data.head
+        for record in page.data.records:
+            if request_id not in (None, record.request_id):
+                continue
+            if not streams:
+                kept.append(record)
+            elif not reader.output.document(record):
+                return True  # nobody reads any more
+        last = page
+    assert first is not None
+    assert last is not None
+    head = last.data.head
     found = chain.end(head.sequence, head.hash) if verify else None
     verdict = audit.verification(checked, found) if verify else None
-    view = audit.AuditView(tuple(records), verdict)
-    app.output.records(envelope, view, records, verdict, audit.layout(view))
+    if not streams:
+        view = audit.AuditView(tuple(kept), verdict)
+        reader.output.show(noted(first, notes), view, audit.layout(view))
+    elif verdict is not None:
+        reader.output.document({"verification": verdict})
     return found is None

@@ -41,8 +41,8 @@ def answer(body: bytes, status: int = 200, **headers: str) -> Handler:
 
 
 @contextmanager
-def answering(handler: Handler) -> Iterator[Answering]:
-    """Answer every request with `handler` on a free loopback port."""
+def answering(handler: Handler, port: int = 0) -> Iterator[Answering]:
+    """Answer every request with `handler` on this loopback port, or on a free one."""
 
     class Requests(Received):
         def do_GET(self) -> None:
@@ -61,7 +61,7 @@ def answering(handler: Handler) -> Iterator[Answering]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Requests)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Requests)
     served = Answering(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

@@ -41,8 +41,9 @@ NODE_FIELDS = {"node", "upstream", "replicate_from", "from_node", "to_node", "le
 def model(kind: type[BaseModel], **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Any valid instance of a contract model."""
     fields = {
-        name: given.get(name)
-        or (NAMES if name in NODE_FIELDS and field.annotation is str else _field(field))
+        name: given[name]
+        if name in given
+        else (NAMES if name in NODE_FIELDS and field.annotation is str else _field(field))
         for name, field in kind.model_fields.items()
     }
     return st.builds(kind, **fields)

@@ -39,6 +39,49 @@ def seconds(command: list[str]) -> float:
 
 
 def main() -> None:
+    """The pairs, then long histories."""
+    pairs()
+    streams()
+
+
+def streams() -> None:
+    """A million entries as jsonl: memory must not grow with them, the first line not wait."""
+    line = "{:<24} {:>9} {:>12} {:>12} {:>9}\n"
+    sys.stdout.write("\n" + line.format("as jsonl", "lines", "first line", "all", "memory"))
+    for command in ("timeline", "audit"):
+        for entries in (20_000, 2_000_000 if command == "audit" else 1_000_000):
+            first, whole, lines, peak = streamed(command, entries)
+            sys.stdout.write(
+                line.format(
+                    command, lines, f"{first * 1000:.0f} ms", f"{whole:.1f} s", f"{peak >> 10} MB"
+                )
+            )
+            sys.stdout.flush()
+
+
+def streamed(command: str, entries: int) -> tuple[float, float, int, int]:
+    """Seconds to the first line and to the last, lines, and the process's peak memory in KiB."""
+    serving = [sys.executable, "-m", "tests.millions", str(entries)]
+    with subprocess.Popen(serving, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        started = time.perf_counter()
+        reading = [AEROCTL, command, "--kernel", url, "-o", "jsonl", "--timeout", "60"]
+        if command == "timeline":
+            reading += ["--since", "1"]
+        with subprocess.Popen(reading, stdout=subprocess.PIPE) as client:
+            assert client.stdout is not None
+            lines = int(bool(client.stdout.readline()))
+            first = time.perf_counter() - started
+            lines += sum(1 for _ in client.stdout)
+            _, status, usage = os.wait4(client.pid, 0)
+            client.returncode = os.waitstatus_to_exitcode(status)
+        assert client.returncode == 0
+        server.terminate()
+    return first, time.perf_counter() - started, lines, usage.ru_maxrss
+
+
+def pairs() -> None:
     """A line per pair: both medians, the median of the ratios, and the budget."""
     line = "{:<24} {:>9}   {:<16} {:>9}   {:>6} {:>7}\n"
     sys.stdout.write(line.format("A", "median", "B", "median", "A/B", "budget"))

@@ -45,19 +45,30 @@ def scrub_response(response: dict[str, Any]) -> dict[str, Any]:
     """Few headers, and bodies that can be read in a review; the kernel's host stays unnamed."""
     response["headers"] = {k: v for k, v in response["headers"].items() if k.lower() in KEPT}
     with contextlib.suppress(ValueError):
-        body = json.loads(response["body"]["string"])
-        if body.get("observed_at", {}).get("clock"):
-            body["observed_at"]["clock"] = CLOCK
-            rename_clock(body["data"])
+        body = rename_clock(json.loads(response["body"]["string"]))
+        rechain(body.get("data", {}))
         response["body"]["string"] = (json.dumps(body, indent=1) + "\n").encode()
     return response
 
 
-def rename_clock(data: dict[str, Any]) -> None:
-    """The audit records' clock, too; their chain is hashed over what they say then."""
+def rename_clock(value: Any) -> Any:
+    """The kernel's clock in what it answered, wherever it is named."""
+    if isinstance(value, list):
+        return [rename_clock(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            key: CLOCK if key == "clock" and str(each).startswith("aerokernel on ")
+            else rename_clock(each)
+            for key, each in value.items()
+        }  # fmt: skip
+    return value
+
+
+def rechain(data: dict[str, Any]) -> None:
+    """The trail's chain is hashed over what its records say then."""
     before = NO_HASH
     for record in data.get("records", []):
-        record |= {"clock": CLOCK, "previous_hash": before}
+        record["previous_hash"] = before
         before = record["hash"] = digest(record)
         data["head"]["hash"] = before
 

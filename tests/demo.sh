@@ -17,4 +17,5 @@ show aeroctl promote n2 --yes --reason demo
 request=$(sed -n 's/^request \([0-9a-f-]*\):.*/\1/p' "$said")
 show aeroctl outcome "$request"
 show aeroctl audit --verify
+show aeroctl timeline --request "$request"
 show aeroctl inspect cluster

@@ -130,6 +130,34 @@ def change(sandbox: Sandbox) -> Iterator[Words]:
 
 
 @contextmanager
+def incident(sandbox: Sandbox) -> Iterator[Words]:
+    """A promotion, a refusal, and then the new primary dies: what is there to be told."""
+    sandbox.wait_until_ready()
+    before, new = revision(sandbox), replica(sandbox)
+    promote = ["promote", new.name, "--reason", "kernel update on n1"]
+    refused = aeroctl(sandbox, *promote, "--yes", AEROCTL_TOKEN_FILE=sandbox.token_file("observer"))
+    assert refused.returncode == 3, refused.stderr
+    done = aeroctl(sandbox, *promote, "--yes")
+    assert done.returncode == 0, done.stderr
+    sandbox.wait_until_ready()
+    calm = revision(sandbox)
+    new.kill()
+    wait_until("another one leads", lambda: leader(sandbox).name != new.name, 60)
+    new.start()
+    sandbox.wait_until_ready()
+    case = aeroctl(sandbox, "snapshot", "--full")
+    assert case.returncode == 0, case.stderr
+    document = json.loads(case.stdout)
+    dispatched = next(
+        each for each in document["data"]["audit"]["records"] if each["kind"] == "dispatched"
+    )
+    yield {
+        "before": str(before), "calm": str(calm), "request": dispatched["request_id"],
+        "when": dispatched["time"], "node": new.name,
+    }  # fmt: skip
+
+
+@contextmanager
 def observing(sandbox: Sandbox) -> Iterator[Words]:
     """The caller may read and nothing else."""
     sandbox.wait_until_ready()
@@ -246,11 +274,25 @@ def store_down(sandbox: Sandbox) -> Iterator[Words]:
 SCENARIOS: dict[str, Callable[[Sandbox], AbstractContextManager[Words]]] = {
     scenario.__name__: scenario
     for scenario in (
-        healthy, busy, change, observing, in_flight, no_candidate, lagging, forced, paused,
-        synchronous, replica_stopped, replica_frozen, holder_in_recovery, leaderless, promoted,
-        compacted, store_down,
+        healthy, incident, busy, change, observing, in_flight, no_candidate, lagging, forced,
+        paused, synchronous, replica_stopped, replica_frozen, holder_in_recovery, leaderless,
+        promoted, compacted, store_down,
     )
 }  # fmt: skip
+
+
+def aeroctl(
+    sandbox: Sandbox, *arguments: str, **variables: object
+) -> subprocess.CompletedProcess[str]:
+    """One aeroctl of the sandbox's operator."""
+    given = {name: str(value) for name, value in variables.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "aeroctl", *arguments],
+        env={"PATH": os.environ["PATH"], **sandbox.environment, **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def leader(sandbox: Sandbox) -> Any:

@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
 import termios
 import threading
@@ -18,14 +19,19 @@ END_OF_FILE = "\x04"  # Ctrl-D
 
 
 class Terminal:
-    """A program whose stdin and stderr are a terminal, and whose stdout is a pipe.
+    """A program whose stdin and stderr are a terminal, and whose stdout is a pipe, or (`whole`) the
+    terminal too.
 
     It is the leader of the terminal's session, so that Ctrl-C is a SIGINT for it and a closed
     terminal a SIGHUP, as for a program that a login shell runs.
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], directory: Path
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        whole: bool = False,
     ) -> None:
         self._keyboard, inside = pty.openpty()
         self._seen = b""
@@ -37,7 +43,7 @@ class Terminal:
             env={"TERM": "xterm-256color", "COLUMNS": "160", **environment},
             cwd=directory,
             stdin=inside,
-            stdout=subprocess.PIPE,
+            stdout=inside if whole else subprocess.PIPE,
             stderr=inside,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
@@ -92,6 +98,11 @@ class Terminal:
             wait_until("it reads", self._reading, 3)
         return shown
 
+    def resize(self, columns: int, lines: int) -> None:
+        """Make the terminal's window of this size."""
+        size = struct.pack("HHHH", lines, columns, 0, 0)
+        fcntl.ioctl(self._keyboard, termios.TIOCSWINSZ, size)
+
     def hang_up(self) -> None:
         """Close the terminal's window."""
         if self._open:
@@ -109,7 +120,7 @@ class Terminal:
         """Wait for its end: exit code (negative: the signal that ended it), and its stdout."""
         out, _ = self.process.communicate(timeout=deadline)
         self._reader.join()
-        return self.process.returncode, out.decode()
+        return self.process.returncode, (out or b"").decode()
 
     def close(self) -> None:
         """End it however it stands."""
@@ -130,10 +141,10 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal(
-    command: Sequence[str], environment: Mapping[str, str], directory: Path
+    command: Sequence[str], environment: Mapping[str, str], directory: Path, whole: bool = False
 ) -> Iterator[Terminal]:
     """A program at a terminal, which is ended with the block."""
-    shown = Terminal(command, environment, directory)
+    shown = Terminal(command, environment, directory, whole)
     try:
         yield shown
     finally:

@@ -2,18 +2,18 @@
 
 import click
 
-from aeroctl.cli import app_of, shared_options
-from aeroctl.commands.reading import at_option
+from aeroctl.cli import shared_options
+from aeroctl.commands.reading import Asked, reading_options, show
 from aeroctl.errors import Exit
 
 
 @click.command()
 @click.option("--verify", is_flag=True, help="Check the hash chain; exit 8 if it is broken.")
 @click.option("--request", type=click.UUID, metavar="ID", help="Only this request's records.")
-@at_option
+@reading_options
 @shared_options
 @click.pass_context
-def audit(ctx: click.Context, verify: bool, request: object, at: int | None) -> Exit:
+def audit(ctx: click.Context, verify: bool, request: object, asked: Asked) -> Exit:
     """Who asked for what, when in the kernel's order, how it was confirmed, what came of it.
 
     For operators and auditors. The trail is append-only; each record holds the hash of the one
@@ -22,5 +22,6 @@ def audit(ctx: click.Context, verify: bool, request: object, at: int | None) -> 
     """
     from aeroctl.trail import show_trail
 
-    whole = show_trail(app_of(ctx), None if request is None else str(request), verify, at)
+    chosen = None if request is None else str(request)
+    whole = show(ctx, asked, lambda reader: show_trail(reader, chosen, verify, asked.at))
     return Exit.DONE if whole else Exit.CHECK_FAILED

@@ -2,8 +2,8 @@
 
 import click
 
-from aeroctl.cli import Command, CommandTable, app_of, shared_options
-from aeroctl.commands.reading import at_option, reading
+from aeroctl.cli import Command, CommandTable, shared_options
+from aeroctl.commands.reading import Asked, reading, reading_options, show
 
 TABLE = {
     "cluster": Command("inspect:cluster", "Topology, roles, and who holds authority."),
@@ -70,11 +70,11 @@ snapshots = reading(
 
 @click.command("node")
 @click.argument("name")
-@at_option
+@reading_options
 @shared_options
 @click.pass_context
-def node(ctx: click.Context, name: str, at: int | None) -> None:
+def node(ctx: click.Context, name: str, asked: Asked) -> None:
     """All that one snapshot says of the node NAME."""
     from aeroctl.views.node import view_of
 
-    app_of(ctx).read(view_of(name), at)
+    show(ctx, asked, lambda reader: reader.read(view_of(name), asked.at))

@@ -1,17 +1,47 @@
 """What every reading command has in common: options, one snapshot, one view."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from aeroctl.cli import app_of, shared_options
+from aeroctl.cli import reader_of, shared_options
 
 if TYPE_CHECKING:
+    from aeroctl.moment import Moment
+    from aeroctl.reading import Reader
     from aeroctl.views.view import View
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of when, from where, and how often. None: of now, from the kernel, once."""
+
+    at: "Moment | None"
+    file: str | None
+    watch: float | None
+
+
+class MomentType(click.ParamType):  # type: ignore[type-arg]
+    """A commit, a time with its zone, or how long ago."""
+
+    name = "moment"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Moment":
+        """Raises BadParameter."""
+        from aeroctl.moment import parse
+
+        try:
+            return parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def sendable(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -21,14 +51,44 @@ def sendable(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     return value
 
 
-def at_option(function: Function) -> Function:
-    """--at, which every reading command takes."""
+def file_option(function: Function) -> Function:
+    """--from, for what a case file holds."""
+    return click.option(
+        "--from",
+        "file",
+        metavar="FILE",
+        help="Read this file of aeroctl snapshot, or - for standard input; ask no kernel.",
+    )(function)
+
+
+def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--at, --from and --watch, as one argument `asked`."""
+
+    def reading(
+        *, at: "Moment | None", file: str | None, watch: float | None, **others: Any
+    ) -> Any:
+        if watch is not None and (at is not None or file is not None):
+            raise click.UsageError("--watch shows what is now: not with --at or --from")
+        return function(asked=Asked(at, file, watch), **others)
+
+    reading.__doc__, reading.__name__ = function.__doc__, function.__name__
+    if hasattr(function, "__click_params__"):
+        reading.__click_params__ = function.__click_params__  # type: ignore[attr-defined]
+    reading = click.option(
+        "--watch",
+        type=click.FloatRange(min=0.1, max=86400),
+        is_flag=False,
+        flag_value="2",
+        metavar="SECONDS",
+        help="Show it again and again, what changed is marked; Ctrl-C ends it. [every 2 s]",
+    )(reading)
     return click.option(
         "--at",
-        type=click.IntRange(min=1),
-        metavar="COMMIT",
-        help="Show the state of this commit instead of now.",
-    )(function)
+        type=MomentType(),
+        metavar="MOMENT",
+        help="Show the state of a commit (812), of a logged time (2026-11-23T10:15:19Z) or of a "
+        "while ago (10m), instead of now.",
+    )(file_option(reading))
 
 
 def row_options(function: Function) -> Function:
@@ -45,6 +105,21 @@ def row_options(function: Function) -> Function:
     )(function)
 
 
+def show(ctx: click.Context, asked: Asked, once: "Callable[[Reader], Result]") -> Result:
+    """What `once` reads and prints, once; or again and again until it is interrupted."""
+    reader = reader_of(ctx, asked.file)
+    if asked.watch is None:
+        return once(reader)
+    from aeroctl.watch import watch
+
+    return watch(
+        asked.watch,
+        reader.output,
+        reader.dialogue,
+        lambda output: once(replace(reader, output=output)),
+    )
+
+
 def view_named(name: str) -> "View[Any]":
     """The view of that name; loaded when it is shown, not when help lists it."""
     view: View[Any] = import_module(f"aeroctl.views.{name}").VIEW
@@ -55,13 +130,13 @@ def reading(name: str, text: str) -> click.Command:
     """A command that shows the view of the same name."""
 
     @click.command(name, help=text)
-    @at_option
+    @reading_options
     @row_options
     @shared_options
     @click.pass_context
     def command(
-        ctx: click.Context, at: int | None, filters: tuple[str, ...], sort_by: str | None
+        ctx: click.Context, asked: Asked, filters: tuple[str, ...], sort_by: str | None
     ) -> None:
-        app_of(ctx).read(view_named(name), at, filters, sort_by)
+        show(ctx, asked, lambda reader: reader.read(view_named(name), asked.at, filters, sort_by))
 
     return command

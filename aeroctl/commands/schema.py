@@ -6,7 +6,8 @@ from aeroctl.cli import output_of, shared_options
 
 NAMES = (
     "cluster", "nodes", "node", "replication", "promotion", "wal", "mvcc", "snapshots", "health",
-    "explanation", "outcome", "audit", "snapshot", "error",
+    "explanation", "outcome", "audit", "timeline", "diff", "snapshot",
+    "case", "error",
 )  # fmt: skip
 
 

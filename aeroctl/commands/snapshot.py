@@ -1,10 +1,15 @@
 """aeroctl snapshot."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from aeroctl.cli import app_of, shared_options
-from aeroctl.commands.reading import at_option
-from aeroctl.contract.terms import SECTIONS, STORED, Section
+from aeroctl.cli import shared_options
+from aeroctl.commands.reading import Asked, reading_options, show
+from aeroctl.contract.terms import SECTIONS, Section
+
+if TYPE_CHECKING:
+    from aeroctl.reading import Reader
 
 
 @click.command()
@@ -15,11 +20,33 @@ from aeroctl.contract.terms import SECTIONS, STORED, Section
     type=click.Choice(SECTIONS),
     help="Only this section. May be repeated. [default: all, under --at those history holds]",
 )
-@at_option
+@click.option("--full", is_flag=True, help="With events and audit trail: a file for --from.")
+@reading_options
 @shared_options
 @click.pass_context
-def snapshot(ctx: click.Context, sections: tuple[Section, ...], at: int | None) -> None:
-    """The kernel's snapshot as it is: every section, or those asked for. Always JSON."""
-    app = app_of(ctx)
-    default = SECTIONS if at is None else STORED
-    app.output.document(app.kernel.document(sections or default, at))
+def snapshot(ctx: click.Context, sections: tuple[Section, ...], full: bool, asked: Asked) -> None:
+    """The kernel's snapshot as it is: every section, or those asked for. Always JSON.
+
+    With --full the snapshot, the events and the audit trail of one commit: evidence that every
+    reading command reads with --from, on any machine, without a kernel.
+
+    \b
+    Example:
+      aeroctl snapshot --full > case.json && aeroctl timeline --from case.json
+    """
+    if full and sections:
+        raise click.UsageError("--full is every section: not with --include")
+    if full and asked.watch is not None:
+        raise click.UsageError("--full is for a file: not with --watch")
+
+    def once(reader: "Reader") -> None:
+        at, notes = reader.commit_of(asked.at)
+        if full:
+            from aeroctl.case import collect
+
+            reader.output.document(collect(reader.source, at))
+            return
+        document = reader.source.document(sections or reader.source.holds(at), at)
+        reader.output.document({**document, "notes": [*document["notes"], *notes]})
+
+    show(ctx, asked, once)

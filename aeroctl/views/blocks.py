@@ -54,7 +54,19 @@ class Tree:
     branches: tuple[Branch, ...]
 
 
-Block = Facts | Grid | Tree
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """A table with a picture to its left: a lane per name, drawn from top to bottom.
+
+    `marks`: for each of the rows a character for each lane, with one between every two.
+    """
+
+    names: tuple[str, ...]
+    marks: tuple[str, ...]
+    grid: Grid
+
+
+Block = Facts | Grid | Tree | Lanes
 
 
 def sized(count: int | None) -> Size | None:

@@ -1,0 +1,35 @@
+"""aeroctl report."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aeroctl.cli import reader_of, shared_options
+from aeroctl.commands.reading import MomentType, file_option
+
+if TYPE_CHECKING:
+    from aeroctl.moment import Moment
+
+
+@click.command()
+@click.option(
+    "--at", type=MomentType(), metavar="MOMENT", help="Report on this moment instead of now."
+)
+@file_option
+@shared_options
+@click.pass_context
+def report(ctx: click.Context, at: "Moment | None", file: str | None) -> None:
+    """One page of HTML that tells all that the kernel holds of one commit.
+
+    Topology, who held authority when, what happened, who asked for what, the audit trail with the
+    verdict on its chain. The page is complete in itself: it runs nothing and fetches nothing. The
+    same case file gives the same bytes everywhere.
+
+    \b
+    Example:
+      aeroctl report > incident.html
+      aeroctl snapshot --full > case.json; aeroctl report --from case.json > incident.html
+    """
+    from aeroctl.report import show_report
+
+    show_report(reader_of(ctx, file), at)

@@ -1,0 +1,38 @@
+"""What a case file holds: all that a kernel said of one commit, and a digest of it."""
+
+from pydantic import Field
+
+from aeroctl.contract.audit import AuditRecord, Hash, Head
+from aeroctl.contract.base import Model
+from aeroctl.contract.envelope import Envelope, Snapshot
+from aeroctl.contract.events import Event, Standing
+
+
+class History(Model):
+    """Every event up to the commit, from what stood before the first of them."""
+
+    base: Standing
+    events: list[Event]
+
+
+class Trail(Model):
+    """The whole audit trail."""
+
+    records: list[AuditRecord]
+    head: Head
+
+
+class Case(Model):
+    """Snapshot, events and audit trail of one commit."""
+
+    snapshot: Snapshot
+    events: History
+    audit: Trail | None = Field(description="null: whoever took it may not read the trail.")
+
+
+class CaseEnvelope(Envelope[Case]):
+    """The output of aeroctl snapshot --full."""
+
+    digest: Hash = Field(
+        description="SHA-256 of all the rest: JSON with sorted keys, no spaces, ASCII alone."
+    )

@@ -1,0 +1,301 @@
+"""View `timeline`: what happened, from events and audit records of one commit, as one story.
+
+Ordered by commit and never by clock (P7-D1): what one commit did happened at once. Pure.
+"""
+
+import heapq
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Literal
+
+from aeroctl.contract.audit import AuditRecord
+from aeroctl.contract.events import Event, Standing
+from aeroctl.contract.terms import Cause, EventKind, Given, RecordKind, RequestOutcome
+from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Grid, Lanes
+
+if TYPE_CHECKING:
+    from aeroctl.views.lanes import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event or one audit record. null: not known, or there is no such thing in this entry."""
+
+    commit_id: int
+    """At which it happened, or was recorded; of a gap, the first commit that is missing."""
+    index: int
+    """Place within the commit, from 0: events, then records."""
+    source: Literal["event", "audit"]
+    kind: EventKind | RecordKind
+    node: str | None
+    """Of a record: the target that was asked for."""
+    subject: str | None
+    before: int | bool | str | None
+    """Of a record: who held authority when it was asked; of a gap: its first commit."""
+    after: int | bool | str | None
+    """Of a record: who held authority at its outcome; of a gap: its last commit."""
+    reign: int | None
+    """Of the authority that was gained or lost; of a record: that of `after`."""
+    cause: Cause | None
+    detail: str | None
+    """Of a record: the action that was asked of the engine."""
+    exact: bool
+    """false: it happened no later than `commit_id`, in a gap, and its place there is not known."""
+    time: str | None
+    """By `clock`; it orders nothing."""
+    clock: str | None
+    request_id: str | None
+    sequence: int | None
+    """Of the record in the audit trail."""
+    command: str | None
+    identity: str | None
+    given: Given | None
+    """How the request was confirmed."""
+    reason: str | None
+    outcome: RequestOutcome | None
+    code: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineView:
+    """The story of the commits `since` to `until`, both included."""
+
+    since: int
+    until: int
+    standings: tuple[Standing, ...]
+    """What stood before the first entry, or after the gap that it is; and after each later gap."""
+    entries: tuple[Entry, ...]
+
+
+def merged(events: Iterable[Event], records: Iterable[AuditRecord]) -> Iterator[Entry]:
+    """One story of both, each in its own order. Holds one of each at a time."""
+    commit, index = None, 0
+    both: Iterator[Event | AuditRecord]
+    both = heapq.merge(events, records, key=attrgetter("commit_id"))
+    for each in both:
+        index = index + 1 if each.commit_id == commit else 0
+        commit = each.commit_id
+        yield of_event(each, index) if isinstance(each, Event) else of_record(each, index)
+
+
+def of_event(event: Event, index: int) -> Entry:
+    """An event as an entry."""
+    return Entry(
+        commit_id=event.commit_id,
+        index=index,
+        source="event",
+        kind=event.kind,
+        node=event.node,
+        subject=event.subject,
+        before=event.before,
+        after=event.after,
+        reign=event.reign,
+        cause=event.cause,
+        detail=event.detail,
+        exact=event.exact,
+        time=event.time,
+        clock=event.clock,
+        request_id=None,
+        sequence=None,
+        command=None,
+        identity=None,
+        given=None,
+        reason=None,
+        outcome=None,
+        code=None,
+        message=None,
+    )
+
+
+def of_record(record: AuditRecord, index: int) -> Entry:
+    """An audit record as an entry."""
+    before, after = record.authority_before, record.authority_after
+    return Entry(
+        commit_id=record.commit_id,
+        index=index,
+        source="audit",
+        kind=record.kind,
+        node=record.target,
+        subject=None,
+        before=before.node if before else None,
+        after=after.node if after else None,
+        reign=after.reign if after else None,
+        cause=None,
+        detail=record.dispatch.action if record.dispatch else None,
+        exact=True,
+        time=record.time,
+        clock=record.clock,
+        request_id=record.request_id,
+        sequence=record.sequence,
+        command=record.command,
+        identity=record.identity,
+        given=record.confirmation.given if record.confirmation else None,
+        reason=record.reason,
+        outcome=record.outcome,
+        code=record.code,
+        message=record.message,
+    )
+
+
+@dataclass(slots=True)
+class Span:
+    """The commits between a request's first record and its last; no last one while it is open."""
+
+    request_id: str
+    first: int | None = None
+    last: int | None = None
+    open: bool = True
+
+    def follow(self, each: Entry | AuditRecord) -> None:
+        """Take in the next entry or record; others' change nothing."""
+        if each.request_id == self.request_id:
+            self.first = each.commit_id if self.first is None else self.first
+            self.last = max(each.commit_id, self.last or 0)
+            self.open = self.open and each.kind not in ("outcome", "refused")
+
+    def covers(self, entry: Entry) -> bool:
+        """Whether it is the request's own, or an event meanwhile."""
+        if entry.source == "audit":
+            return entry.request_id == self.request_id
+        if self.first is None or self.last is None:
+            return False
+        return self.first <= entry.commit_id and (self.open or entry.commit_id <= self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of the story is shown; nothing given: all of it."""
+
+    nodes: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    span: Span | None = None
+
+    def has(self, entry: Entry) -> bool:
+        """Whether an entry is shown. A gap always is: what it hides may be what was asked for."""
+        return entry.kind == "gap" or (
+            (not self.kinds or entry.kind in self.kinds)
+            and (not self.nodes or not self.nodes.isdisjoint(named(entry)))
+            and (self.span is None or self.span.covers(entry))
+        )
+
+
+def named(entry: Entry) -> set[str]:
+    """The nodes that an entry is about."""
+    nodes = {entry.node} if entry.node is not None else set()
+    if entry.source == "audit" or entry.kind in _NAMING:
+        for text in (entry.before, entry.after):
+            if isinstance(text, str):
+                nodes |= {text} if entry.source == "audit" else set(re.split("[ ,:]+", text))
+    return nodes
+
+
+_NAMING = ("transfer_requested", "transfer_cleared", "synchronous_changed")
+"""Whose `before` and `after` name nodes among the kernel's words: `n1 to n2`, `n1: n2,n3`."""
+
+
+def words(entry: Entry) -> str:
+    """What happened, on one line. What its other columns say is not said again."""
+    said = _SAID[entry.kind](entry) if entry.kind in _SAID else _changed(entry)
+    if entry.source == "event" and entry.detail:
+        said += f" ({entry.detail})"
+    if not entry.exact:
+        said += f"; no later than commit {entry.commit_id}, its place is not known"
+    return said
+
+
+def _changed(entry: Entry) -> str:
+    what = entry.subject or entry.kind.removesuffix("_changed").replace("_", " ")
+    return f"{what}: {_fact(entry.before)} -> {_fact(entry.after)}"
+
+
+def _fact(fact: int | bool | str | None) -> str:
+    if fact is None:
+        return "-"
+    return str(fact).lower() if isinstance(fact, bool) else str(fact)
+
+
+def _because(entry: Entry) -> str:
+    return {"released": "released", "lease_ended": "its lease ended"}.get(
+        entry.cause or "", "cause not known"
+    )
+
+
+def _requested(entry: Entry) -> str:
+    reason = f": {entry.reason}" if entry.reason else ""
+    return f"{entry.identity} asks for {entry.command}{reason}"
+
+
+def _outcome(entry: Entry) -> str:
+    parts = (entry.outcome, entry.code, entry.message)
+    return "outcome: " + ": ".join(part for part in parts if part)
+
+
+_SAID: dict[str, Callable[[Entry], str]] = {
+    "authority_gained": lambda entry: f"gains authority, reign {_fact(entry.reign)}",
+    "authority_lost": lambda entry: (
+        f"loses authority, reign {_fact(entry.reign)}: {_because(entry)}"
+    ),
+    "member_joined": lambda _: "registers",
+    "member_left": lambda entry: f"is gone, was {_fact(entry.before)}: {_because(entry)}",
+    "transfer_requested": lambda entry: f"transfer pending: {_fact(entry.after)}",
+    "transfer_cleared": lambda entry: f"transfer no longer pending: {_fact(entry.before)}",
+    "paused": lambda _: "automatic failover is paused",
+    "resumed": lambda _: "automatic failover is resumed",
+    "timeline_ended": lambda entry: f"ends timeline {_fact(entry.before)}",
+    "gap": lambda entry: (
+        f"commits {_fact(entry.before)} to {_fact(entry.after)} are missing: "
+        "history was compacted, only its result is known"
+    ),
+    "requested": _requested,
+    "confirmed": lambda entry: f"confirmed: {_fact(entry.given)}",
+    "dispatched": lambda entry: f"asked of the engine: {_fact(entry.detail)}",
+    "outcome": _outcome,
+    "refused": lambda entry: f"refused: {_fact(entry.code)}: {_fact(entry.message)}",
+}
+
+
+def bad(entry: Entry) -> bool:
+    """Whether a node went although nobody asked it to, or its database crashed."""
+    return entry.cause == "lease_ended" or (
+        entry.kind == "state_changed" and entry.after in ("crashed", "start failed")
+    )
+
+
+def layout(view: TimelineView, picture: "Picture | None") -> tuple[Block, ...]:
+    """A line per entry, with the lanes beside them if there is a picture of them."""
+    grid = Grid(
+        "COMMIT KIND NODE WHAT TIME CLOCK REQUEST",
+        tuple(
+            (
+                entry.commit_id,
+                entry.kind,
+                entry.node,
+                Flagged(words(entry)) if bad(entry) or entry.kind == "gap" else words(entry),
+                entry.time,
+                entry.clock,
+                entry.request_id,
+            )
+            for entry in view.entries
+        ),
+        None,
+        "nothing happened",
+    )
+    if picture is None or not view.entries:
+        return (grid,)
+    legend: list[tuple[str, Cell]] = [("lanes", picture.legend)]
+    if picture.left_out:
+        legend.append(("without a lane", ", ".join(picture.left_out)))
+    return Lanes(picture.lanes, picture.rows, grid), Facts(tuple(legend))
+
+
+def line(entry: Entry) -> str:
+    """An entry on a line of its own, where what follows is not known yet."""
+    parts = [f"{entry.commit_id:>8}  {entry.kind:<21}  {entry.node or '-':<12}  {words(entry)}"]
+    if entry.time is not None:
+        parts.append(f"{entry.time} by the clock of {entry.clock}")
+    if entry.request_id is not None:
+        parts.append(f"request {entry.request_id}")
+    return "  ".join(parts)

@@ -1,0 +1,236 @@
+"""Case files: what a file holds is what the kernel said, and nothing else passes for one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from aeroctl.case import digest, parsed
+from aeroctl.contract.chain import NO_HASH
+from aeroctl.errors import Failure
+from aeroctl.moment import Ago, Time
+from tests.answering import Handler, Received, answer, answering
+from tests.harness import run
+from tests.samples import document
+
+pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
+
+STANDING: dict[str, Any] = {
+    "commit_id": 1, "authority": None, "nodes": [], "paused": False, "pending": None,
+    "synchronous": None, "system_id": None,
+}  # fmt: skip
+
+
+def event(commit: int, kind: str, **given: object) -> dict[str, Any]:
+    """An event as JSON values."""
+    empty: dict[str, Any] = dict.fromkeys(
+        ("node", "subject", "before", "after", "reign", "cause", "detail", "time", "clock")
+    )
+    return {"commit_id": commit, "index": 0, "kind": kind, **empty, "exact": True, **given}
+
+
+EVENTS = [
+    event(5, "member_joined", node="n1"),
+    event(5, "role_changed", node="n1", after="replica", index=1),
+    event(46, "authority_gained", node="n1", after="n1", reign=46),
+    event(47, "role_changed", node="n1", before="replica", after="primary"),
+    event(50, "timeline_ended", node="n1", before=1, time="2026-11-23T10:15:00Z", clock="P"),
+]
+
+
+def kernel(*, audit: bytes | None = None) -> Handler:
+    """A server that says what a kernel said."""
+    snapshot = json.loads(document())
+
+    def handle(request: Received) -> None:
+        path, _, query = request.path.partition("?")
+        seen = dict(snapshot["observed_at"])
+        if "at=" in query:
+            seen |= {"snapshot": "explicit", "time": None, "clock": None}
+        body = {**snapshot, "observed_at": seen, "notes": []}
+        if path == "/v1/events":
+            body["data"] = {"base": STANDING, "events": EVENTS, "next": None}
+        elif path == "/v1/audit":
+            if audit is not None:
+                answer(audit, 403)(request)
+                return
+            body["data"] = {"records": [], "head": {"sequence": 0, "hash": NO_HASH}, "next": None}
+        else:
+            body["notes"] = snapshot["notes"]
+        answer(json.dumps(body).encode())(request)
+
+    return handle
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Path:
+    """A case file."""
+    with answering(kernel()) as served:
+        taken = run("snapshot", "--full", "--kernel", served.url)
+    assert taken.code == 0, taken.err
+    path = tmp_path / "case.json"
+    path.write_text(taken.out)
+    return path
+
+
+VIEWS = ("inspect cluster", "inspect nodes", "inspect node n1", "inspect promotion",
+         "inspect replication", "inspect wal", "inspect mvcc", "inspect snapshots", "health",
+         "snapshot --include nodes", "audit --verify")  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "table"])
+@pytest.mark.parametrize("command", VIEWS)
+def test_a_file_shows_what_the_kernel_showed(case: Path, command: str, form: str) -> None:
+    with answering(kernel()) as served:
+        live = run(*command.split(), "-o", form, "--kernel", served.url)
+    again = run(*command.split(), "-o", form, "--from", str(case))
+    assert (again.code, again.err) == (live.code, live.err)
+    if not command.startswith("snapshot"):  # this server doesn't leave sections out
+        assert again.out == live.out
+
+
+def test_it_reads_standard_input(case: Path) -> None:
+    piped = run("inspect", "nodes", "--from", "-", typed=case.read_text())
+    assert piped.out == run("inspect", "nodes", "--from", str(case)).out != ""
+
+
+def test_a_reformatted_file_is_the_same_file(case: Path) -> None:
+    body = json.dumps(json.loads(case.read_text()), indent=7, sort_keys=True).encode()
+    assert parsed(body, "it").commit_id == 57
+
+
+def test_a_case_of_a_case_is_that_case(case: Path) -> None:
+    assert run("snapshot", "--full", "--from", str(case)).out == case.read_text()
+
+
+def test_a_plain_snapshot_is_read_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "plain.json"
+    path.write_bytes(document())
+    assert run("inspect", "nodes", "--from", str(path)).code == 0
+    refused = run("audit", "--from", str(path), "-o", "json")
+    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_CASE")
+
+
+def _cut(case: dict[str, Any]) -> bytes:
+    return json.dumps(case).encode()[:-20]
+
+
+def _altered(case: dict[str, Any]) -> bytes:
+    case["data"]["events"]["events"][0]["node"] = "n2"
+    return json.dumps(case).encode()
+
+
+def _undigested(case: dict[str, Any]) -> bytes:
+    del case["digest"]
+    return json.dumps(case).encode()
+
+
+def _newer(case: dict[str, Any]) -> bytes:
+    return json.dumps({**case, "api_version": "v2"}).encode()
+
+
+def _senseless(case: dict[str, Any]) -> bytes:
+    case["data"]["events"]["events"][0]["kind"] = "hearsay"
+    return json.dumps({**case, "digest": digest(case)}).encode()
+
+
+def _partless(case: dict[str, Any]) -> bytes:
+    del case["data"]["events"]
+    return json.dumps({**case, "digest": digest(case)}).encode()
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (_cut, "CASE_DAMAGED"),
+        (_altered, "CASE_DAMAGED"),
+        (_undigested, "CASE_DAMAGED"),
+        (_senseless, "CASE_DAMAGED"),
+        (_partless, "CASE_DAMAGED"),
+        (_newer, "UNKNOWN_API_VERSION"),
+        (lambda _: b"", "CASE_DAMAGED"),
+        (lambda _: b"[]", "CASE_DAMAGED"),
+        (lambda _: b'{"data": 1}', "CASE_DAMAGED"),
+        (lambda _: b"[" * 100_000, "CASE_DAMAGED"),
+        (lambda _: b"\xff\xfe", "CASE_DAMAGED"),
+        (lambda _: b'{"api_version": "v1", "data": {}}', "CASE_DAMAGED"),
+    ],
+)
+@pytest.mark.parametrize("command", ["inspect nodes", "audit", "snapshot"])
+def test_a_damaged_or_newer_file_is_refused(
+    case: Path, damage: Any, code: str, command: str
+) -> None:
+    case.write_bytes(damage(json.loads(case.read_text())))
+    refused = run(*command.split(), "--from", str(case), "-o", "json")
+    assert (refused.code, refused.error["code"]) == (7, code)
+
+
+def test_a_file_that_is_not_there() -> None:
+    refused = run("health", "--from", "/nonexistent/case.json", "-o", "json")
+    assert (refused.code, refused.error["code"]) == (2, "CASE_UNREADABLE")
+
+
+def test_it_holds_one_commit_and_no_other(case: Path) -> None:
+    assert run("inspect", "nodes", "--from", str(case), "--at", "57").code == 0
+    refused = run("inspect", "nodes", "--from", str(case), "--at", "56", "-o", "json")
+    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_CASE")
+    # As of a commit there is no section of what only nodes can tell, also where the file has one.
+    refused = run("inspect", "wal", "--from", str(case), "--at", "57", "-o", "json")
+    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_CASE")
+
+
+def test_whoever_may_not_read_the_trail_gets_a_case_that_says_so(tmp_path: Path) -> None:
+    error = {
+        "domain": "control_plane_validation", "code": "NOT_AUTHORIZED", "message": "eve: no",
+        "invariants": ["P7-A1"], "outcome": "not_executed", "request_id": None,
+    }  # fmt: skip
+    with answering(kernel(audit=json.dumps({"error": error}).encode())) as served:
+        taken = run("snapshot", "--full", "--kernel", served.url)
+    assert taken.json["data"]["audit"] is None
+    assert ("AUDIT_NOT_SHOWN", "eve: no") in {
+        (note["code"], note["message"]) for note in taken.json["notes"]
+    }
+    path = tmp_path / "case.json"
+    path.write_text(taken.out)
+    refused = run("audit", "--from", str(path), "-o", "json")
+    assert (refused.code, refused.error["code"]) == (3, "NOT_AUTHORIZED")
+    assert refused.error["message"] == "eve: no"
+
+
+def test_events_go_on_from_a_commit_in_the_middle(case: Path) -> None:
+    held = parsed(case.read_bytes(), "case")
+    answered, page = held.events(46, None)
+    assert [each["commit_id"] for each in page["events"]] == [47, 50]
+    base = answered.data.base
+    assert (base.commit_id, base.authority and base.authority.node) == (46, "n1")
+    assert [(node.name, node.role) for node in base.nodes] == [("n1", "replica")]
+    with pytest.raises(Failure, match="FUTURE_COMMIT"):
+        held.events(58, None)
+
+
+def test_a_gap_begins_where_its_reader_begins(case: Path) -> None:
+    content = json.loads(case.read_text())
+    gap = event(1, "gap", before=1, after=20)
+    content["data"]["events"]["events"][:2] = [gap]
+    content["data"]["events"]["base"]["commit_id"] = 20
+    held = parsed(json.dumps({**content, "digest": digest(content)}).encode(), "case")
+    first = held.events(10, None)[1]["events"][0]
+    assert (first["kind"], first["commit_id"], first["before"], first["after"]) == (
+        "gap", 11, 11, 20,
+    )  # fmt: skip
+    assert held.events(20, None)[1]["events"][0]["commit_id"] == 46
+
+
+def test_a_time_is_pinned_by_the_logs_that_the_file_holds(case: Path) -> None:
+    held = parsed(case.read_bytes(), "case")
+    assert held.pin(Time("2026-11-23T10:15:10Z")).data.taken.commit_id == 50
+    assert held.pin(Ago(10)).data.asked == "2026-11-23T10:15:09Z"
+    for moment in (Time("2026-11-23T10:14:59Z"), Time("2027-01-01T00:00:00Z"), Ago(2**53)):
+        with pytest.raises(Failure, match="TIME_NOT_PINNED"):
+            held.pin(moment)
+
+
+def test_it_keeps_its_published_schema(case: Path) -> None:
+    jsonschema.validate(json.loads(case.read_text()), run("schema", "case").json)
