@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench record contract completions clean
+.PHONY: demo test lint bench reconstruct record contract completions clean
 
 demo: .venv/.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- sh tests/demo.sh
@@ -18,6 +18,12 @@ lint: .venv/.done
 
 bench: .venv/.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- $(BIN)/python -m tests.bench
+
+# Has as many incidents happen, and holds what aeroctl tells of them to what really did.
+SEEDS ?= 20
+FIRST ?= 1
+reconstruct: .venv/.done
+	$(BIN)/python -m tests.live.reconstruct --seeds $(SEEDS) --first $(FIRST)
 
 # Runs the scenarios on real clusters and writes down what the kernel answered and aeroctl printed.
 record: .venv/.done

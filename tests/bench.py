@@ -1,13 +1,21 @@
 """`make bench`: whole processes, in turn, so that a machine that slows down slows both alike."""
 
+import base64
+import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+import yaml
+
 RUNS = 15
+COMMITS = 20_000
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 
@@ -45,40 +53,63 @@ def main() -> None:
 
 
 def streams() -> None:
-    """A million entries as jsonl: memory must not grow with them, the first line not wait."""
+    """A million entries as jsonl: memory must not grow with them, the first line not wait.
+
+    Made up page by page for aeroctl alone; then a real history, through aerokernel and etcd.
+    """
     line = "{:<24} {:>9} {:>12} {:>12} {:>9}\n"
     sys.stdout.write("\n" + line.format("as jsonl", "lines", "first line", "all", "memory"))
-    for command in ("timeline", "audit"):
-        for entries in (20_000, 2_000_000 if command == "audit" else 1_000_000):
-            first, whole, lines, peak = streamed(command, entries)
-            sys.stdout.write(
-                line.format(
-                    command, lines, f"{first * 1000:.0f} ms", f"{whole:.1f} s", f"{peak >> 10} MB"
-                )
-            )
-            sys.stdout.flush()
+
+    def show(name: str, command: str, url: str) -> None:
+        first, whole, lines, peak = streamed(command, url)
+        times = f"{first * 1000:.0f} ms", f"{whole:.1f} s"
+        sys.stdout.write(line.format(name, lines, *times, f"{peak >> 10} MB"))
+        sys.stdout.flush()
+
+    for command, largest in (("timeline", 1_000_000), ("audit", 2_000_000)):
+        for entries in (20_000, largest):
+            with made_up(entries) as url:
+                show(command, command, url)
+    write_history()
+    show(f"timeline, {COMMITS} commits", "timeline", os.environ["AEROCTL_KERNEL"])
 
 
-def streamed(command: str, entries: int) -> tuple[float, float, int, int]:
+def streamed(command: str, url: str) -> tuple[float, float, int, int]:
     """Seconds to the first line and to the last, lines, and the process's peak memory in KiB."""
+    started = time.perf_counter()
+    reading = [AEROCTL, command, "--kernel", url, "-o", "jsonl", "--timeout", "60"]
+    with subprocess.Popen(reading, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        lines = int(bool(client.stdout.readline()))
+        first = time.perf_counter() - started
+        lines += sum(1 for _ in client.stdout)
+        _, status, usage = os.wait4(client.pid, 0)
+        client.returncode = os.waitstatus_to_exitcode(status)
+    assert client.returncode == 0
+    return first, time.perf_counter() - started, lines, usage.ru_maxrss
+
+
+@contextmanager
+def made_up(entries: int) -> Iterator[str]:
+    """The address of a server with so many events and records in all."""
     serving = [sys.executable, "-m", "tests.millions", str(entries)]
     with subprocess.Popen(serving, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        url = server.stdout.readline().strip()
-        started = time.perf_counter()
-        reading = [AEROCTL, command, "--kernel", url, "-o", "jsonl", "--timeout", "60"]
-        if command == "timeline":
-            reading += ["--since", "1"]
-        with subprocess.Popen(reading, stdout=subprocess.PIPE) as client:
-            assert client.stdout is not None
-            lines = int(bool(client.stdout.readline()))
-            first = time.perf_counter() - started
-            lines += sum(1 for _ in client.stdout)
-            _, status, usage = os.wait4(client.pid, 0)
-            client.returncode = os.waitstatus_to_exitcode(status)
-        assert client.returncode == 0
+        yield server.stdout.readline().strip()
         server.terminate()
-    return first, time.perf_counter() - started, lines, usage.ru_maxrss
+
+
+def write_history() -> None:
+    """COMMITS writes of a node's entry into the sandbox's etcd, every tenth one a change."""
+    directory = Path(os.environ["AEROKERNEL_SANDBOX_DIR"])
+    patroni = yaml.safe_load((directory / "nodes" / "n1" / "patroni.yml").read_text())
+    key = base64.b64encode(b"/service/demo/members/n9").decode()
+    with httpx.Client(base_url=f"http://{patroni['etcd3']['host']}", trust_env=False) as store:
+        for number in range(COMMITS):
+            state = "running" if number // 10 % 2 else "stopped"
+            entry = {"role": "replica", "state": state, "xlog_location": number}
+            value = base64.b64encode(json.dumps(entry).encode()).decode()
+            store.post("/v3/kv/put", json={"key": key, "value": value}).raise_for_status()
 
 
 def pairs() -> None:

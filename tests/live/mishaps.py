@@ -112,6 +112,7 @@ class Mishaps:
             act["dead"] = dying.name
             done = as_waited(self.operator.finish(started), request_id)
             act |= self._said(done, "request_promotion")
+            store.expire(self.sandbox, store.IN_FLIGHT)  # where the outcome was left open
             dying.start()
             self._back(dying)
 
@@ -210,6 +211,8 @@ class Mishaps:
             act |= self._said(self.operator.ask(word, target.name, "--yes"), command)
 
     def _said(self, done: Done, command: str) -> dict[str, Any]:
+        if not done.out and done.error["request_id"] is None:  # nothing was sent
+            return {"says": done.says}
         return {
             "command": command,
             "request_id": done.request_id,
