@@ -21,6 +21,7 @@ from aeroctl.contract.commands import COMMANDS, CommandName
 from aeroctl.contract.terms import SECTIONS, STORED, Outcome, Section
 from aeroctl.errors import Failure, failure
 from aeroctl.moment import Ago, Moment, Time
+from aeroctl.reading import check_events, check_records
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
@@ -159,9 +160,11 @@ class Kernel:
 
         body = self._body(exchange)
         answer = _parsed(body, AuditEnvelope.model_validate_json)
-        _same_commit(answer, at)
-        if answer.data.next is not None and answer.data.next <= after:  # or it would never end
-            raise failure("CONTRACT_BROKEN", "the next page does not follow this one")
+        _same_page(answer, at, after, answer.data.next)
+        try:
+            check_records(answer)
+        except ValueError as error:
+            raise failure("CONTRACT_BROKEN", str(error)) from error
         return answer, from_json(body)["data"]["records"]
 
     def events(self, after: int, at: int | None) -> "tuple[EventsEnvelope, dict[str, Any]]":
@@ -177,14 +180,11 @@ class Kernel:
 
         body = self._body(exchange)
         answer = _parsed(body, EventsEnvelope.model_validate_json)
-        _same_commit(answer, at)
-        page, last = answer.data, after
-        for event in page.events:
-            if event.commit_id < last or event.commit_id > answer.observed_at.commit_id:
-                raise failure("CONTRACT_BROKEN", f"an event of commit {event.commit_id} is astray")
-            last = event.commit_id
-        if page.next is not None and page.next <= after:
-            raise failure("CONTRACT_BROKEN", "the next page does not follow this one")
+        _same_page(answer, at, after, answer.data.next)
+        try:
+            check_events(answer.data.events, after, answer.observed_at.commit_id)
+        except ValueError as error:
+            raise failure("CONTRACT_BROKEN", str(error)) from error
         return answer, from_json(body)["data"]
 
     def pin(self, moment: Moment) -> "PinEnvelope":
@@ -365,10 +365,14 @@ def _given(**parameters: int | None) -> dict[str, str]:
     return {name: str(value) for name, value in parameters.items() if value is not None}
 
 
-def _same_commit(answer: "Envelope[Any]", at: int | None) -> None:
-    """Raises CONTRACT_BROKEN where the answer is of another commit than was asked for (P7-D1)."""
+def _same_page(answer: "Envelope[Any]", at: int | None, after: int, following: int | None) -> None:
+    """Raises CONTRACT_BROKEN where the answer is of another commit than was asked for (P7-D1), or
+    the page that follows it does not.
+    """
     if at is not None and answer.observed_at.commit_id != at:
         raise failure("CONTRACT_BROKEN", f"asked for commit {at}, got another one's state")
+    if following is not None and following <= after:  # or it would never end
+        raise failure("CONTRACT_BROKEN", "the next page does not follow this one")
 
 
 def _about(

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from aeroctl.contract.checks import MEASURED
 from aeroctl.contract.terms import SECTIONS, STORED, Section
 from aeroctl.errors import Failure, failure
 from aeroctl.moment import Ago, Commit, Moment, Time, written
+from aeroctl.reading import check_events, check_held, check_records
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
@@ -68,6 +70,7 @@ def _events(source: "Reading", commit: int) -> Document:
         if any(event["kind"] == "gap" for event in page["events"]):
             raise failure("COMMIT_COMPACTED", "history was compacted while it was read")
         whole["events"] += page["events"]
+        check_held(whole["events"])
     return whole
 
 
@@ -76,6 +79,7 @@ def _audit(source: "Reading", commit: int) -> Document:
     while answer.data.next is not None:
         answer, more = source.audit(answer.data.next, commit)
         records += more
+        check_held(records)
     return {"records": records, "head": answer.data.head.model_dump(mode="json")}
 
 
@@ -97,9 +101,12 @@ def load(path: str) -> "CaseFile":
 
 def parsed(body: bytes, name: str) -> "CaseFile":
     """A file's content, if it is whole and of this contract. `name`: of the file, for errors."""
+    from pydantic_core import from_json
+
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        # As json reads a file, but with nothing nested deeper than what follows can go.
+        document = from_json(body.decode(json.detect_encoding(body)), allow_inf_nan=False)
+    except ValueError as error:
         raise failure("CASE_DAMAGED", f"{name}: not a JSON document: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
         raise failure("CASE_DAMAGED", f"{name}: neither a case nor a snapshot")
@@ -127,16 +134,20 @@ class CaseFile:
     whole: bool
 
     def check(self) -> None:
-        """Raise CASE_DAMAGED unless every part keeps the contract."""
-        from pydantic_core import ValidationError
+        """Raise CASE_DAMAGED unless every part keeps the contract, and the events fit together."""
+        from aeroctl.contract.standing import followed
 
         try:
             self.snapshot(self.holds(None), None)
             if self.whole:
-                self.events(0, None)
+                page = self.events(0, None)[0].data
+                check_events(page.events, 0, self.commit_id)
+                begins = bool(page.events) and page.events[0].kind == "gap"
+                steps = page.events[1:] if begins else page.events
+                followed(page.base, filter(attrgetter("exact"), steps), self.commit_id)
                 if self.content["data"]["audit"] is not None:
-                    self.audit(0, None)
-        except (ValidationError, KeyError, TypeError, AttributeError) as error:
+                    check_records(self.audit(0, None)[0])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise failure("CASE_DAMAGED", f"{self.name}: {error}") from error
 
     @property
@@ -209,7 +220,8 @@ class CaseFile:
 
         held = self._part("events")
         if after > self.commit_id:
-            raise failure("FUTURE_COMMIT", f"commit {after} is later than {self.name}")
+            words = f"{self.name} ends at commit {self.commit_id}: nothing is after {after}"
+            raise failure("FUTURE_COMMIT", words)
         base = Standing.model_validate_json(json.dumps(held["base"]))
         page = {"base": held["base"], "events": held["events"], "next": None}
         if after > base.commit_id:
@@ -233,19 +245,24 @@ class CaseFile:
         from aeroctl.contract.events import PinEnvelope
         from aeroctl.contract.pinning import NotPinned, pin
 
+        if self._part("audit") is None:  # without its times another commit might be taken
+            words = f"{self.name} holds no audit trail, whose times say which commit stood when"
+            raise failure("NOT_IN_CASE", words)
         now = self.content["observed_at"]["time"]
         try:
             asked = _time(moment, now)
             found = pin(asked, self._logged(), now)
         except NotPinned as error:
             raise failure("TIME_NOT_PINNED", f"{self.name}: {error}") from error
+        except ValueError as error:  # such as the 31st of June
+            raise failure("CASE_DAMAGED", f"{self.name}: a time in it is none: {error}") from error
         return PinEnvelope.model_validate(self._answer(found.model_dump(), None))
 
     def _logged(self) -> "list[Logged]":
         """The times that the records and the kernel's history give to commits, in their order."""
         from aeroctl.contract.events import Logged
 
-        records = (self._part("audit") or {"records": []})["records"]
+        records = self._part("audit")["records"]
         found = [
             (each["commit_id"], each["time"], each["clock"], source)
             for source, entries in (("audit", records), ("history", self._part("events")["events"]))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from math import isnan
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -50,6 +51,21 @@ COMMANDS: Mapping[str, Command] = {
     "completion": Command("completion:completion", "Print the completion script of a shell."),
     "help": Command("help:help_", "Explain error codes, exit codes or a command."),
 }
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds in a range."""
+
+    name = "number of seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Raises BadParameter, also for nan: it is in no order, and so out of no range."""
+        seconds = super().convert(value, param, ctx)
+        if isnan(seconds):
+            self.fail(f"{value!r} is no {self.name}", param, ctx)
+        return float(seconds)
 
 
 class CommandTable(click.Group):
@@ -135,7 +151,7 @@ _SHARED: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--timeout",),
         {
-            "type": click.FloatRange(min=0.001, max=86400),
+            "type": Seconds(min=0.001, max=86400),
             "metavar": "SECONDS",
             "help": "Bound on the whole call. [default: 10; for a change, what the kernel says]",
         },

@@ -228,7 +228,11 @@ KINDS: dict[str, Kind] = {
         ("P7-D1",),
     ),
     "ANSWER_TOO_LARGE": Kind(
-        "control_plane_validation", Exit.NO_SNAPSHOT, "the answer exceeds 128 MiB", None, ("P7-F1",)
+        "control_plane_validation",
+        Exit.NO_SNAPSHOT,
+        "the answer exceeds 128 MiB, or a million entries that had to be held together",
+        None,
+        ("P7-F1",),
     ),
     # kernel_rejection: no consistent state to be had, or the kernel says no
     "SNAPSHOT_UNSTABLE": Kind(

@@ -69,6 +69,15 @@ class Output:
         """A text of our own, such as a completion script. False: nobody reads any more."""
         return self._put(text)
 
+    def pause(self, seconds: float) -> bool:
+        """Wait so long. False, and at once: nobody reads any more, so nothing goes on (P7-S1)."""
+        import select
+
+        poll = select.poll()
+        with suppress(OSError, ValueError, AttributeError):  # no stream of the system's
+            poll.register(sys.stdout.fileno(), 0)  # an error there is told of all the same
+        return not poll.poll(seconds * 1000)
+
     def topic(self, document: object, block: Block) -> None:
         """A page of help that is data: no kernel's state."""
         if self.format == "table":

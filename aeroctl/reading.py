@@ -1,6 +1,6 @@
 """What reading commands share: where they read from, and one view of one state of it."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,9 +11,13 @@ from aeroctl.moment import Commit, Moment
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
     from aeroctl.contract.envelope import Envelope, Note, ObservedAt, SnapshotEnvelope
-    from aeroctl.contract.events import EventsEnvelope, PinEnvelope
+    from aeroctl.contract.events import Event, EventsEnvelope, PinEnvelope
     from aeroctl.output import Dialogue, Output
     from aeroctl.views.view import View
+
+
+HELD = 1_000_000
+"""Entries of a log that are held together at most; a stream (jsonl) holds a page of them."""
 
 
 class Reading(Protocol):
@@ -110,6 +114,36 @@ class Reader:
             raise failure("UNKNOWN_FIELD", str(error)) from error
         self.output.show(noted(envelope, notes), data, view.layout(data))
         return data
+
+
+def check_held(entries: Sized) -> None:
+    """Raise Failure ANSWER_TOO_LARGE where more are held together than there may be."""
+    if len(entries) > HELD:
+        words = f"more than {HELD} entries: -o jsonl of timeline and audit prints them as they come"
+        raise failure("ANSWER_TOO_LARGE", words)
+
+
+def check_events(events: "Sequence[Event]", after: int, commit: int) -> None:
+    """Raise ValueError unless they come in the order of commits, after `after` and up to `commit`,
+    and a gap says where it ends.
+    """
+    last = after + 1
+    for event in events:
+        if not last <= event.commit_id <= commit:
+            raise ValueError(f"an event of commit {event.commit_id} is astray")
+        last = event.commit_id
+        end = event.after
+        if event.kind == "gap" and (type(end) is not int or not last <= end <= commit):
+            raise ValueError(f"the gap at commit {event.commit_id} has no end")
+
+
+def check_records(answer: "AuditEnvelope") -> None:
+    """Raise ValueError where one is later than the state that it is of. Whether they are whole and
+    in order is for the chain to say.
+    """
+    for record in answer.data.records:
+        if record.commit_id > answer.observed_at.commit_id:
+            raise ValueError(f"a record of commit {record.commit_id} is astray")
 
 
 def noted(envelope: "Envelope[Any]", notes: "Sequence[Note]") -> Noted:

@@ -3,16 +3,16 @@
 Nothing is written anywhere but to the output (state model 6): what is not printed yet is read anew.
 """
 
-import time
+import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING
 
 from aeroctl import trail
 from aeroctl.contract.envelope import Note
 from aeroctl.errors import Failure, failure
-from aeroctl.reading import noted
+from aeroctl.reading import HELD, check_held, noted
 from aeroctl.text import safe
 from aeroctl.views.timeline import Entry, Span, TimelineView, Wanted, layout, line, merged, named
 
@@ -85,6 +85,7 @@ class Story:
         page = self.envelope.data
         yield from page.events
         while page.next is not None and page.next < self.until:
+            gc.collect(0)  # as in trail.pages
             page = self.source.events(page.next, self.commit)[0].data
             if page.events and page.events[0].kind == "gap":
                 self.standings.append(page.base)
@@ -94,10 +95,14 @@ class Story:
 def _records(
     page: "AuditPage | None", later: "Iterable[tuple[AuditEnvelope, object]]"
 ) -> "Iterator[AuditRecord]":
-    if page is not None:
-        yield from page.records
-        for envelope, _ in later:
-            yield from envelope.data.records
+    last = 0
+    for each in () if page is None else chain([page], (envelope.data for envelope, _ in later)):
+        for record in each.records:
+            if record.commit_id < last:  # whoever did that may not hide what comes after it
+                words = f"audit record {record.sequence} is older than the one before it"
+                raise failure("CONTRACT_BROKEN", f"{words}: see aeroctl audit --verify")
+            last = record.commit_id
+            yield record
 
 
 def show(reader: "Reader", asked: Asked) -> None:
@@ -113,7 +118,8 @@ def show(reader: "Reader", asked: Asked) -> None:
         if seen is not None:
             reader.dialogue.notes(_unseen(story, asked, seen))
         return
-    entries = list(story.entries())
+    entries = list(islice(story.entries(), HELD + 1))
+    check_held(entries)
     shown = tuple(filter(wanted.has, entries))
     story.notes += _unseen(story, asked, {name for entry in shown for name in named(entry)})
     picture = None
@@ -165,7 +171,8 @@ def follow(reader: "Reader", asked: Asked) -> None:
             if error.code != trouble:
                 reader.dialogue.failed(error)
             trouble = error.code
-        time.sleep(INTERVAL)
+        if not reader.output.pause(INTERVAL):
+            return
 
 
 class Place:

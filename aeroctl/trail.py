@@ -1,9 +1,11 @@
 """The audit trail, page by page, all of one commit."""
 
+import gc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aeroctl.contract.chain import Chain
+from aeroctl.reading import check_held, noted
 from aeroctl.views import audit
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def pages(
         page, raw = source.audit(after, at, since)
         at, after = page.observed_at.commit_id, page.data.next
         yield page, raw
+        gc.collect(0)  # what a connection leaves is circular, and start-up has put collection off
 
 
 def show_trail(
@@ -35,8 +38,6 @@ def show_trail(
     Under jsonl each page is printed as it comes, in constant memory, and the verdict last; else
     all are held until the end. Raises Failure; what was printed by then stays.
     """
-    from aeroctl.reading import noted
-
     at, notes = reader.commit_of(moment)
     streams = reader.output.format == "jsonl"
     chain, checked = Chain(), 0
@@ -56,6 +57,7 @@ def show_trail(
                 kept.append(record)
             elif not reader.output.document(record):
                 return True  # nobody reads any more
+        check_held(kept)
         last = page
     assert first is not None
     assert last is not None

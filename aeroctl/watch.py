@@ -5,8 +5,8 @@ frames replace one another; elsewhere they follow one another. The cursor stays 
 screen the usual one, so that nothing is to be restored, whatever ends the process (P7-F2).
 """
 
+import gc
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, Protocol
@@ -48,12 +48,13 @@ def watch(
                 raise
             goes_on = stage.failed(error)
         else:
-            if output.format == "jsonl" and len(pieces) != 1:
-                raise failure("USAGE", "no single document a frame: see timeline --follow")
             goes_on = stage.show(pieces)
         if not goes_on:
             raise click.exceptions.Exit(Exit.DONE)
-        time.sleep(seconds)  # after the answer: a slow kernel is not asked more often (P7-S2)
+        gc.collect(0)  # as in trail.pages
+        # After the answer: a slow kernel is not asked more often (P7-S2).
+        if not output.pause(seconds):
+            raise click.exceptions.Exit(Exit.DONE)
 
 
 def passing(error: Failure) -> bool:

@@ -9,11 +9,14 @@ import pytest
 
 from aeroctl.case import digest, parsed
 from aeroctl.contract.chain import NO_HASH
+from aeroctl.contract.terms import MEASURED
 from aeroctl.errors import Failure
 from aeroctl.moment import Ago, Time
+from tests import stories
 from tests.answering import Handler, Received, answer, answering
 from tests.harness import run
 from tests.samples import document
+from tests.stories import History, chained, record
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
@@ -101,6 +104,13 @@ def test_a_reformatted_file_is_the_same_file(case: Path) -> None:
     assert parsed(body, "it").commit_id == 57
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_what_a_shell_makes_of_a_file_is_the_same_file(case: Path, encoding: str) -> None:
+    plain = run("inspect", "nodes", "--from", str(case)).out
+    case.write_bytes(case.read_text().replace("\n", "\r\n").encode(encoding))
+    assert run("inspect", "nodes", "--from", str(case)).out == plain != ""
+
+
 def test_a_case_of_a_case_is_that_case(case: Path) -> None:
     assert run("snapshot", "--full", "--from", str(case)).out == case.read_text()
 
@@ -141,9 +151,34 @@ def _partless(case: dict[str, Any]) -> bytes:
     return json.dumps({**case, "digest": digest(case)}).encode()
 
 
+def _with(content: dict[str, Any], *events: dict[str, Any]) -> bytes:
+    """A case with events that don't fit, and the digest that belongs to it."""
+    content["data"]["events"]["events"] += events
+    return json.dumps({**content, "digest": digest(content)}).encode()
+
+
+def _late_record(content: dict[str, Any]) -> bytes:
+    content["data"]["audit"]["records"] = chained([record(10**6, "requested")])
+    return _with(content)
+
+
+def _nested(depth: int) -> Any:
+    inner = "[" * depth + "]" * depth
+    return lambda _: f'{{"api_version": "v1", "data": {{"snapshot": {inner}}}}}'.encode()
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
+        (lambda case: _with(case, event(40, "paused")), "CASE_DAMAGED"),  # out of order
+        (lambda case: _with(case, event(58, "paused")), "CASE_DAMAGED"),  # later than the case
+        (lambda case: _with(case, event(52, "role_changed", node="n9")), "CASE_DAMAGED"),
+        (lambda case: _with(case, event(52, "gap", before=52, after=54)), "CASE_DAMAGED"),
+        (_late_record, "CASE_DAMAGED"),
+        (_nested(978), "CASE_DAMAGED"),
+        (_nested(300), "CASE_DAMAGED"),
+        (lambda _: b'{"data": NaN}', "CASE_DAMAGED"),
+        (lambda _: b'{"data": %s}' % (b"9" * 5000), "CASE_DAMAGED"),
         (_cut, "CASE_DAMAGED"),
         (_altered, "CASE_DAMAGED"),
         (_undigested, "CASE_DAMAGED"),
@@ -214,7 +249,8 @@ def test_a_gap_begins_where_its_reader_begins(case: Path) -> None:
     content = json.loads(case.read_text())
     gap = event(1, "gap", before=1, after=20)
     content["data"]["events"]["events"][:2] = [gap]
-    content["data"]["events"]["base"]["commit_id"] = 20
+    node = dict.fromkeys(("role", "state", "replication_state", "timeline"))
+    content["data"]["events"]["base"] |= {"commit_id": 20, "nodes": [{"name": "n1", **node}]}
     held = parsed(json.dumps({**content, "digest": digest(content)}).encode(), "case")
     first = held.events(10, None)[1]["events"][0]
     assert (first["kind"], first["commit_id"], first["before"], first["after"]) == (
@@ -230,6 +266,58 @@ def test_a_time_is_pinned_by_the_logs_that_the_file_holds(case: Path) -> None:
     for moment in (Time("2026-11-23T10:14:59Z"), Time("2027-01-01T00:00:00Z"), Ago(2**53)):
         with pytest.raises(Failure, match="TIME_NOT_PINNED"):
             held.pin(moment)
+
+
+def test_without_the_trail_no_other_commit_is_taken_for_a_time(case: Path) -> None:
+    """The kernel pins times by records that this file lacks: it might say another commit."""
+    content = json.loads(case.read_text())
+    content["data"]["audit"] = None
+    held = parsed(_with(content), "case")
+    with pytest.raises(Failure, match="NOT_IN_CASE"):
+        held.pin(Time("2026-11-23T10:15:10Z"))
+
+
+def test_a_time_that_is_none_is_damage(case: Path) -> None:
+    content = json.loads(case.read_text())
+    junk = event(51, "timeline_ended", before=2, time="2026-06-31T10:15:00Z", clock="P")
+    held = parsed(_with(content, junk), "case")
+    with pytest.raises(Failure, match="CASE_DAMAGED"):
+        held.pin(Time("2026-11-23T10:15:10Z"))
+
+
+def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aeroctl.reading.HELD", 3)
+    monkeypatch.setattr("aeroctl.timeline.HELD", 3)
+    history = History([stories.event(commit, "paused") for commit in range(1, 9)], window=2)
+    history.records = chained(record(commit, "requested") for commit in range(1, 9))
+    history.limit = 2
+    with answering(history) as served:
+        for command in ("timeline", "timeline -o json", "audit", "snapshot --full", "report"):
+            refused = run(*command.split(), "--kernel", served.url)
+            assert (refused.code, refused.out) == (7, ""), command
+            assert "ANSWER_TOO_LARGE" in refused.err
+        streamed = run("timeline", "-o", "jsonl", "--kernel", served.url)
+    assert len(streamed.out.splitlines()) == 16
+
+
+def test_a_case_of_a_time_says_which_commit_was_taken() -> None:
+    taken = {"commit_id": 40, "time": "2026-11-23T10:15:00Z", "clock": "P", "source": "audit"}
+    pin = {"asked": "2026-11-23T10:15:10Z", "taken": taken, "following": None}
+    history = History(commit=40)
+
+    def handle(request: Received) -> None:
+        if request.path.startswith("/v1/commits"):
+            answer(stories.envelope(pin, 40, live=True))(request)
+        elif request.path.startswith("/v1/snapshot"):
+            data = json.loads(document())["data"] | dict.fromkeys(MEASURED)
+            answer(document(data=data, observed_at=stories.observed(40, live=False)))(request)
+        else:
+            history(request)
+
+    with answering(handle) as served:
+        done = run("snapshot", "--full", "--at", "2026-11-23T10:15:10Z", "--kernel", served.url)
+    assert done.json["observed_at"]["commit_id"] == 40
+    assert "note: COMMIT_TAKEN: for 2026-11-23T10:15:10Z: commit 40" in done.err
 
 
 def test_it_keeps_its_published_schema(case: Path) -> None:

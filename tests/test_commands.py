@@ -40,6 +40,12 @@ def test_every_command_has_help_and_stands_in_the_readme(path: str) -> None:
     assert result.out.startswith("Usage: aeroctl ")
 
 
+def test_a_watch_that_took_the_next_word_for_seconds_says_so() -> None:
+    done = run("inspect", "node", "--watch", "n1")
+    assert done.code == 2
+    assert "'n1' is not a valid number of seconds; without them --watch stands last" in done.err
+
+
 @pytest.mark.parametrize("path", LEAVES)
 def test_every_command_takes_the_shared_options(path: str) -> None:
     options = {option for each in LEAVES[path].params for option in each.opts}
@@ -53,7 +59,7 @@ def test_every_command_takes_the_shared_options(path: str) -> None:
     "arguments",
     ["--bogus", "nonsense", "inspect nonsense", "inspect nodes x", "--timeout x health",
      "--timeout 0 health", "inspect nodes --at 0", "-o yaml health", "inspect node",
-     "schema nonsense", "inspect nodes --at"],
+     "schema nonsense", "inspect nodes --at", "--timeout nan health", "health --watch nan"],
 )  # fmt: skip
 def test_wrong_usage_is_one_error(arguments: str) -> None:
     text = run(*arguments.split())

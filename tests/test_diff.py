@@ -315,6 +315,12 @@ class TestCommand:
     def test_standard_input(self, files: tuple[str, str]) -> None:
         assert "stopped" in run("diff", files[1], "-", typed=document().decode()).out
 
+    def test_each_place_is_read_once(self) -> None:
+        assert run("diff", "-", "-", "--check", typed=document().decode()).code == 0
+        with answering(answer(document())) as kernel:
+            asked = ("diff", "now", "now", "--kernel", kernel.url, "--token-file", "-")
+            assert run(*asked, typed="secret\n").code == 0
+
     def test_nothing_in_common_is_no_agreement(
         self, files: tuple[str, str], tmp_path: Path
     ) -> None:

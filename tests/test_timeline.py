@@ -30,6 +30,7 @@ from tests.stories import (
     NODES,
     History,
     chained,
+    envelope,
     event,
     gap,
     histories,
@@ -329,6 +330,41 @@ def test_a_failure_midway_is_not_passed_off_as_the_end(path: str) -> None:
         assert timeline(handler, "-o", "json")[0].error["code"] == code
 
 
+def test_a_record_out_of_order_hides_nothing_that_comes_after_it() -> None:
+    """Of a trail that was tampered with: the story ends with an error, not with silence."""
+    late = [record(5, "requested"), record(35, "outcome"), record(20, "requested", IDS[1])]
+    history = History([event(10, "paused"), event(30, "resumed")], chained(late))
+    with answering(history) as kernel:
+        for form in ("table", "jsonl"):
+            done = run("timeline", "--until", "40", "--kernel", kernel.url, "-o", form)
+            assert done.code == 7
+            assert "audit record 3 is older than the one before it" in done.err
+
+
+def test_a_record_of_a_later_state_is_refused() -> None:
+    data = History(records=chained([record(101, "requested")]), commit=200).audit(0, 200, 0)
+    with answering(answer(envelope(data, 100, live=True))) as kernel:
+        done = run("audit", "--kernel", kernel.url, "-o", "json")
+    assert (done.code, done.error["code"]) == (7, "CONTRACT_BROKEN")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [event(101, "paused")],
+        [event(20, "paused"), event(10, "resumed")],
+        [event(10, "gap", before=10)],
+        [gap(10, 5)],
+    ],
+)
+def test_events_that_can_t_be_are_refused(wrong: Any) -> None:
+    page = {"base": NOBODY.model_dump(), "events": [each.model_dump() for each in wrong],
+            "next": None}  # fmt: skip
+    with answering(answer(envelope(page, 100, live=True))) as kernel:
+        done = run("timeline", "--kernel", kernel.url, "-o", "json")
+    assert (done.code, done.error["code"]) == (7, "CONTRACT_BROKEN")
+
+
 def test_only_a_lack_of_authority_makes_a_story_without_records() -> None:
     handler = failing(failover(), "/v1/audit", "STORE_UNAVAILABLE", "transport", good=0)
     result, _ = timeline(handler, "-o", "jsonl")
@@ -342,8 +378,6 @@ def test_a_time_is_taken_for_a_commit_and_says_for_which() -> None:
 
     def handle(request: Received) -> None:
         if request.path.startswith("/v1/commits"):
-            from tests.stories import envelope
-
             answer(envelope(pin, 80, live=True))(request)
         else:
             history(request)
@@ -586,6 +620,18 @@ def test_following_ends_with_its_reader_and_with_what_does_not_pass(following: A
         assert out.read_text() == ""
 
 
+def test_following_ends_with_its_reader_though_nothing_happens() -> None:
+    with answering(Going()) as kernel:
+        command = [sys.executable, "-m", "aeroctl", "timeline", "--kernel", kernel.url]
+        process = subprocess.Popen([*command, "--follow", "--since", "1"], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        for _ in KINDS:
+            process.stdout.readline()
+        wait_until("it waits", lambda: "after=80" in kernel.requests[-1][0])
+        process.stdout.close()
+        assert process.wait(30) == 0
+
+
 # --- a million of them
 
 
@@ -595,8 +641,6 @@ def endless(count: int) -> Handler:
     one = event(1, "state_changed", "n1", before="running", after="stopped").model_dump()
 
     def handle(request: Received) -> None:
-        from tests.stories import envelope
-
         query = dict(part.split("=") for part in request.path.partition("?")[2].split("&"))
         after = int(query["after"])
         data: dict[str, Any]

@@ -236,8 +236,9 @@ class TestElsewhere:
         assert "commit 57" in done.out
         assert "\x1b" not in done.out
 
-    def test_what_is_no_single_document_is_not_called_json(self) -> None:
-        done = run("inspect", "nodes", "--watch", "-o", "json")
+    @pytest.mark.parametrize("asked", ["inspect nodes -o json", "audit -o jsonl"])
+    def test_what_is_no_single_document_is_not_called_json(self, asked: str) -> None:
+        done = run(*asked.split(), "--watch")
         assert (done.code, done.error["code"]) == (2, "USAGE")
 
     def test_a_node_that_is_not_there_ends_it(self) -> None:
@@ -257,6 +258,18 @@ class TestElsewhere:
             assert process.wait(60) == 0
             assert process.stderr.read() == b""
             process.stderr.close()
+
+    def test_a_reader_that_went_while_there_was_nothing_to_show_ends_it(self) -> None:
+        """Nobody looks any more: it would go on in the background for ever (P7-S1)."""
+        with answering(answer(state(57, "running"))) as kernel:
+            process = subprocess.Popen(
+                [*WATCH[:-1], "86400", "--kernel", kernel.url], stdout=subprocess.PIPE
+            )
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.stdout.close()
+            assert process.wait(30) == 0
+            assert len(kernel.requests) == 1
 
     def test_it_survives_a_restart_and_an_interrupt_ends_it(self, tmp_path: Path) -> None:
         out, err = tmp_path / "out", tmp_path / "err"

@@ -22,6 +22,8 @@ def audit(ctx: click.Context, verify: bool, request: object, asked: Asked) -> Ex
     """
     from aeroctl.trail import show_trail
 
+    if asked.watch is not None and ctx.ensure_object(dict).get("output") == "jsonl":
+        raise click.UsageError("with --watch a line is a frame, and here a record: see timeline")
     chosen = None if request is None else str(request)
     whole = show(ctx, asked, lambda reader: show_trail(reader, chosen, verify, asked.at))
     return Exit.DONE if whole else Exit.CHECK_FAILED

@@ -42,7 +42,7 @@ def diff(
 
     asked = [_asked(text) for text in (before, after)]
     # Each place is read once: standard input has its snapshot, or its token, but one time.
-    readers = {file: reader_of(ctx, file) for file, _ in asked}
+    readers = {file: reader_of(ctx, file) for file in dict.fromkeys(file for file, _ in asked)}
     one, other = ((readers[file], moment) for file, moment in asked)
     view = compare(one, other, filters, sort_by)
     return Exit.CHECK_FAILED if check and view.changes else Exit.DONE

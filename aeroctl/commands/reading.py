@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from aeroctl.cli import reader_of, shared_options
+from aeroctl.cli import Seconds, reader_of, shared_options
 
 if TYPE_CHECKING:
     from aeroctl.moment import Moment
@@ -44,6 +44,16 @@ class MomentType(click.ParamType):  # type: ignore[type-arg]
             self.fail(str(error), param, ctx)
 
 
+class _Period(Seconds):
+    """The seconds of --watch, which takes the next word for them."""
+
+    def fail(
+        self, message: str, param: click.Parameter | None = None, ctx: click.Context | None = None
+    ) -> NoReturn:
+        """Raises BadParameter."""
+        super().fail(f"{message.rstrip('.')}; without them --watch stands last", param, ctx)
+
+
 def sendable(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """A word that can be sent to a kernel: some text, in UTF-8."""
     if value is not None and (not value or any("\ud800" <= char <= "\udfff" for char in value)):
@@ -76,7 +86,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
         reading.__click_params__ = function.__click_params__  # type: ignore[attr-defined]
     reading = click.option(
         "--watch",
-        type=click.FloatRange(min=0.1, max=86400),
+        type=_Period(min=0.1, max=86400),
         is_flag=False,
         flag_value="2",
         metavar="SECONDS",

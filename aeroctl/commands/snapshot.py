@@ -44,6 +44,7 @@ def snapshot(ctx: click.Context, sections: tuple[Section, ...], full: bool, aske
         if full:
             from aeroctl.case import collect
 
+            reader.dialogue.notes(notes)  # which commit was taken is not the kernel's word
             reader.output.document(collect(reader.source, at))
             return
         document = reader.source.document(sections or reader.source.holds(at), at)

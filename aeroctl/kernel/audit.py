@@ -26,10 +26,11 @@ async def audit(
     limit = body.number(given, "limit", 1, trail.PAGE) or trail.PAGE
     at = body.number(given, "at", 1, 2**53 - 1)
     since = body.number(given, "since", 1, 2**53 - 1)
-    commit, page = await trail.page(
-        source.store, source.scope, after, limit, at, prefix=source.prefix, since=since
-    )
-    kernel = await source.kernel(commit)
+    async with source.in_time():
+        commit, page = await trail.page(
+            source.store, source.scope, after, limit, at, prefix=source.prefix, since=since
+        )
+        kernel = await source.kernel(commit)
     return AuditEnvelope(
         api_version=API_VERSION, observed_at=snapshot.observed(kernel, at), data=page, notes=[]
     )

@@ -4,10 +4,10 @@ Those are the audit records', each written in the commit that it has, and those 
 Patroni's history, whose commits are in the store's own history as far back as it reaches.
 """
 
-import asyncio
 import heapq
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from operator import attrgetter
 
 from pydantic import TypeAdapter, ValidationError
@@ -36,7 +36,7 @@ async def commits(source: Source, parameters: Sequence[tuple[str, str]]) -> PinE
     now = datetime.now(UTC)
     asked = _asked(given, now)
     try:
-        async with asyncio.timeout(source.seconds), source.turns:
+        async with source.in_time(), source.past:
             kernel = await source.kernel(at)
             pinning = Pinning(asked, rfc3339(now))
             async for each in _logged(source, kernel.commit_id):
@@ -46,9 +46,6 @@ async def commits(source: Source, parameters: Sequence[tuple[str, str]]) -> PinE
         raise Failure(
             409, "kernel_rejection", "TIME_NOT_PINNED", str(error), invariants=["P7-D1"]
         ) from error
-    except TimeoutError as error:
-        message = f"the store could not be read within {source.seconds:g} seconds"
-        raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
     return PinEnvelope(
         api_version=API_VERSION, observed_at=snapshot.observed(kernel, at, now), data=pin, notes=[]
     )
@@ -72,7 +69,7 @@ def _asked(given: dict[str, str], now: datetime) -> str:
 async def _logged(source: Source, at: int) -> AsyncIterator[Logged]:
     """All of them in order of commit, a page of them at a time."""
     rows = await _history(source, at)
-    async for page in trail.times(source.store, source.scope, at):
+    async for page in trail.times(source.store, source.scope, at, prefix=source.prefix):
         last = page[-1].commit_id if page else 0
         early = [row for row in rows if row.commit_id <= last]
         rows = rows[len(early) :]
@@ -86,14 +83,17 @@ async def _history(source: Source, at: int) -> list[Logged]:
     """The rows of Patroni's history whose commit is known: when the row came. Compaction leaves
     only when the key was last written.
     """
-    old, found = None, []
-    for new in await source.store.versions(source.prefix + "history", at):
-        came = ended(old, new) if old or new.created == new.modified else ()
-        for row, exact in came:
+    initialize = source.prefix + "initialize"
+    begun = (await source.store.read_together([], [initialize], at)).keys.get(initialize)
+    found = []
+    versions = await source.store.versions(source.prefix + "history", at)
+    for old, new in pairwise((None, *versions)):
+        if new is None or (old is None and new.created != new.modified):
+            continue
+        for row, exact in ended(old, new, begun):
             time = patroni.utc(row.time)
             if exact and time is not None:
                 found.append(
                     Logged(commit_id=new.modified, time=time, clock=clock(row), source="history")
                 )
-        old = new
     return found

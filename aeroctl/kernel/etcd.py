@@ -5,7 +5,7 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import httpx
 
@@ -19,14 +19,18 @@ BATCH = 1000
 fewer is the backlog's last one."""
 SILENCE = 1.0
 """Seconds without a message after which a backlog is over that may have ended with a full one."""
-COMMITS, LOOKUPS = 128, 10_000
-"""Commits that are read by one transaction (etcd: max-txn-ops), and keys that are looked at."""
+COMMITS = 32
+"""Commits that are read by one transaction, at most."""
+LARGE, OVERHEAD = 4_000_000, 100
+"""Bytes that one such transaction looks at, and that one replay gathers, before it stops; and what
+a key counts beside its value."""
 
+SHOWN = "backslashreplace"
+"""How bytes that are no text are shown where one value must not hide the rest."""
 
+Read = TypeVar("Read")
 Followed = tuple[Keyspace, tuple[Event, ...]]
 """Where some events lead, and they themselves."""
-Follow = Callable[[Endpoint, Keyspace, Keyspace], Awaitable[Followed | None]]
-"""From a keyspace towards another one; None when the way has been compacted meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,7 @@ class Etcd:
         Raises Failure: STORE_UNAVAILABLE, STORE_REFUSED, COMMIT_COMPACTED, FUTURE_COMMIT,
         KERNEL_STATE_UNREADABLE.
         """
-        try:
-            return await self._gateway.anywhere(lambda endpoint: _range(endpoint, prefix, at))
-        except Refused as refusal:
-            raise _failure(str(refusal)) from refusal
+        return await self._anywhere(lambda endpoint: _range(endpoint, prefix, at))
 
     async def read_together(
         self, prefixes: Sequence[str], keys: Sequence[str], at: int | None = None
@@ -138,12 +139,10 @@ class Etcd:
         that asking another endpoint again does no harm. Raises as `read` does.
         """
         try:
-            answer = await self._gateway.anywhere(
+            answer = await self._anywhere(
                 lambda endpoint: endpoint.post("/v3/lease/grant", {"TTL": str(seconds)})
             )
             return int(answer["ID"])
-        except Refused as refusal:
-            raise _failure(str(refusal)) from refusal
         except (KeyError, TypeError, ValueError) as error:
             raise _misunderstood("a lease", error) from error
 
@@ -157,29 +156,21 @@ class Etcd:
         commits of it, the first ones that compaction has left. Raises as `read` does; compaction is
         no failure but an incomplete history, unless `until` itself is gone.
         """
-
-        async def watched(endpoint: Endpoint, base: Keyspace, last: Keyspace) -> Followed | None:
-            now = last
-            if window is not None and base.commit_id + window < last.commit_id:
-                now = await _range(endpoint, prefix, base.commit_id + window)
-            events = await _events(endpoint, base, now)
-            return None if events is None else (now, events)
-
-        return await self._followed(prefix, since, until, watched)
+        return await self._anywhere(
+            lambda endpoint: _history(endpoint, prefix, max(since, 1), until, window)
+        )
 
     async def replay(self, prefix: str, since: int, until: int, *, window: int) -> History:
         """As `history`, but commit by commit, so that it costs the same however long ago that was,
-        and shows a key that came and went as well.
+        and shows a key that came and went as well. What is not UTF-8 is shown with backslashes.
 
-        It may end before `window` commits, when half of the time for an answer is over.
+        It may end before `window` commits, but not before one: when half of the time for an answer
+        is over, or when much was written. `until` must be a commit that there is.
         """
         end = uptime() + self._gateway.seconds / 2
-
-        async def read(endpoint: Endpoint, base: Keyspace, last: Keyspace) -> Followed:
-            limit = min(base.commit_id + window, last.commit_id)
-            return await _commits(endpoint, base, limit, end)
-
-        return await self._followed(prefix, since, until, read)
+        return await self._anywhere(
+            lambda endpoint: _replay(endpoint, prefix, max(since, 1), until, window, end)
+        )
 
     async def versions(self, key: str, at: int) -> tuple[KeyValue, ...]:
         """What a key held up to commit `at`, oldest first, since it was created, or since the last
@@ -202,13 +193,9 @@ class Etcd:
             commit = pair.modified - 1
         return tuple(reversed(found))
 
-    async def _followed(
-        self, prefix: str, since: int, until: int | None, follow: Follow
-    ) -> History:
+    async def _anywhere(self, read: Callable[[Endpoint], Awaitable[Read]]) -> Read:
         try:
-            return await self._gateway.anywhere(
-                lambda endpoint: _history(endpoint, prefix, max(since, 1), until, follow)
-            )
+            return await self._gateway.anywhere(read)
         except Refused as refusal:
             raise _failure(str(refusal)) from refusal
 
@@ -217,25 +204,24 @@ class Etcd:
     ) -> tuple[int, list[dict[str, KeyValue]]]:
         revision = {} if at is None else {"revision": str(at)}
         query = {"success": [{"request_range": keys | revision} for keys in ranges]}
-        try:
-            answer = await self._gateway.anywhere(lambda one: one.post("/v3/kv/txn", query))
-        except Refused as refusal:
-            raise _failure(str(refusal)) from refusal
+        answer = await self._anywhere(lambda one: one.post("/v3/kv/txn", query))
         found = [_pairs(each) for each in _responses(answer)]
         newest = _revision(answer)
         return (newest if at is None else at), found
 
 
-async def _range(endpoint: Endpoint, prefix: str, at: int | None) -> Keyspace:
+async def _range(
+    endpoint: Endpoint, prefix: str, at: int | None, errors: str = "strict"
+) -> Keyspace:
     query = _below(prefix) | ({} if at is None else {"revision": str(at)})
     answer = await endpoint.post("/v3/kv/range", query)
     newest = _revision(answer)
     commit = newest if at is None else at
-    return Keyspace(prefix, commit, _named(prefix, _pairs(answer)))
+    return Keyspace(prefix, commit, _named(prefix, _pairs(answer, errors)))
 
 
 async def _history(
-    endpoint: Endpoint, prefix: str, since: int, until: int | None, follow: Follow
+    endpoint: Endpoint, prefix: str, since: int, until: int | None, window: int | None
 ) -> History:
     """All at one endpoint, which has every commit that its linearizable read has shown."""
     last = await _range(endpoint, prefix, until)
@@ -243,16 +229,33 @@ async def _history(
     while True:
         try:
             base = await _range(endpoint, prefix, start)
-            found = await follow(endpoint, base, last)
+            now = last
+            if window is not None and base.commit_id + window < last.commit_id:
+                now = await _range(endpoint, prefix, base.commit_id + window)
+            events = await _events(endpoint, base, now)
         except Refused as refusal:
-            if "has been compacted" not in str(refusal):
-                raise
-            start = await _oldest(endpoint, prefix, start)
+            start = await _after_compaction(endpoint, prefix, start, refusal)
             if start > last.commit_id:
                 last = await _range(endpoint, prefix, until)
             continue
-        if found is not None:
-            now, events = found
+        if events is not None:
+            return History(now, events, base.commit_id <= since, base)
+
+
+async def _replay(
+    endpoint: Endpoint, prefix: str, since: int, until: int, window: int, end: float
+) -> History:
+    """All at one endpoint, as `_history`."""
+    start = min(since, until)
+    while True:
+        try:
+            base = await _range(endpoint, prefix, start, SHOWN)
+            now, events = await _commits(endpoint, base, min(start + window, until), end)
+        except Refused as refusal:
+            if start == until:
+                raise
+            start = min(until, await _after_compaction(endpoint, prefix, start, refusal))
+        else:
             return History(now, events, base.commit_id <= since, base)
 
 
@@ -260,14 +263,15 @@ async def _commits(endpoint: Endpoint, base: Keyspace, limit: int, end: float) -
     """The events after `base` up to commit `limit`, or up to some commit when it is past `end`.
 
     Each commit is asked for what it wrote, many at a time, and how many keys there are: where that
-    is not what the writes make, keys were deleted. It need not be linearizable, for those commits
-    are there and will not change.
+    is not what the writes make, keys were deleted. etcd looks at all of them for each commit. It
+    need not be linearizable, for those commits are there and will not change.
     """
     keys, commit = dict(base.keys), base.commit_id
     events: list[Event] = []
-    while commit < limit and (commit == base.commit_id or uptime() < end):
+    gathered = 0
+    while commit < limit and (not gathered or (gathered < LARGE and uptime() < end)):
         first = commit + 1
-        commit = min(limit, commit + max(1, min(COMMITS, LOOKUPS // (1 + len(keys)))))
+        commit = min(limit, commit + max(1, min(COMMITS, LARGE // _size(keys.values()))))
         below = _below(base.prefix) | {"serializable": True}
         ranges = [
             {"request_range": below | {"revision": str(each), "min_mod_revision": str(each)}}
@@ -275,11 +279,13 @@ async def _commits(endpoint: Endpoint, base: Keyspace, limit: int, end: float) -
         ]
         answer = await endpoint.post("/v3/kv/txn", {"success": ranges})
         for each, found in enumerate(_responses(answer), first):
-            written = _named(base.prefix, _pairs(found))
+            written = _named(base.prefix, _pairs(found, SHOWN))
+            gathered += _size(written.values())
             keys |= written
             gone: set[str] = set()
             if int(found.get("count", 0)) != len(keys):
-                gone = keys.keys() - (await _range(endpoint, base.prefix, each)).keys.keys()
+                there = await _range(endpoint, base.prefix, each, SHOWN)
+                gone = keys.keys() - there.keys.keys()
             for name in gone:
                 del keys[name]
             events += [Event(each, name, None, 0) for name in sorted(gone)]
@@ -288,6 +294,17 @@ async def _commits(endpoint: Endpoint, base: Keyspace, limit: int, end: float) -
                 for name, pair in sorted(written.items())
             ]
     return Keyspace(base.prefix, commit, keys), tuple(events)
+
+
+def _size(pairs: Iterable[KeyValue]) -> int:
+    return OVERHEAD + sum(OVERHEAD + len(pair.value) for pair in pairs)
+
+
+async def _after_compaction(endpoint: Endpoint, prefix: str, start: int, refusal: Refused) -> int:
+    """Where history begins, if that is why etcd refused; otherwise it refused."""
+    if "has been compacted" not in str(refusal):
+        raise refusal
+    return await _oldest(endpoint, prefix, start)
 
 
 async def _oldest(endpoint: Endpoint, prefix: str, start: int) -> int:
@@ -401,14 +418,14 @@ def _responses(answer: dict[str, Any]) -> list[dict[str, Any]]:
         raise _misunderstood("a reading transaction", error) from error
 
 
-def _pairs(answer: dict[str, Any]) -> dict[str, KeyValue]:
-    """A range read's keys by their whole names."""
+def _pairs(answer: dict[str, Any], errors: str = "strict") -> dict[str, KeyValue]:
+    """A range read's keys by their whole names. `errors`: of values that are not UTF-8."""
     keys = {}
     try:
         for pair in answer.get("kvs", []):  # the gateway leaves empty fields out
             name = _name(pair)
             keys[name] = KeyValue(
-                value=_text(name, pair),
+                value=_text(name, pair, errors),
                 created=int(pair["create_revision"]),
                 modified=int(pair["mod_revision"]),
                 lease=int(pair.get("lease", 0)),
@@ -449,13 +466,13 @@ def _below(prefix: str) -> dict[str, str]:
 
 
 def _name(pair: dict[str, Any]) -> str:
-    return base64.b64decode(pair["key"]).decode(errors="backslashreplace")
+    return base64.b64decode(pair["key"]).decode(errors=SHOWN)
 
 
-def _text(key: str, pair: dict[str, Any]) -> str:
+def _text(key: str, pair: dict[str, Any], errors: str = "strict") -> str:
     value = base64.b64decode(pair.get("value", ""))
     try:
-        return value.decode()
+        return value.decode(errors=errors)
     except UnicodeDecodeError as error:
         raise unreadable(key, "not UTF-8") from error
 

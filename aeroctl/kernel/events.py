@@ -7,7 +7,7 @@ time and decides nothing is none: WAL positions, addresses, versions.
 import asyncio
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -16,7 +16,6 @@ from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.events import Event, EventPage, EventsEnvelope, Fact
 from aeroctl.contract.terms import Cause, EventKind
 from aeroctl.kernel import body, patroni, said, snapshot
-from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import MEMBERS, TimelineEnd
 from aeroctl.kernel.keyspace import History, Keyspace, KeyValue
 from aeroctl.kernel.said import Pair
@@ -73,23 +72,21 @@ async def events(source: Source, parameters: Sequence[tuple[str, str]]) -> Event
     after = body.number(given, "after", 0, 2**53 - 1) or 0
     window = body.number(given, "window", 1, WIDEST) or WINDOW
     at = body.number(given, "at", 1, 2**53 - 1)
-    try:
-        async with asyncio.timeout(source.seconds), source.turns:
-            kernel = await source.kernel(at)
-            bound = kernel.commit_id
-            if after > bound:  # the store refuses a future commit; one that is past has no more
-                await source.store.read_together([], [source.prefix + "leader"], after)
-            history = await source.store.replay(source.prefix, after, bound, window=window)
-    except TimeoutError as error:
-        message = f"the store could not be read within {source.seconds:g} seconds"
-        raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
+    async with source.in_time(), source.past:
+        kernel = await source.kernel(at)
+        bound = kernel.commit_id
+        if after > bound:  # the store refuses a future commit; one that is past has no more
+            await source.store.read_together([], [source.prefix + "leader"], after)
+        history = await source.store.replay(source.prefix, after, bound, window=window)
+        # in a thread, or nobody else is served meanwhile
+        found = await asyncio.to_thread(derive, history, after, kernel.history)
     reached = history.keyspace.commit_id
     return EventsEnvelope(
         api_version=API_VERSION,
         observed_at=snapshot.observed(kernel, at),
         data=EventPage(
             base=said.standing(history.base),
-            events=derive(history, after, kernel.history),
+            events=found,
             next=reached if reached < bound else None,
         ),
         notes=[],
@@ -119,18 +116,24 @@ def derive(history: History, after: int, known: Sequence[TimelineEnd] = ()) -> l
     return _placed(found)
 
 
-def ended(old: Pair, new: Pair) -> Iterator[tuple[TimelineEnd, bool]]:
+def ended(old: Pair, new: Pair, initialize: Pair) -> Iterator[tuple[TimelineEnd, bool]]:
     """The timelines whose end the history key told newly, and whether it was told when it came.
 
     Patroni writes all rows that it has each time: it may add to one (a time, a name), leave old
-    ones out, or bring them back, none of which is news. What is not the last row came late.
+    ones out, or bring them back, none of which is news. What is not the last row came late. So may
+    all of them where nobody knows what the key held before, or where it was absent and the cluster
+    is perhaps older than its keys (`patronictl remove`): one that begins here takes `initialize`
+    first, and writes its system id there later (ha.py, bootstrap).
     """
-    had = said.ends(old)
+    had, problem = said.ends(old)
+    told = {_end(row) for row in had}
     oldest = min((row.timeline for row in had), default=0)
-    rows = said.ends(new)
+    begun = initialize and new and initialize.created < initialize.modified < new.created
+    followed = problem is None and bool(old or begun)
+    rows, _ = said.ends(new)
     for place, row in enumerate(rows, 1):
-        if row.timeline >= oldest and _end(row) not in map(_end, had):
-            yield row, place == len(rows)
+        if row.timeline >= oldest and _end(row) not in told:
+            yield row, followed and place == len(rows)
 
 
 def _gap(first: int, base: Keyspace, rows: Rows) -> Iterator[tuple[int, Change]]:
@@ -138,16 +141,15 @@ def _gap(first: int, base: Keyspace, rows: Rows) -> Iterator[tuple[int, Change]]
     last = base.commit_id
     detail = f"the store's history begins at commit {last}: what came before was compacted"
     yield first, _change("gap", before=first, after=last, detail=detail)
-    for row in said.ends(base.keys.get("history")):
+    for row in said.ends(base.keys.get("history"))[0]:
         yield last, _timeline_ended(rows.get(_end(row), row), exact=False)
 
 
 def _changes(was: Mapping[str, Pair], now: Mapping[str, KeyValue], rows: Rows) -> Iterator[Change]:
     """What one commit changed. `was`: the keys that it wrote, before it; `now`: all, after it."""
-    gone = {key for key in was if key not in now}
+    causes = _causes(was, now)
     for key in sorted(was, key=lambda key: (_place(key), key)):
-        old, new = was[key], now.get(key)
-        cause = _cause(key, was, now, gone) if gone else None
+        old, new, cause = was[key], now.get(key), causes.get(key)
         if key == "initialize":
             if (before := said.system_id(old)) != (after := said.system_id(new)):
                 yield _change("system_id_changed", before=before, after=after)
@@ -165,7 +167,7 @@ def _changes(was: Mapping[str, Pair], now: Mapping[str, KeyValue], rows: Rows) -
             if before != after:
                 yield _change("synchronous_changed", before=before, after=after, detail=problem)
         elif key == "history":
-            for row, exact in ended(old, new):
+            for row, exact in ended(old, new, now.get("initialize")):
                 yield _timeline_ended(rows.get(_end(row), row), exact=exact)
 
 
@@ -244,27 +246,21 @@ def clock(row: TimelineEnd) -> str:
     return f"Patroni on {row.new_leader or 'a node that it does not name'}"
 
 
-def _cause(
-    key: str, was: Mapping[str, Pair], now: Mapping[str, KeyValue], gone: Collection[str]
-) -> Cause | None:
-    """Why a key went, as far as the keys that went with it, or stayed, prove it.
+def _causes(was: Mapping[str, Pair], now: Mapping[str, KeyValue]) -> dict[str, Cause]:
+    """Why keys went, as far as the keys that went with them, or stayed, prove it.
 
     Patroni keeps a node's entry and the leader key on one lease. It removes the leader key itself,
     and an entry never (dcs/etcd3.py). etcd ends a lease in one commit, with all that is on it and
     nothing else.
     """
-    lost = was[key]
-    if key not in gone or lost is None or not lost.lease:
-        return None
-    before = {**now, **{name: pair for name, pair in was.items() if pair}}
-    on_it = {name for name, pair in before.items() if pair.lease == lost.lease}
-    if not on_it.issuperset(gone):
-        return None
-    if key == "leader":
-        if on_it - set(gone):
-            return "released"
-        return "lease_ended" if len(on_it) > 1 else None
-    return None if on_it - set(gone) else "lease_ended"
+    gone = {key for key in was if key not in now}
+    leases = {pair.lease for key in gone if (pair := was[key])}
+    if len(leases) != 1 or leases == {0}:
+        return {}
+    stayed = any({pair.lease} == leases for key, pair in now.items() if key not in was)
+    if gone == {"leader"}:  # where nothing stayed, a lease that ended looks like this as well
+        return {"leader": "released"} if stayed else {}
+    return {} if stayed else dict.fromkeys(gone, "lease_ended")
 
 
 def _shown(name: str, value: Any) -> Fact:

@@ -101,10 +101,10 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
             yield above + name, value
 
 
-def ends(pair: Pair) -> list[TimelineEnd]:
-    """The rows of Patroni's history; none where it can't be read."""
-    history, _ = _read("history", pair, keys.History)
-    return history.root if history else []
+def ends(pair: Pair) -> tuple[list[TimelineEnd], str | None]:
+    """The rows of Patroni's history, and why they can't be read."""
+    history, problem = _read("history", pair, keys.History)
+    return history.root if history else [], problem
 
 
 def is_member(key: str) -> bool:

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -27,6 +28,10 @@ from aeroctl.kernel.measured import Answer
 RE_READS = 3
 READERS = 4
 """Documents that may ask the nodes at a time, one connection to each: no interference (P7-S2)."""
+LOOKING_BACK = 2
+"""Answers that may read the store's history at a time. Their turns are their own: who reads the
+past does not hold up who asks for the present, or for a change.
+"""
 
 Answers = Mapping[str, Mapping[Section, Answer]]
 Value = TypeVar("Value", bound=Model)
@@ -47,6 +52,7 @@ class Source:
     access: postgres.Access
     seconds: float
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+    past: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKING_BACK))
     pen: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def kernel(self, at: int | None = None) -> Kernel:
@@ -63,6 +69,16 @@ class Source:
         )
         kernel = self._parsed(together.keyspaces[0])
         return kernel, ledger.parse(self.scope, request_id, together.keys, prefix=self.prefix)
+
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Whatever is read within has `seconds`. Raises Failure KERNEL_BUSY when they are over."""
+        try:
+            async with asyncio.timeout(self.seconds):
+                yield
+        except TimeoutError as error:
+            message = f"the store could not be read within {self.seconds:g} seconds"
+            raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
 
     @property
     def prefix(self) -> str:

@@ -52,13 +52,13 @@ async def page(
 ) -> tuple[int, AuditPage]:
     """The first `limit` records after sequence `after`, with the head, at one commit (None: now).
 
-    `since`: none that was written before that commit. `prefix`: of the engine's keys. Returns that
-    commit too. Nothing is left out, and the chain is
-    not judged here: a missing record is missing, and the chain tells (contract/chain.py). Raises
-    Failure as Etcd.read does, and KERNEL_STATE_UNREADABLE naming a record's key.
+    `since`: none that was written before that commit. `prefix`: of the engine's keys. Returns the
+    commit of the page too. Nothing is left out, and the chain is not judged here: a missing record
+    is missing, and the chain tells (contract/chain.py). Raises Failure as Etcd.read does, and
+    KERNEL_STATE_UNREADABLE naming a record's key.
     """
     if since is not None:
-        after, at = await _before(store, scope, after, at, since, prefix=prefix)
+        after, at = await _before(store, scope, after, at, since)
     found = await store.read_page(
         ledger.audit_prefix(scope),
         ledger.audit_name(after + 1),
@@ -79,15 +79,16 @@ async def page(
     )
 
 
-async def times(store: Etcd, scope: str, at: int) -> AsyncIterator[list[Logged]]:
+async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterator[list[Logged]]:
     """When each record was written, by its own clock, in order of commit, page by page.
 
     Raises Failure as `page` does.
     """
-    after = 0
+    after, head = 0, ledger.head_key(scope)
     while True:
         first = ledger.audit_name(after + 1)
-        found = await store.read_page(ledger.audit_prefix(scope), first, PAGE, [], at)
+        found = await store.read_page(ledger.audit_prefix(scope), first, PAGE, [head], at)
+        ledger.parse(scope, None, found.keys, prefix=prefix)  # another cluster's is refused
         keyspace = found.keyspaces[0]
         names = sorted(keyspace.keys)
         _check_names(keyspace.prefix, names)
@@ -118,25 +119,31 @@ async def records(store: Etcd, scope: str, sequences: Sequence[int]) -> list[Aud
 
 
 async def _before(
-    store: Etcd, scope: str, after: int, at: int | None, since: int, *, prefix: str
+    store: Etcd, scope: str, after: int, at: int | None, since: int
 ) -> tuple[int, int]:
     """The sequence after which records were written at commit `since` or later, not below `after`;
-    and the commit at which that was read. Records are written in order, so it is a binary search.
+    and the commit at which that was read. Records are written in order, so it is a search by ever
+    larger steps, and then by halves. It believes no head: a damaged one must not hide, or add, any.
     """
-    head = ledger.head_key(scope)
-    seen = await store.read_together([], [head], at)
-    low, high = after, ledger.parse(scope, None, seen.keys, prefix=prefix).head.sequence
-    middle = low  # most likely it is the right one: a page that follows another one
+
+    async def reached(sequence: int) -> bool:
+        nonlocal at
+        name = ledger.audit_name(sequence + 1)
+        found = await store.read_page(ledger.audit_prefix(scope), name, 1, [], at)
+        at = found.commit_id
+        return all(pair.created >= since for pair in found.keyspaces[0].keys.values())
+
+    low = high = after
+    while not await reached(high):
+        low, high = high + 1, 2 * high - after + 1
     while low < high:
-        name = ledger.audit_name(middle + 1)
-        found = await store.read_page(ledger.audit_prefix(scope), name, 1, [], seen.commit_id)
-        written = [pair.created for pair in found.keyspaces[0].keys.values()]
-        if not written or written[0] >= since:
+        middle = (low + high) // 2
+        if await reached(middle):
             high = middle
         else:
             low = middle + 1
-        middle = (low + high) // 2
-    return low, seen.commit_id
+    assert at is not None
+    return low, at
 
 
 def _check_names(prefix: str, names: Sequence[str]) -> None:

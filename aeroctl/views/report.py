@@ -6,6 +6,7 @@ time of its own, and every order in it is the kernel's.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from aeroctl.views import audit, cluster, health, nodes, replication
@@ -67,8 +68,9 @@ def render(evidence: Evidence) -> str:
     """The page, in ASCII."""
     snapshot, observed = evidence.envelope.data, evidence.envelope.observed_at
     assert snapshot.cluster is not None
+    # A trail that was tampered with may be out of order; the verdict on its chain says so.
     records = evidence.trail.view.records if evidence.trail else ()
-    entries = list(merged(evidence.events, records))
+    entries = list(merged(evidence.events, sorted(records, key=attrgetter("commit_id"))))
     told = Told(
         evidence.base,
         entries,

@@ -143,6 +143,39 @@ def test_rows_that_compaction_left(etcd_store: Store, tmp_path: Path) -> None:
     run(etcd_store, tmp_path, test)
 
 
+def test_a_cluster_that_is_older_than_its_keys(etcd_store: Store, tmp_path: Path) -> None:
+    """Its first row came with them, whenever it was that the timeline ended."""
+
+    async def test(world: World) -> None:
+        row = [1, 5, "r", at(10), "n1"]
+        await world.put(history=[row])
+        assert (await refusal(world, time=at(20)))[1] == "TIME_NOT_PINNED"
+        await world.put(history=None)
+        await world.put(initialize="77")  # that it begins here, a second write shows
+        commit = await world.put(history=[row])
+        await world.put(members__n4=world.member("n4"))
+        assert (await pin(world, time=at(20))).taken.commit_id == commit
+        end = await world.put(initialize="77")
+        etcd_store.ask("kv/compaction", revision=str(end), physical=True)
+        assert (await refusal(world, time=at(20)))[1] == "TIME_NOT_PINNED"  # not known any more
+
+    run(etcd_store, tmp_path, test)
+
+
+def test_the_trail_of_another_cluster(etcd_store: Store, tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        await record(world, at(10))
+        seen = await world.store.read_together([], [ledger.head_key(world.scope)])
+        value = seen.keys[ledger.head_key(world.scope)].value
+        value = value.replace("/service/", "/elsewhere/")
+        await world.store.transact([], [Put(ledger.head_key(world.scope), value)])
+        status, code, message = await refusal(world, time=at(10))
+        assert (status, code) == (502, "KERNEL_STATE_UNREADABLE")
+        assert "another cluster" in message
+
+    run(etcd_store, tmp_path, test)
+
+
 def test_page_by_page(etcd_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trail, "PAGE", 2)
 
@@ -195,8 +228,8 @@ def test_it_is_bounded(etcd_store: Store, tmp_path: Path) -> None:
 
         object.__setattr__(world.source, "seconds", 0.05)
         world.wire.spoil = hang
-        for path in ("/v1/commits?ago=1", "/v1/events"):
-            answer = await world.clients["observer"].get(path)
+        for path in ("/v1/commits?ago=1", "/v1/events", "/v1/audit"):
+            answer = await world.clients["operator"].get(path)
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "KERNEL_BUSY")
 
     run(etcd_store, tmp_path, test)

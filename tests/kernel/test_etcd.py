@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from aeroctl.kernel.etcd import Compare, Delete, Etcd, Put
+from aeroctl.kernel.etcd import COMMITS, Compare, Delete, Etcd, Put
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keyspace import Event, History, Keyspace, KeyValue, Together
 from aeroctl.kernel.sandbox.waiting import wait_until
@@ -681,7 +681,14 @@ class TestReplay:
             clock = itertools.count(0, 2)
             monkeypatch.setattr("aeroctl.kernel.etcd.uptime", lambda: next(clock))
             found = await etcd.replay(prefix, start, start + 300, window=5000)
-            assert found.keyspace == await etcd.read(prefix, start + 2 * 128)
+            assert found.keyspace == await etcd.read(prefix, start + 2 * COMMITS)
+            monkeypatch.setattr("aeroctl.kernel.etcd.uptime", lambda: 0)
+            monkeypatch.setattr("aeroctl.kernel.etcd.LARGE", 50)  # less than any commit holds
+            found = await etcd.replay(prefix, start, start + 300, window=5000)
+            assert found.keyspace == await etcd.read(prefix, start + 1)
+            monkeypatch.setattr("aeroctl.kernel.etcd.LARGE", 20_000)
+            found = await etcd.replay(prefix, start, start + 300, window=5000)
+            assert found.keyspace == await etcd.read(prefix, start + 4 * COMMITS)
 
         on(etcd_store, work)
 

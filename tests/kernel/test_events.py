@@ -1,12 +1,16 @@
 """What changed, out of what was written: nothing missing, nothing invented, in order."""
 
+import asyncio
+import base64
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,6 +152,16 @@ def test_what_moves_all_the_time_is_no_event(positions: list[tuple[int, int]]) -
         for own, last in positions
     ]
     assert told(*moves, base=base) == []
+
+
+def test_it_costs_no_more_than_there_is() -> None:
+    """All nodes gone at once, and a long history: not the square of it, which takes ten seconds."""
+    start = time.process_time()
+    nodes: Writes = {f"members/n{n}": (member("n1"), n) for n in range(1, 4001)}
+    rows = [[n, n, "r"] for n in range(1, 4001)]
+    base: Writes = {**nodes, "history": (rows[:-1], 0)}
+    assert len(told(dict.fromkeys(nodes), {"history": (rows, 0)}, base=base)) == 4001
+    assert time.process_time() - start < 4
 
 
 HELD: Writes = {
@@ -316,13 +330,36 @@ def test_the_system_id() -> None:
 SECOND = [2, 83886240, "no recovery target specified", "2026-11-23T10:20:00+00:00", "n2"]
 
 
+BEGUN: Sequence[Writes] = ({"initialize": ("", 0)}, {"initialize": ("77", 0)})
+"""How a cluster begins in the store, which is older than itself."""
+
+
 class TestTimelines:
-    def ends(self, *values: Any, base: Any = None, **options: Any) -> list[Event]:
+    def ends(self, *values: Any, base: Any = (), **options: Any) -> list[Event]:
         return told(
             *({"history": (value, 0)} for value in values),
-            base={} if base is None else {"history": (base, 0)},
+            base={"history": (base, 0)},
             **options,
         )
+
+    def test_the_first_one(self) -> None:
+        """A cluster that came to the store later brings ends that are older."""
+        for begun, exact in [(BEGUN, True), (BEGUN[1:], False), ((), False)]:
+            *_, end = told(*begun, {"history": ([ROW], 0)})
+            assert (end.kind, end.exact) == ("timeline_ended", exact)
+
+    def test_a_cluster_that_was_removed_and_is_back(self) -> None:
+        """`patronictl remove`, and Patroni writes its keys anew: that is no promotion."""
+        again: list[Writes] = [{"initialize": ("77", 0)}, {"history": ([ROW], 0)}]
+        *_, first, gone, back, end = told(
+            *BEGUN, {"history": ([ROW], 0)}, {"initialize": None, "history": None}, *again
+        )
+        assert (first.kind, first.exact) == ("timeline_ended", True)
+        assert [event.kind for event in (gone, back)] == ["system_id_changed"] * 2
+        assert (end.kind, end.exact) == ("timeline_ended", False)
+
+    def test_what_was_unreadable_before(self) -> None:
+        assert [event.exact for event in self.ends([ROW], "{", [ROW])] == [True, False]
 
     def test_a_row(self) -> None:
         first, second = self.ends([ROW], [ROW, SECOND])
@@ -333,7 +370,8 @@ class TestTimelines:
             "Patroni on n1",
         )
         assert first.detail == "at 0/4000060: no recovery target specified"
-        assert (second.before, second.commit_id, second.exact) == (2, 12, True)
+        assert [event.exact for event in (first, second)] == [True, True]
+        assert (second.before, second.commit_id) == (2, 12)
 
     def test_one_that_says_more_later_is_the_same(self) -> None:
         assert [event.node for event in self.ends([ROW[:4]], [ROW])] == [None]
@@ -530,6 +568,7 @@ class TestPages:
         """Compaction between two pages is told where it is."""
 
         async def test(world: World) -> None:
+            await world.put(history=[])
             start = (await self.page(world)).observed_at.commit_id
             for state in ("stopping", "stopped", "starting"):
                 await world.put(members__n1=world.member("n1", state=state))
@@ -563,6 +602,54 @@ class TestPages:
             found = (await self.page(world, after=start - 1)).data.events
             assert [event.commit_id - start for event in found] == [0] * 4 + [1] * 4
             assert "members/n1" in (found[0].detail or "")
+
+        run(etcd_store, tmp_path, test)
+
+    def test_bytes_that_are_no_text(self, etcd_store: Store, tmp_path: Path) -> None:
+        """They don't hide what came after them."""
+
+        async def test(world: World) -> None:
+            value = base64.b64encode(b'{"role": "\xff"}').decode()
+            members, leader = (
+                base64.b64encode(world.key(key).encode()).decode()
+                for key in ("members__n1", "leader")
+            )
+            etcd_store.ask("kv/put", key=members, value=value)
+            answer = etcd_store.ask("kv/put", key=leader, value=value)
+            start = int(answer["header"]["revision"]) - 1
+            await world.put(members__n1=world.member("n1"), leader="n2")
+            for after in (start - 1, start, start + 1):
+                page = (await self.page(world, after=after)).data
+                assert page.events[-1].after == 1  # the timeline of n1
+            first = (await self.page(world, after=start - 1)).data.events[0]
+            assert (first.kind, first.after) == ("role_changed", None)
+            assert "members/n1" in (first.detail or "")
+
+        run(etcd_store, tmp_path, test)
+
+    def test_who_looks_back_holds_nobody_up(self, etcd_store: Store, tmp_path: Path) -> None:
+        """P7-S2: however many observers read the past, the nodes are asked all the same."""
+
+        async def test(world: World) -> None:
+            hung = asyncio.Event()
+
+            async def hang(request: httpx.Request) -> None:
+                if b"min_mod_revision" in request.content:
+                    hung.set()
+                    await asyncio.Event().wait()
+
+            world.wire.spoil = hang
+            observers = [
+                asyncio.create_task(world.clients["observer"].get("/v1/events?after=1"))
+                for _ in range(10)
+            ]
+            await hung.wait()
+            found = await world.clients["operator"].get("/v1/snapshot?include=mvcc")
+            assert found.status_code == 200
+            assert not any(each.done() for each in observers)
+            for each in observers:
+                each.cancel()
+            await asyncio.gather(*observers, return_exceptions=True)
 
         run(etcd_store, tmp_path, test)
 

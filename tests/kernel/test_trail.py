@@ -135,6 +135,9 @@ def test_since_a_commit(etcd_store: Store, removed: tuple[int, ...]) -> None:
         assert (seen, page.head.sequence) == (commits[2], 6)  # at the commit that was asked for
         assert [record.commit_id for record in page.records] == [commits[1]]
         assert page.next == page.records[0].sequence
+        await all_.store.transact([], [Delete(ledger.head_key(scope))])
+        _, page = await page_of(all_, 0, 100, None, commits[2])
+        assert min(record.commit_id for record in page.records) == commits[2]
 
     kept(etcd_store, scope, work)
 

@@ -4,12 +4,16 @@ import base64
 import contextlib
 import http.client
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+
 from aeroctl.kernel.sandbox.cluster import Sandbox
+from aeroctl.kernel.sandbox.waiting import wait_until
 
 ENGINE = "/service/demo/"
 LEDGER = "/aerodb/demo/"
@@ -70,6 +74,24 @@ def expire(sandbox: Sandbox, key: str) -> None:
     found = read(sandbox, key).keys.get("")
     if found and found.lease:
         tell(sandbox, "/v3/lease/revoke", {"ID": found.lease})
+
+
+def thaw(sandbox: Sandbox) -> None:
+    """Let the store go on after it was frozen, and wait for what Patroni makes of it.
+
+    It steps down where it can't reach the store, and its keys say so only afterwards: so every
+    agent must have seen the store in a later loop of its own before the keys count.
+    """
+    sandbox.etcd.thaw()
+    later = time.time() + 4  # two loops
+
+    def seen() -> bool:
+        with httpx.Client(trust_env=False) as client:
+            urls = (f"http://127.0.0.1:{node.rest_port}/patroni" for node in sandbox.nodes.values())
+            return all(client.get(url).json().get("dcs_last_seen", 0) >= later for url in urls)
+
+    wait_until("every agent sees the store", seen)
+    sandbox.wait_until_ready()
 
 
 def tell(sandbox: Sandbox, path: str, body: Mapping[str, object]) -> Any:

@@ -186,8 +186,7 @@ class TestBetweenTheKernelAndTheStore:
                 terminal.type("yes\n")
                 code, out = terminal.finish()
             finally:
-                sandbox.etcd.thaw()
-        sandbox.wait_until_ready()
+                store.thaw(sandbox)
         done = Done(code, out, terminal.shown)
         assert operator.posts() == 0
         assert "dispatched" not in [record["kind"] for record in operator.trail()]
