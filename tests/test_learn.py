@@ -94,7 +94,7 @@ def record(sequence: int, before: str, **changes: Any) -> dict[str, Any]:
         "client": {"user": None, "host": None, "version": None}, "reason": f"r{sequence}",
         "epoch": "e", "observed_commit_id": 1, "confirmation": None, "authority_before": None,
         "authority_after": None, "dispatch": None, "outcome": None, "code": None, "message": None,
-        "engine_reply": None, "sequence": sequence, "commit_id": 10 * sequence,
+        "engine_reply": None, "sequence": sequence, "commit_id": 4 * sequence,
         "previous_hash": before, **changes,
     }  # fmt: skip
     return {**found, "hash": digest(found)}
@@ -156,7 +156,7 @@ def put_between(records: list[dict[str, Any]]) -> None:
 
 
 def out_of_order(records: list[dict[str, Any]]) -> None:
-    records[2]["commit_id"] = 5
+    records[2]["commit_id"] = 2
 
 
 @pytest.mark.parametrize("harm", [altered, cut_out, put_between, out_of_order])
