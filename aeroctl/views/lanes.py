@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aeroctl.contract.events import Standing
+from aeroctl.views.presence import Presence, presence
 from aeroctl.views.timeline import Entry, bad, named
 
 MANY = 12
@@ -37,8 +38,7 @@ class Picture:
 class _Row:
     """What stood when an entry happened, itself included."""
 
-    holder: str | None
-    there: frozenset[str]
+    now: Presence
     blind: bool
     entry: Entry
 
@@ -50,11 +50,11 @@ class _Row:
         if entry.node == node:
             if entry.source == "audit":
                 return "R"
-            holds = self.holder == node and not self.blind
+            holds = self.now.holder == node and not self.blind
             return "✗" if bad(entry) else _MARKS.get(entry.kind, "◆" if holds else "●")
         if self.blind:
             return "~"
-        return "┃" if self.holder == node else "│" if node in self.there else " "
+        return "┃" if self.now.holder == node else "│" if node in self.now.there else " "
 
 
 def drawn(
@@ -64,8 +64,7 @@ def drawn(
 
     After a gap the lanes go on from the standing after it; in it nothing is known of them.
     """
-    holder: str | None = None
-    there: frozenset[str] = frozenset()
+    now = Presence()
     nodes: set[str] = set()
     chief: set[str] = set()
     rows: list[_Row] = []
@@ -76,25 +75,16 @@ def drawn(
             assert isinstance(entry.after, int)
             blind_to = entry.after
         while left and left[0].commit_id < max(entry.commit_id, blind_to + 1):
-            standing = left.pop(0)
-            holder = standing.authority.node if standing.authority else None
-            there = frozenset(node.name for node in standing.nodes)
-            nodes |= there | ({holder} if holder else set())
-            chief |= {holder} if holder else set()
+            now = presence(left.pop(0))
+            nodes |= now.there | ({now.holder} if now.holder else set())
+            chief |= {now.holder} if now.holder else set()
         if entry.node is not None and entry.source == "event":
             nodes.add(entry.node)
-            if entry.kind == "authority_gained":
-                holder = entry.node
-            elif entry.kind == "authority_lost":
-                holder = None
-            elif entry.kind == "member_joined":
-                there |= {entry.node}
-            elif entry.kind == "member_left":
-                there -= {entry.node}
+            now = now.after(entry)
         if entry.kind.startswith(("authority", "transfer")) or entry.source == "audit":
             chief |= named(entry)
         if shown(entry):
-            rows.append(_Row(holder, there, entry.commit_id <= blind_to, entry))
+            rows.append(_Row(now, entry.commit_id <= blind_to, entry))
     lanes = tuple(sorted(nodes if len(nodes) <= MANY else nodes & chief))
     return Picture(
         lanes,

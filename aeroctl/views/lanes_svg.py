@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aeroctl.text import safe, width
 from aeroctl.views.markup import Markup, element, joined
+from aeroctl.views.presence import Presence, presence
 from aeroctl.views.timeline import Entry, bad
 from aeroctl.views.topology_svg import CHARACTER
 
@@ -58,21 +59,6 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """Who is registered, and who holds authority: what the lines of the lanes say."""
-
-    there: frozenset[str]
-    holder: str | None
-
-    def style(self, name: str) -> str | None:
-        """Of a node's line; None: no line."""
-        return "holds" if name == self.holder else "there" if name in self.there else None
-
-
-_UNKNOWN = _Standing(frozenset(), None)
-
-
-@dataclass(frozen=True, slots=True)
 class _Column:
     """One commit. Lanes and shapes to the places of their entries in the told."""
 
@@ -82,8 +68,8 @@ class _Column:
     marks: dict[str | None, dict[Shape, list[int]]]
     unknown: bool
     """It lies in a gap: of what happened here, not all is known."""
-    before: "_Standing"
-    after: "_Standing"
+    before: Presence
+    after: Presence
 
     @property
     def across(self) -> int:
@@ -139,11 +125,8 @@ def _names(told: Told) -> list[str]:
 def _columns(told: Told, names: Sequence[str]) -> Iterator[_Column]:
     """The commits, each with what stood before and after it; before the base, nothing is known."""
     base, lanes = told.base, frozenset(names)
-    start = _Standing(
-        frozenset(node.name for node in base.nodes),
-        base.authority.node if base.authority else None,
-    )
-    standing, based = _UNKNOWN, False
+    start = presence(base)
+    standing, based = Presence(), False
     missing = 0  # last commit of the gap that was reached
     for commit_id, places in _by_commit(told.entries):
         if not based and commit_id > base.commit_id:
@@ -154,9 +137,9 @@ def _columns(told: Told, names: Sequence[str]) -> Iterator[_Column]:
             entry = told.entries[place]
             if entry.kind == "gap":
                 missing = entry.after if isinstance(entry.after, int) else commit_id
-                standing = _UNKNOWN
+                standing = Presence()
                 continue
-            standing = _stepped(standing, entry)
+            standing = standing.after(entry)
             lane = entry.node if entry.node in lanes else None
             marks.setdefault(lane, {}).setdefault(_shape(entry), []).append(place)
         yield _Column(
@@ -175,18 +158,9 @@ def _by_commit(entries: Sequence[Entry]) -> Iterator[tuple[int, list[int]]]:
     return ((commit_id, list(places)) for commit_id, places in grouped)
 
 
-def _stepped(standing: _Standing, entry: Entry) -> _Standing:
-    """What stands after an entry."""
-    node = entry.node
-    if entry.kind == "authority_gained":
-        return _Standing(standing.there, node)
-    if entry.kind == "authority_lost":
-        return _Standing(standing.there, None)
-    if entry.kind == "member_joined" and node is not None:
-        return _Standing(standing.there | {node}, standing.holder)
-    if entry.kind == "member_left" and node is not None:
-        return _Standing(standing.there - {node}, standing.holder)
-    return standing
+def _style(stood: Presence, name: str) -> str | None:
+    """Of a node's line; None: no line."""
+    return "holds" if name == stood.holder else "there" if name in stood.there else None
 
 
 def _shape(entry: Entry) -> Shape:
@@ -290,8 +264,8 @@ def _lines(
         if column.unknown:
             pieces.append((None, left, right))
         else:
-            pieces.append((column.before.style(lane), left, centre))
-            pieces.append((column.after.style(lane), centre, right))
+            pieces.append((_style(column.before, lane), left, centre))
+            pieces.append((_style(column.after, lane), centre, right))
     for style, run in groupby(pieces, key=itemgetter(0)):
         if style is not None:
             run_of = list(run)
