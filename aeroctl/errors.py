@@ -243,7 +243,10 @@ KINDS: dict[str, Kind] = {
         ("P7-D1",),
     ),
     "KERNEL_BUSY": Kind(
-        "kernel_rejection", Exit.NO_SNAPSHOT, "the nodes could not be read in time", "Ask again."
+        "kernel_rejection",
+        Exit.NO_SNAPSHOT,
+        "the nodes or the store could not be read in time",
+        "Ask again.",
     ),
     "RULE_NOT_MET": Kind(
         "kernel_rejection",

@@ -4,7 +4,6 @@ From its audit records where they tell the end, else from the store's history (j
 remembered for it, nothing is completed by it (P7-F2).
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,17 +37,13 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
     Raises Failure: those of Etcd.read, CLUSTER_NOT_FOUND, KERNEL_BUSY.
     """
     time = datetime.now(UTC)
-    try:
-        async with asyncio.timeout(source.seconds), source.turns:
-            kernel, ledger = await source.kernel_and_ledger(request_id)
-            if ledger.request is None:
-                data = _unseen(request_id, kernel.commit_id)
-            else:
-                records = await _records(source, request_id, ledger.request)
-                data = await _recorded(source, kernel, records, ledger.in_flight == request_id)
-    except TimeoutError as error:
-        message = f"the store could not be read within {source.seconds:g} seconds"
-        raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
+    async with source.in_time(), source.turns:
+        kernel, ledger = await source.kernel_and_ledger(request_id)
+        if ledger.request is None:
+            data = _unseen(request_id, kernel.commit_id)
+        else:
+            records = await _records(source, request_id, ledger.request)
+            data = await _recorded(source, kernel, records, ledger.in_flight == request_id)
     return RequestEnvelope(
         api_version=API_VERSION,
         observed_at=snapshot.observed(kernel, None, time),
