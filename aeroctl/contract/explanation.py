@@ -65,8 +65,8 @@ class Cost(Model):
     """What a diagnostic would cost: declared before it runs."""
 
     nodes: list[str] = Field(description="By name.")
-    queries: Count = Field(description="SQL statements, over all nodes.")
-    requests: Count = Field(description="HTTP requests to the nodes' agents, over all nodes.")
+    queries: Count = Field(description="SQL statements at most, over all nodes.")
+    requests: Count = Field(description="HTTP requests to the nodes' agents at most.")
 
 
 class Explanation(Model):

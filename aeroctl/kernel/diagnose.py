@@ -2,11 +2,16 @@
 
 It reads, and asks the engine for nothing; still it is confirmed and recorded, for it costs the
 nodes something (P7-S2). What does not agree is shown and not explained (P7-A3).
+
+The three accounts of a node are of different moments: an agent describes its node in the store once
+in a while (Patroni: loop_wait). So what does not agree is looked at again when that time is over,
+and only what still disagrees, in the same words, is called a disagreement.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,8 +21,9 @@ from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
 from aeroctl.contract.rules import Fact, Rule, evaluated
-from aeroctl.kernel import patroni, postgres, snapshot, transfer
+from aeroctl.kernel import measured, patroni, postgres, transfer
 from aeroctl.kernel.engine import Engine
+from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel
 from aeroctl.kernel.recording import Dispatched
 from aeroctl.kernel.snapshot import Source
@@ -25,6 +31,8 @@ from aeroctl.kernel.timing import uptime
 
 Raw = str | bool | int | float | None
 OK = 200
+DIFFERING = frozenset({"role_agrees", "timeline_agrees", "system_id_agrees"})
+"""Rules that compare accounts which were taken at different moments."""
 
 
 class _Software(BaseModel):
@@ -55,12 +63,13 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
     kernel, asked = dispatched.kernel, dispatched.asked
     diagnostics: list[Rule] | None = None
     message: str | None = "the nodes were not asked: others were reading them all the time"
-    needed = source.access.seconds + postgres.CANCEL_SECONDS
+    look = source.access.seconds + postgres.CANCEL_SECONDS
+    needed = 2 * look + patroni.settling_seconds(kernel)
     latest = dispatched.began + dispatched.deadline_seconds - needed
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(latest - uptime()) as waiting, source.turns:
             waiting.reschedule(None)  # from here on each node has its own time
-            diagnostics, message = await _read(source, engine, kernel), None
+            diagnostics, message = await _compared(source, engine, kernel), None
     held = patroni.authority(kernel)
     found = RequestStatus(
         request_id=asked.request_id,
@@ -84,29 +93,67 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
     return await transfer.envelope(source, kernel, found, missing)
 
 
-async def _read(source: Source, engine: Engine, kernel: Kernel) -> list[Rule]:
-    """Every node's own account and its agent's, compared."""
-    nodes = patroni.nodes(kernel)
+async def _compared(source: Source, engine: Engine, kernel: Kernel) -> list[Rule]:
+    """Every node's rules; where accounts differ, what is left of that after a second look."""
+    first = await _read(source, engine, kernel, None)
+    suspects = {str(_subject(rule)) for rule in first if _differs(rule)}
+    if not suspects:
+        return first
+    await asyncio.sleep(patroni.settling_seconds(kernel))
+    second: list[Rule] = []
+    with contextlib.suppress(Failure):  # a store that can't be read again settles nothing
+        second = await _read(source, engine, await source.kernel(), suspects)
+    return settled(first, second)
+
+
+def settled(first: Sequence[Rule], second: Sequence[Rule]) -> list[Rule]:
+    """`first`, where a disagreement stands only if `second` has the very same one. Pure.
+
+    One that is gone has been settled: the newer rule is shown. One that changed, or could not be
+    looked at again, is undetermined: its accounts were taken in the midst of a change.
+    """
+    newer = {(rule.rule_id, _subject(rule)): rule for rule in second}
+
+    def settle(rule: Rule) -> Rule:
+        if not _differs(rule):
+            return rule
+        again = newer.get((rule.rule_id, _subject(rule)))
+        if again is None:
+            return rule.model_copy(update={"evaluation": "undetermined"})
+        if _differs(again) and again.evidence != rule.evidence:
+            return again.model_copy(update={"evaluation": "undetermined"})
+        return again
+
+    return [settle(rule) for rule in first]
+
+
+def _differs(rule: Rule) -> bool:
+    return rule.rule_id in DIFFERING and rule.evaluation == "does_not_hold"
+
+
+def _subject(rule: Rule) -> object:
+    return rule.evidence[0].value
+
+
+async def _read(
+    source: Source, engine: Engine, kernel: Kernel, names: Collection[str] | None
+) -> list[Rule]:
+    """Every node's own account and its agent's, or those of `names` only, compared."""
+    nodes = [node for node in patroni.nodes(kernel) if names is None or node.name in names]
     accounts = [_account(engine, kernel, node.name, source.access.seconds) for node in nodes]
     answers, replies = await asyncio.gather(
         postgres.ask(nodes, ["replication"], source.access, kernel.system_id),
         asyncio.gather(*accounts),
     )
-    said = {seen.node: seen for seen in snapshot.replication(kernel, answers)}
-    agents = {node.name: reply for node, reply in zip(nodes, replies, strict=True)}
-    return rules(kernel, said, agents)
-
-
-def rules(
-    kernel: Kernel,
-    said: Mapping[str, Observation[NodeReplication]],
-    agents: Mapping[str, EngineReply],
-) -> list[Rule]:
-    """The same rules for every node, by node name. Pure."""
+    kind = Observation[NodeReplication]
+    said = [
+        measured.observation(kind, NodeReplication, node, answers[node.name]["replication"])
+        for node in nodes
+    ]
     return [
         rule
-        for node in patroni.nodes(kernel)
-        for rule in _node(kernel, node, said[node.name], agents[node.name])
+        for node, seen, (reply, date) in zip(nodes, said, replies, strict=True)
+        for rule in rules(kernel, node, seen, reply, date)
     ]
 
 
@@ -120,9 +167,14 @@ def account(reply: EngineReply) -> Account | None:
         return None
 
 
-def _node(
-    kernel: Kernel, node: Node, said: Observation[NodeReplication], reply: EngineReply
+def rules(
+    kernel: Kernel,
+    node: Node,
+    said: Observation[NodeReplication],
+    reply: EngineReply,
+    date: datetime | None,
 ) -> list[Rule]:
+    """The same for every node. `reply`: its agent's, at `date` by that agent's clock. Pure."""
     told, sql = account(reply), said.value
     agent = told or Account()
     return [
@@ -188,14 +240,24 @@ def _node(
                 "agent": agent.database_system_identifier,
             },
         ),
-        _rule(
-            node,
-            "agent_sees_store",
-            "the agent has read the store lately",
-            None,  # by the clock of the agent's machine, with which no other can be compared
-            {"dcs_last_seen": agent.dcs_last_seen},
-        ),
+        _sees_store(kernel, node, agent, date),
     ]
+
+
+def _sees_store(kernel: Kernel, node: Node, agent: Account, date: datetime | None) -> Rule:
+    """Both times are of the agent's clock. Within the lease's time a living agent reads the store,
+    or it loses its lease.
+    """
+    seen, now = agent.dcs_last_seen, None if date is None else int(date.timestamp())
+    ago = None if not seen or now is None else now - seen
+    limit = patroni.ttl(kernel)
+    return _rule(
+        node,
+        "agent_sees_store",
+        "the agent has read the store within the time of its lease",
+        None if ago is None else ago <= limit,
+        {"dcs_last_seen": agent.dcs_last_seen, "seconds_ago": ago, "ttl_seconds": limit},
+    )
 
 
 def _writes(role: str | None) -> bool | None:
@@ -227,9 +289,11 @@ def _rule(
     )
 
 
-async def _account(engine: Engine, kernel: Kernel, name: str, seconds: float) -> EngineReply:
+async def _account(
+    engine: Engine, kernel: Kernel, name: str, seconds: float
+) -> tuple[EngineReply, datetime | None]:
     member = kernel.members.get(name)
     base = patroni.agent(member.api_url) if member else None
     if base is None:
-        return EngineReply(status=None, body="the store holds no address of its agent")
+        return EngineReply(status=None, body="the store holds no address of its agent"), None
     return await engine.account(base, seconds)

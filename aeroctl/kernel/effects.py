@@ -3,23 +3,30 @@
 Facts about what the engine does (Patroni ha.py: demote, follow, rewind), and no advice (P7-A3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from aeroctl.contract.commands import INVARIANTS, CommandName
 from aeroctl.contract.explanation import Affected, Cost, Override
-from aeroctl.kernel.rules import State
+from aeroctl.contract.rules import Rule
+from aeroctl.kernel import patroni
+from aeroctl.kernel.rules import State, successors
 
 STATEMENTS = 2
 """For each node that is asked by SQL: who it is, and what it says of its replication."""
+LOOKS = 2
+"""How often a node is asked at most: again where its accounts differ."""
 
-GAINS = "gains write authority: it becomes the primary, on a new timeline"
+GAINS = "becomes the primary, on a new PostgreSQL timeline"
 LOSES = (
-    "loses write authority: it ends its connections, shuts down, and comes back as a replica, "
-    "rewound if its write-ahead log has diverged"
+    "becomes a replica: its connections end, PostgreSQL shuts down and starts again; Patroni "
+    "rewinds it, where it is configured to, if its write-ahead log has diverged"
 )
-FOLLOWS = "follows the new primary, rewound if its write-ahead log has diverged"
-MAY_GAIN = "may be picked to hold write authority; otherwise follows whoever is"
 READ = "is asked for its own account; nothing is changed"
+NOT_REGISTERED = "has no entry of its own in the store: nothing is asked of it"
+DEAD_HOLDER = (
+    "holds the leader key and has no entry of its own in the store: nothing is asked of it; "
+    "what it wrote and no other node has received is lost if it comes back"
+)
 
 TRANSFER = [
     "a new timeline begins; the old one can't be continued",
@@ -36,22 +43,53 @@ FORCED = [
 
 
 def affected(command: CommandName, target: str | None, state: State) -> list[Affected]:
-    """Every node of the cluster, by name."""
-    found: Mapping[str, str] = (
-        dict.fromkeys(state.nodes, READ)
-        if command == "run_diagnostics"
-        else {
-            name: LOSES
-            if name == state.holder
-            else GAINS
-            if name == target
-            else MAY_GAIN
-            if command == "request_demotion"
-            else FOLLOWS
-            for name in state.nodes
-        }
-    )
-    return [Affected(node=name, effect=found[name]) for name in sorted(found)]
+    """Every node of the cluster, by name: what happens to it if the command is executed.
+
+    Source: Patroni ha.py, `_get_node_to_follow` and `get_failover_candidates`.
+    """
+    if command == "run_diagnostics" or target is None:
+        return [Affected(node=name, effect=READ) for name in sorted(state.nodes)]
+    primary = None if command == "request_demotion" else target
+    picks = {} if primary else {each.node: each.rules for each in successors(state, target)}
+    return [
+        Affected(node=name, effect=_effect(name, primary, picks.get(name), state))
+        for name in sorted(state.nodes)
+    ]
+
+
+def _effect(name: str, primary: str | None, rules: Sequence[Rule] | None, state: State) -> str:
+    """`primary`: the node that is named to be it. `rules`: of a node that might be picked."""
+    if name == primary:
+        return GAINS
+    if name not in state.kernel.members:
+        return DEAD_HOLDER if name == state.holder else NOT_REGISTERED
+    follows = _follows(name, primary, state)
+    if name == state.holder:
+        return f"{LOSES}; {follows}"
+    broken = [rule.rule_id for rule in rules or () if _refuses(rule)]
+    if rules is not None and not broken:
+        return f"may be picked by Patroni to become the primary; otherwise it {follows}"
+    refused = f"can't be picked by Patroni ({', '.join(broken)}): it " if broken else ""
+    silent = state.silent(name)
+    working = f" once it answers again ({silent})" if silent else ""
+    return f"{refused}{follows}{working}"
+
+
+def _refuses(rule: Rule) -> bool:
+    return rule.enforced_by == "engine" and rule.evaluation == "does_not_hold"
+
+
+def _follows(name: str, primary: str | None, state: State) -> str:
+    """The upstream that Patroni gives a node that is not the primary."""
+    member = state.kernel.members[name]
+    if patroni.flag(member.tags.get("nostream")):
+        return "does not stream: it restores from the archive (nostream)"
+    upstream = state.nodes[name].replicate_from
+    if upstream is None or upstream == name or upstream not in state.kernel.members:
+        return f"follows {primary or 'the new primary'}"
+    if upstream == primary:
+        return f"follows {upstream} (replicatefrom), the new primary"
+    return f"follows {upstream} (replicatefrom)"
 
 
 def irreversible(command: CommandName) -> list[str]:
@@ -89,6 +127,6 @@ def cost(command: CommandName, state: State) -> Cost | None:
     registered = [node for node in state.nodes.values() if node.registered]
     return Cost(
         nodes=sorted(node.name for node in registered),
-        queries=STATEMENTS * len(registered),
-        requests=len(registered),
+        queries=LOOKS * STATEMENTS * len(registered),
+        requests=LOOKS * len(registered),
     )

@@ -8,6 +8,8 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -63,21 +65,24 @@ class Engine:
 
         try:
             async with asyncio.timeout(seconds):
-                return Sent(True, await self._exchange("POST", base + path, body, seconds, watch))
+                reply, _ = await self._exchange("POST", base + path, body, seconds, watch)
+                return Sent(True, reply)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, TooLate) as error:
             return Sent(left, EngineReply(status=None, body=_words(error, seconds)))
 
-    async def account(self, base: str, seconds: float) -> EngineReply:
-        """What the agent at `base` says of its node: GET /patroni. Never raises for the network."""
+    async def account(self, base: str, seconds: float) -> tuple[EngineReply, datetime | None]:
+        """What the agent at `base` says of its node, GET /patroni, and when by its own clock (the
+        reply's Date). Never raises for the network.
+        """
         try:
             async with asyncio.timeout(seconds):
                 return await self._exchange("GET", f"{base}/patroni", None, seconds, None)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
-            return EngineReply(status=None, body=_words(error, seconds))
+            return EngineReply(status=None, body=_words(error, seconds)), None
 
     async def _exchange(
         self, method: str, url: str, body: Mapping[str, str] | None, seconds: float, watch: Any
-    ) -> EngineReply:
+    ) -> tuple[EngineReply, datetime | None]:
         request = self._client.build_request(
             method,
             url,
@@ -88,7 +93,8 @@ class Engine:
         )
         response = await self._client.send(request, stream=True, follow_redirects=False)
         try:
-            return EngineReply(status=response.status_code, body=await _text(response))
+            reply = EngineReply(status=response.status_code, body=await _text(response))
+            return reply, _date(response.headers.get("date", ""))
         finally:
             await response.aclose()
 
@@ -96,6 +102,14 @@ class Engine:
 def canonical(body: Mapping[str, str]) -> str:
     """The body as it is sent and as it is recorded."""
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+def _date(header: str) -> datetime | None:
+    """None for what is not a date of HTTP's; its zone is always GMT."""
+    try:
+        return parsedate_to_datetime(header).replace(tzinfo=UTC)
+    except (TypeError, ValueError):
+        return None
 
 
 async def _text(response: httpx.Response) -> str:

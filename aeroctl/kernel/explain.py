@@ -105,6 +105,6 @@ def token(command: CommandName, target: str | None, kernel: Kernel) -> str:
 
 def deadline(command: Command, kernel: Kernel, source_seconds: float) -> int:
     """Seconds within which the kernel answers a request for that command."""
-    if command.kind == "diagnostic":
-        return math.ceil(source_seconds)
+    if command.kind == "diagnostic":  # what differs is looked at twice
+        return math.ceil(2 * source_seconds + patroni.settling_seconds(kernel))
     return patroni.deadline_seconds(kernel)

@@ -172,9 +172,25 @@ def deadline_seconds(kernel: Kernel) -> int:
     the store (api.py, poll_failover_result); ten more for reaching it and for what comes after.
     """
     config = kernel.config or {}
-    loop_wait = _setting(config, "loop_wait", DEFAULT_LOOP_WAIT, SECONDS)
     retry_timeout = _setting(config, "retry_timeout", DEFAULT_RETRY_TIMEOUT, SECONDS)
-    return 2 * max(10, loop_wait) + retry_timeout + 10
+    return 2 * max(10, loop_wait(kernel)) + retry_timeout + 10
+
+
+def loop_wait(kernel: Kernel) -> int:
+    """Seconds between two looks of an agent at its node and at the store."""
+    return _setting(kernel.config or {}, "loop_wait", DEFAULT_LOOP_WAIT, SECONDS)
+
+
+def settling_seconds(kernel: Kernel) -> int:
+    """Within this time a living agent describes its node in the store anew (ha.py, touch_member):
+    the time between two looks, and one more for the look itself.
+    """
+    return loop_wait(kernel) + 1
+
+
+def ttl(kernel: Kernel) -> int:
+    """Seconds that an agent's lease lasts: its node's entry, and the leader key."""
+    return _setting(kernel.config or {}, "ttl", DEFAULT_TTL, SECONDS)
 
 
 def check_timeline(kernel: Kernel) -> bool:

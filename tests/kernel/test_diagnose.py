@@ -1,6 +1,7 @@
 """Three accounts of every node are compared, and what is missing proves nothing."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Rule
-from aeroctl.kernel.diagnose import account, rules
+from aeroctl.kernel import patroni
+from aeroctl.kernel.diagnose import account, rules, settled
 from tests.kernel.keyspaces import STORED, kernel, member
 
 SYSTEM = STORED["initialize"]
@@ -49,24 +51,44 @@ def told(name: str, **changes: Any) -> EngineReply:
 
 
 SILENT = EngineReply(status=None, body="connection refused")
-NAMES = ("n1", "n2", "n3")
+SEEN = datetime.fromtimestamp(1795446147, UTC)
 
 
-def found(sql: Any = None, agent: EngineReply | None = None, **keys: Any) -> dict[str, Rule]:
+def found(
+    sql: Any = None,
+    agent: EngineReply | None = None,
+    date: datetime | None = SEEN + timedelta(seconds=2),
+    **keys: Any,
+) -> dict[str, Rule]:
     """The rules of n1, whose accounts may be given; all others agree."""
-    accounts = {name: said(name) for name in NAMES} | ({"n1": sql} if sql else {})
-    agents = {name: told(name) for name in NAMES} | ({"n1": agent} if agent else {})
-    applied = rules(kernel(**keys), accounts, agents)
-    assert len(applied) == 21
+    stored = kernel(**keys)
+    (node,) = [node for node in patroni.nodes(stored) if node.name == "n1"]
+    applied = rules(stored, node, sql or said("n1"), agent or told("n1"), date)
+    assert len(applied) == 7
     assert {rule.enforced_by for rule in applied} == {"nobody"}
-    assert [rule.evidence[0].name for rule in applied] == ["node"] * 21
-    return {rule.rule_id: rule for rule in applied if rule.evidence[0].value == "n1"}
+    assert {(rule.evidence[0].name, rule.evidence[0].value) for rule in applied} == {("node", "n1")}
+    return {rule.rule_id: rule for rule in applied}
 
 
 def test_all_agree() -> None:
-    evaluations = {name: rule.evaluation for name, rule in found().items()}
-    assert evaluations.pop("agent_sees_store") == "undetermined"  # clocks can't be compared
-    assert set(evaluations.values()) == {"holds"}
+    assert {rule.evaluation for rule in found().values()} == {"holds"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "date", "evaluation"),
+    [
+        (told("n1"), SEEN + timedelta(seconds=20), "holds"),  # the lease's time
+        (told("n1"), SEEN + timedelta(seconds=21), "does_not_hold"),
+        (told("n1"), None, "undetermined"),
+        (told("n1", dcs_last_seen=None), SEEN, "undetermined"),
+        (told("n1", dcs_last_seen=0), SEEN, "undetermined"),  # it never has, or is just starting
+        (SILENT, None, "undetermined"),
+    ],
+)
+def test_whether_the_agent_sees_the_store_is_told_by_its_own_clock(
+    agent: EngineReply, date: datetime | None, evaluation: str
+) -> None:
+    assert found(agent=agent, date=date)["agent_sees_store"].evaluation == evaluation
 
 
 @pytest.mark.parametrize(
@@ -101,3 +123,29 @@ def test_one_does_not(rule_id: str, evaluation: str, accounts: Any) -> None:
 @pytest.mark.parametrize("body", ["", "[]", "null", '{"patroni": 1}', '{"timeline": "x"}', "{"])
 def test_an_agent_that_talks_nonsense_says_nothing(body: str) -> None:
     assert account(EngineReply(status=200, body=body)) is None
+
+
+ONE, TWO = said("n1", timeline=2), said("n1", timeline=3)
+
+
+@pytest.mark.parametrize(
+    ("second", "evaluation", "shown"),
+    [
+        (found(sql=ONE), "does_not_hold", 2),  # the very same: it stands
+        (found(), "holds", 1),  # it was only that the store's account was older
+        (found(sql=TWO), "undetermined", 3),  # in the midst of a change
+        (found(sql=said("n1", silent=True)), "undetermined", None),
+        ({}, "undetermined", 2),  # nobody could look again
+    ],
+)
+def test_accounts_of_different_moments_are_no_contradiction(
+    second: dict[str, Rule], evaluation: str, shown: int | None
+) -> None:
+    first = found(sql=ONE)
+    looked = {rule.rule_id: rule for rule in settled(list(first.values()), list(second.values()))}
+    assert list(looked) == list(first)
+    rule = looked["timeline_agrees"]
+    database = next(fact.value for fact in rule.evidence if fact.name == "database")
+    assert (rule.evaluation, database) == (evaluation, shown)
+    others = [each for each in looked.values() if each.rule_id != "timeline_agrees"]
+    assert {each.evaluation for each in others} == {"holds"}

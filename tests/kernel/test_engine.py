@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -128,9 +129,30 @@ def test_what_is_no_text_is_no_failure() -> None:
 def test_an_account_is_a_read() -> None:
     async def run() -> Agent:
         async with listening(saying(200, "{}")) as agent, httpx.AsyncClient() as client:
-            reply = await Engine(client).account(agent.base, 5)
-            assert (reply.status, reply.body) == (200, "{}")
-            assert (await Engine(client).account("http://127.0.0.1:1", 5)).status is None
+            reply, date = await Engine(client).account(agent.base, 5)
+            assert (reply.status, reply.body, date) == (200, "{}", None)
+            reply, date = await Engine(client).account("http://127.0.0.1:1", 5)
+            assert (reply.status, date) == (None, None)
             return agent
 
     assert asyncio.run(run()).asked == [("GET /patroni", None)]
+
+
+@pytest.mark.parametrize(
+    ("header", "date"),
+    [
+        (b"Sun, 22 Nov 2026 14:22:27 GMT", datetime(2026, 11, 22, 14, 22, 27, tzinfo=UTC)),
+        (b"Sun, 99 Nov 2026 14:22:27 GMT", None),
+        (b"yesterday", None),
+        (b"", None),
+    ],
+)
+def test_when_an_account_was_given_by_the_agents_own_clock(
+    header: bytes, date: datetime | None
+) -> None:
+    async def run() -> datetime | None:
+        words = saying(b"HTTP/1.0 200 OK\r\nDate: " + header + b"\r\n\r\n{}")
+        async with listening(words) as agent, httpx.AsyncClient() as client:
+            return (await Engine(client).account(agent.base, 5))[1]
+
+    assert asyncio.run(run()) == date
