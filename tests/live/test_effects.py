@@ -1,5 +1,6 @@
 """What an explanation says of every node is what Patroni then does, seen on a real cluster."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,9 @@ def cluster() -> Iterator[Sandbox]:
 def operator(
     cluster: Sandbox, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Operator]:
-    """The node that the test names leads when it begins."""
+    """The node that the test names leads when it begins; None: whichever does."""
     cluster.wait_until_ready()
-    if leader(cluster).name != request.param:
+    if request.param not in (None, leader(cluster).name):
         done = cluster.patronictl("switchover", "--candidate", request.param, "--force")
         assert done.returncode == 0, done.stderr
     yield from operating(cluster, tmp_path)
@@ -53,6 +54,43 @@ def follows(cluster: Sandbox, name: str, above: str) -> None:
         return rows == [(port, "streaming")]
 
     wait_until(f"{name} follows {above}", streams, DEADLINE)
+
+
+@pytest.mark.parametrize("operator", [None], indirect=True)
+def test_a_stopped_replica_of_a_paused_cluster(cluster: Sandbox, operator: Operator) -> None:
+    """Its agent goes on renewing its entry; what psql says of it is what every view says.
+
+    The first test of its cluster: once a node was rewound, Patroni starts it in pause as well.
+    """
+    stopped = cluster.nodes["n2"]
+    assert cluster.patronictl("pause", "--wait").returncode == 0
+    try:
+        stopped.postgres.terminate()
+
+        def entry() -> Any:
+            return json.loads(cluster.stored()["members/n2"])
+
+        wait_until("n2's entry says so", lambda: entry()["state"] != "running", DEADLINE)
+        with pytest.raises(psycopg.OperationalError):
+            stopped.sql("SELECT 1")
+        shown = operator.ask("inspect", "nodes").data["nodes"]
+        (row,) = [row for row in shown if row["name"] == "n2"]
+        assert (row["registered"], row["state"], row["unavailable"]["code"]) == (
+            True, entry()["state"], "NODE_UNREACHABLE",
+        )  # fmt: skip
+        assert {row[name] for name in ("writable", "lsn", "replayed_lsn", "lag_bytes")} == {None}
+        checked = operator.run("health", "--check", "-o", "json")
+        assert checked.code == 8
+        holding = {rule["rule"] for rule in checked.data["rules"] if rule["evaluation"] == "holds"}
+        assert not holding & {"single_writer", "all_answer", "all_running", "all_streaming"}
+        rules = operator.explain("request_promotion", "n2")["rules_applied"]
+        holding = {rule["rule_id"] for rule in rules if rule["evaluation"] == "holds"}
+        assert not holding & {"target_streaming", "same_timeline", "lag_within_limit"}
+        done = operator.ask("promote", "n2", "--yes")
+        assert (done.code, done.says) == (4, "ENGINE_REJECTED")
+        assert leader(cluster).sql("SELECT pg_is_in_recovery()") == [(False,)]
+    finally:
+        assert cluster.patronictl("resume", "--wait").returncode == 0
 
 
 @pytest.mark.parametrize("operator", ["n1"], indirect=True)
