@@ -143,6 +143,15 @@ BODIES: list[tuple[Any, str]] = [
     (b'{"target": "n1"}', ""),
     (b'{"target": "\xff"}', "application/json"),
     (b'{"target": "' + b"n" * 70000 + b'"}', "application/json"),
+    (b'{"target": "n1", "target": "n1"}', "application/json"),
+    (b'{"target": "n2", "t\\u0061rget": "n1"}', "application/json"),
+    (b'{"target": NaN}', "application/json"),
+    (b'{"target": "\\ud800"}', "application/json"),
+    (b'\xef\xbb\xbf{"target": "n1"}', "application/json"),
+    ('{"target": "n1"}'.encode("utf-16"), "application/json"),
+    (b"[" * 60000, "application/json"),
+    (b'{"a":' * 12000, "application/json"),
+    (b"1" * 9000, "application/json"),
 ]
 
 
@@ -158,6 +167,37 @@ def test_bodies_that_say_nothing(inside: In, path: str) -> None:
             assert (answer.status_code, error(answer).code) == (400, "BAD_REQUEST"), content[:40]
             assert answer.headers["cache-control"] == "no-store"
         assert await w.records() == []
+
+    inside(test)
+
+
+@pytest.mark.parametrize(
+    ("said", "also"),
+    [
+        (b'"target":"n1"', b'"target":"n2"'),
+        (b'"target":"n1"', b'"target":"n1"'),
+        (b'"target":"n1"', b'"t\\u0061rget":"n2"'),
+        (b'"kind":"standard"', b'"kind":"override"'),
+        (b'"accepts_responsibility":false', b'"accepts_responsibilit\\u0079":true'),
+        (b'"user":"ann"', b'"user":"bob"'),
+    ],
+)
+def test_a_key_stands_once(inside: In, said: bytes, also: bytes) -> None:
+    """At any depth, and however it is spelt: the last one does not win."""
+
+    async def test(w: World) -> None:
+        body = json.dumps(await w.request("request_promotion", "n1"), separators=(",", ":"))
+        assert said in body.encode()
+        for both in (b"%b,%b" % (said, also), b"%b,%b" % (also, said)):
+            answer = await w.clients["operator"].post(
+                "/v1/commands/request_promotion",
+                content=body.encode().replace(said, both),
+                headers={"Content-Type": "application/json"},
+            )
+            found = error(answer)
+            assert (answer.status_code, found.code) == (400, "BAD_REQUEST")
+            assert "more than once" in found.message
+        assert (w.agent.posts, await w.records()) == ([], [])
 
     inside(test)
 
