@@ -164,6 +164,20 @@ KINDS: dict[str, Kind] = {
         "Look again: aeroctl explain.",
         ("P7-A2",),
     ),
+    "CONFIRMATION_EXPIRED": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the explanation that was confirmed is older than the kernel allows, or from its future",
+        "Look again: aeroctl explain.",
+        ("P7-A2",),
+    ),
+    "CONFIRMATION_REUSED": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the confirmation has served another request already, whatever came of that one",
+        "Look again: aeroctl explain.",
+        ("P7-A2", "P7-F3"),
+    ),
     "ACKNOWLEDGEMENT_MISMATCH": Kind(
         "control_plane_validation",
         Exit.REFUSED,

@@ -6,10 +6,12 @@ one request to the engine and no second one, whatever happens (P7-F1, P7-F3).
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.requests import RequestEnvelope
 from aeroctl.kernel import decision, diagnose, explain, recording, throttle, transfer
+from aeroctl.kernel.confirmation import Clock
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel
@@ -80,9 +82,12 @@ async def _dispatch(source: Source, asked: Asked, gone: Gone) -> tuple[Dispatche
     attempts = Attempts(RECORD_SECONDS)
     while await attempts.another():
         async with source.pen:
-            kernel, kept = await source.kernel_and_ledger(asked.request_id)
+            kernel, kept = await source.kernel_and_ledger(
+                asked.request_id, asked.request.confirmation.token
+            )
             state = State(kernel, kept.in_flight)
-            refusal, confirmed = decision.decide(asked, state, kept)
+            clock = Clock(datetime.now(UTC), source.term_seconds)
+            refusal, confirmed = decision.decide(asked, state, kept, clock)
             if refusal is None:
                 plan = decision.plan(asked, state)
                 # A server that is frozen from here on is too late when it wakes up (engine.py): its

@@ -1,6 +1,7 @@
 """Whether a request may be carried out, and by which one action. Pure.
 
-Decided from the store's keys alone, the same for the same request and state (P7-D2).
+Decided from the store's keys, the kernel's clock and the agent's own word alone: the same for the
+same request, state, time and word (P7-D2).
 """
 
 import json
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel import confirmation, effects, explain, patroni, recording, rules
+from aeroctl.kernel.confirmation import Clock
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.ledger import Ledger
@@ -35,7 +37,9 @@ def plan(asked: Asked, state: State) -> Plan | None:
     return Plan(holder, _base(state, holder), "/switchover", body)
 
 
-def decide(asked: Asked, state: State, kept: Ledger) -> tuple[Failure | None, Confirmed | None]:
+def decide(
+    asked: Asked, state: State, kept: Ledger, clock: Clock
+) -> tuple[Failure | None, Confirmed | None]:
     """Why it is refused (None: it is not), and how it was confirmed, once that is checked.
 
     The caller is authorised already. In a fixed order, so that the same request in the same state
@@ -43,7 +47,7 @@ def decide(asked: Asked, state: State, kept: Ledger) -> tuple[Failure | None, Co
     """
     checked = None
     try:
-        confirmed(asked, state, kept)
+        confirmed(asked, state, kept, clock)
         checked = asked.confirmed
         permitted(asked, state)
     except Failure as refusal:
@@ -62,11 +66,13 @@ def authorise(asked: Asked) -> None:
     raise Failure(403, "control_plane_validation", "NOT_AUTHORIZED", message, invariants=["P7-A1"])
 
 
-def confirmed(asked: Asked, state: State, kept: Ledger) -> None:
-    """The request is new, and confirmed in this very state. Pure. Raises Failure."""
+def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
+    """The request is new, and newly confirmed in this very state. Pure. Raises Failure."""
     request, command = asked.request, asked.command
     if kept.request is not None:
         raise request_seen(request.request_id, kept.request)
+    if kept.spent_by is not None:
+        raise confirmation_reused(kept.spent_by)
     explain.check_target(command, request.target, state)
     now = epoch(state.kernel)
     if request.epoch != now:
@@ -79,9 +85,9 @@ def confirmed(asked: Asked, state: State, kept: Ledger) -> None:
             f"at commit {state.kernel.commit_id} it is {now}",
             invariants=["P7-D2"],
         )
-    expected = explain.token(command.name, request.target, state.kernel)
+    about = explain.confirmable(command.name, request.target, state.kernel)
     overridden = [each.invariant for each in effects.overrides(command.name, state)]
-    confirmation.check(request, command, expected, overridden, state.kernel.commit_id)
+    confirmation.check(request, command, about, overridden, state.kernel.commit_id, clock)
 
 
 def permitted(asked: Asked, state: State) -> None:
@@ -110,6 +116,18 @@ def request_seen(request_id: str, records: Sequence[int]) -> Failure:
         f"aeroctl outcome {request_id}",
         invariants=["P7-F3", "P7-E2"] if dispatched else ["P7-F3"],
         outcome="unknown" if dispatched else "not_executed",
+    )
+
+
+def confirmation_reused(by: str) -> Failure:
+    """One consent serves one request, whatever came of that."""
+    return Failure(
+        409,
+        "control_plane_validation",
+        "CONFIRMATION_REUSED",
+        f"this confirmation was used by request {by}, and serves no other one. What became of "
+        f"that: aeroctl outcome {by}",
+        invariants=["P7-A2", "P7-F3"],
     )
 
 

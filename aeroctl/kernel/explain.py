@@ -1,17 +1,21 @@
 """POST /v1/explain/{command}: the proof. It mutates nothing and grants nothing (P7-A1, P7-O2)."""
 
 import math
+import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.commands import COMMANDS, Command, CommandName
+from aeroctl.contract.consent import CHANCE_BYTES, Confirmable
 from aeroctl.contract.explanation import (
     Explanation,
     ExplanationEnvelope,
     Inputs,
     ObservedSnapshot,
 )
-from aeroctl.kernel import confirmation, effects, patroni, rules, snapshot
+from aeroctl.kernel import effects, patroni, rules, snapshot
+from aeroctl.kernel.confirmation import Clock, Issue
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel
@@ -38,20 +42,30 @@ async def explain(source: Source, command: Command, target: str | None) -> Expla
     return ExplanationEnvelope(
         api_version=API_VERSION,
         observed_at=snapshot.observed(seen.kernel, None, seen.time),
-        data=explanation(command, target, state, deadline(command, state.kernel, source.seconds)),
+        data=explanation(
+            command,
+            target,
+            state,
+            deadline(command, state.kernel, source.seconds),
+            Issue(Clock(datetime.now(UTC), source.term_seconds), secrets.token_bytes(CHANCE_BYTES)),
+        ),
         notes=snapshot.notes(seen.kernel, seen.answers),
     )
 
 
 def explanation(
-    command: Command, target: str | None, state: State, deadline_seconds: int
+    command: Command, target: str | None, state: State, deadline_seconds: int, issue: Issue
 ) -> Explanation:
-    """The proof over `state`. Pure."""
+    """The proof over `state`, and the token that confirms it. Pure."""
     kernel = state.kernel
     applied = rules.rules(command.name, target, state)
     return Explanation(
         explanation_type=command.name,
-        observed_snapshot=ObservedSnapshot(commit_id=kernel.commit_id, epoch=epoch(kernel)),
+        observed_snapshot=ObservedSnapshot(
+            commit_id=kernel.commit_id,
+            epoch=epoch(kernel),
+            failover_commit=kernel.failover_commit,
+        ),
         inputs=Inputs(
             command=command.name, target=target, cluster=kernel.scope, system_id=kernel.system_id
         ),
@@ -68,7 +82,9 @@ def explanation(
         else None,
         cost=effects.cost(command.name, state),
         deadline_seconds=deadline_seconds,
-        confirmation_token=token(command.name, target, kernel),
+        confirmation_term_seconds=issue.clock.term_seconds,
+        confirmation_expires_at=snapshot.rfc3339(issue.expires_at),
+        confirmation_token=issue.token(confirmable(command.name, target, kernel)),
     )
 
 
@@ -96,9 +112,9 @@ def check_target(command: Command, target: str | None, state: State) -> None:
     raise Failure(400, "operator_input", "UNKNOWN_NODE", message, invariants=["P7-A3"])
 
 
-def token(command: CommandName, target: str | None, kernel: Kernel) -> str:
-    """The confirmation token of that command in that state."""
-    return confirmation.token(
+def confirmable(command: CommandName, target: str | None, kernel: Kernel) -> Confirmable:
+    """What a token must confirm for that command in that state."""
+    return Confirmable(
         command, target, kernel.scope, kernel.system_id, epoch(kernel), kernel.failover_commit
     )
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from aeroctl.contract.commands import COMMANDS, CommandName
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.contract.explanation import ExplanationEnvelope
 from aeroctl.kernel import ledger
+from aeroctl.kernel.confirmation import Clock, Issue
 from aeroctl.kernel.etcd import Put
 from aeroctl.kernel.explain import explanation
 from aeroctl.kernel.rules import State
@@ -31,6 +34,9 @@ TARGETS: dict[CommandName, str | None] = {
 }
 
 
+ISSUE = Issue(Clock(datetime(2026, 11, 23, 10, 15, 19, tzinfo=UTC), 300), b"ten bytes.")
+
+
 @pytest.fixture
 def inside(etcd_store: Store, tmp_path: Path) -> In:
     return lambda test: run(etcd_store, tmp_path, test)
@@ -45,7 +51,7 @@ def error(answer: httpx.Response) -> Error:
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_what_every_explanation_shows(name: CommandName) -> None:
     state = State(kernel(), None)
-    shown = explanation(COMMANDS[name], TARGETS[name], state, 33)
+    shown = explanation(COMMANDS[name], TARGETS[name], state, 33, ISSUE)
     assert (shown.explanation_type, shown.inputs.target) == (name, TARGETS[name])
     assert shown.observed_snapshot.commit_id == 57
     assert shown.action == COMMANDS[name].action
@@ -54,13 +60,18 @@ def test_what_every_explanation_shows(name: CommandName) -> None:
     assert (shown.successors is not None) == (name == "request_demotion")
     assert bool(shown.overrides) == (name == "force_promotion")
     assert bool(shown.irreversible) == (name != "run_diagnostics")
-    assert explanation(COMMANDS[name], TARGETS[name], state, 33) == shown  # P7-D1
+    assert shown.observed_snapshot.failover_commit == 0
+    assert shown.confirmation_term_seconds == 300
+    assert shown.confirmation_expires_at == "2026-11-23T10:20:19.000000Z"
+    assert explanation(COMMANDS[name], TARGETS[name], state, 33, ISSUE) == shown  # P7-D1
+    other = explanation(COMMANDS[name], TARGETS[name], state, 33, replace(ISSUE, chance=bytes(10)))
+    assert other.confirmation_token != shown.confirmation_token
 
 
 def test_a_token_for_each_command_target_and_state() -> None:
     one, other = State(kernel(), None), State(kernel(leader="n2"), None)
     tokens = {
-        explanation(COMMANDS[name], target, state, 33).confirmation_token
+        explanation(COMMANDS[name], target, state, 33, ISSUE).confirmation_token
         for name in COMMANDS
         for target in ("n1", "n2")
         for state in (one, other)
