@@ -269,6 +269,20 @@ KINDS: dict[str, Kind] = {
         "See aeroctl explain for the evidence.",
         ("P7-E3",),
     ),
+    "AGENT_MISMATCH": Kind(
+        "kernel_rejection",
+        Exit.REJECTED,
+        "at the node's address answers the Patroni of another node or another cluster",
+        "Check restapi.connect_address in the configuration of that node's Patroni.",
+        ("P7-A2", "P7-F1"),
+    ),
+    "AGENT_UNREACHABLE": Kind(
+        "kernel_rejection",
+        Exit.REJECTED,
+        "the Patroni that would be asked did not answer, or did not say who it is",
+        "Check that Patroni, and the --patroni options of aerokernel serve.",
+        ("P7-F1",),
+    ),
     "COMMAND_IN_FLIGHT": Kind(
         "kernel_rejection",
         Exit.REJECTED,

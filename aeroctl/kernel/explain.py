@@ -1,9 +1,9 @@
 """POST /v1/explain/{command}: the proof. It mutates nothing and grants nothing (P7-A1, P7-O2)."""
 
+import asyncio
 import math
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.commands import COMMANDS, Command, CommandName
@@ -15,7 +15,9 @@ from aeroctl.contract.explanation import (
     ObservedSnapshot,
 )
 from aeroctl.kernel import effects, patroni, rules, snapshot
-from aeroctl.kernel.confirmation import Clock, Issue
+from aeroctl.kernel.agent import Account
+from aeroctl.kernel.confirmation import Issue
+from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel
@@ -24,20 +26,36 @@ from aeroctl.kernel.rules import State
 from aeroctl.kernel.snapshot import Source
 
 
-async def explain(source: Source, command: Command, target: str | None) -> ExplanationEnvelope:
-    """Every rule of the command over one state. Raises Failure, among others UNKNOWN_NODE."""
+async def explain(
+    source: Source, engine: Engine, command: Command, target: str | None
+) -> ExplanationEnvelope:
+    """Every rule of the command over one state. Raises Failure, among others UNKNOWN_NODE.
 
-    async def read() -> tuple[Kernel, Ledger]:
+    The agent that would be asked for the change is asked who it is, while the nodes are asked.
+    """
+    asked: dict[tuple[str, str], asyncio.Task[Account]] = {}
+
+    async def read() -> tuple[Kernel, tuple[Ledger, asyncio.Task[Account] | None]]:
         kernel, kept = await source.kernel_and_ledger(None)
-        check_target(command, target, State(kernel, kept.in_flight))
-        return kernel, kept
+        state = State(kernel, kept.in_flight)
+        check_target(command, target, state)
+        whom = _agent(command, target, state)
+        if whom is not None and whom not in asked:
+            asked[whom] = asyncio.create_task(engine.identify(*whom, source.access.seconds))
+        return kernel, (kept, None if whom is None else asked[whom])
 
-    seen = await snapshot.measure(source, read, ["replication"])
+    try:
+        seen = await snapshot.measure(source, read, ["replication"])
+        kept, account = seen.beside
+        agent = None if account is None else await account
+    finally:  # they end by themselves, and soon
+        await asyncio.gather(*asked.values())
     answers = snapshot.replication(seen.kernel, seen.answers)
     state = State(
         kernel=seen.kernel,
-        in_flight=seen.beside.in_flight,
+        in_flight=kept.in_flight,
         measured={answer.node: answer for answer in answers},
+        agent=agent,
     )
     return ExplanationEnvelope(
         api_version=API_VERSION,
@@ -47,7 +65,7 @@ async def explain(source: Source, command: Command, target: str | None) -> Expla
             target,
             state,
             deadline(command, state.kernel, source.seconds),
-            Issue(Clock(datetime.now(UTC), source.term_seconds), secrets.token_bytes(CHANCE_BYTES)),
+            Issue(source.clock(), secrets.token_bytes(CHANCE_BYTES)),
         ),
         notes=snapshot.notes(seen.kernel, seen.answers),
     )
@@ -124,3 +142,11 @@ def deadline(command: Command, kernel: Kernel, source_seconds: float) -> int:
     if command.kind == "diagnostic":
         return math.ceil(source_seconds)
     return patroni.deadline_seconds(kernel)
+
+
+def _agent(command: Command, target: str | None, state: State) -> tuple[str, str] | None:
+    """The node whose agent would be asked, and its address; None where there is none."""
+    node = rules.receiver(command.name, target, state)
+    member = state.kernel.members.get(node or "")
+    base = patroni.agent(member.api_url) if member else None
+    return None if node is None or base is None else (node, base)

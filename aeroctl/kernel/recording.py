@@ -17,7 +17,7 @@ from aeroctl.contract.terms import RecordKind
 from aeroctl.kernel import ledger, patroni, trail
 from aeroctl.kernel.engine import canonical
 from aeroctl.kernel.etcd import Compare, Delete, Put
-from aeroctl.kernel.keys import GUARDS, Kernel
+from aeroctl.kernel.keys import GUARDS, MEMBERS, Kernel
 from aeroctl.kernel.ledger import Ledger
 from aeroctl.kernel.snapshot import clock, rfc3339
 from aeroctl.kernel.tokens import Caller
@@ -115,9 +115,9 @@ def dispatch(
 ) -> Transaction:
     """`requested`, `confirmed` and `dispatched`, bound to the very state that was decided over.
 
-    The reign and every key that decides who may take authority must be as they were read (P7-D2),
-    the id unseen and the confirmation unused (P7-F3, P7-A2), and nothing in flight (P7-E1), unless
-    `lease` is None: what reads only is not in flight.
+    The reign, every key that decides who may take authority, and the entry that says where the
+    request is sent must be as they were read (P7-D2), the id unseen and the confirmation unused
+    (P7-F3, P7-A2), and nothing in flight (P7-E1), unless `lease` is None: what reads only is not.
     """
     assert kept.unspent is not None  # decided before: decision.confirmed
     confirmed = asked.confirmed
@@ -131,10 +131,11 @@ def dispatch(
         ],
     )
     claimed = _spending(asked, kept, _claiming(asked, kernel, kept, written, len(DISPATCHED)))
+    decisive = [*GUARDS, *([f"{MEMBERS}{planned.receiver}"] if planned.receiver else [])]
     reign = 0 if kernel.leader is None else kernel.leader.created
     bound = [
         Compare(prefix + "leader", "created", reign),
-        *(Compare(prefix + key, "modified", kernel.commit_of(key)) for key in GUARDS),
+        *(Compare(prefix + key, "modified", kernel.commit_of(key)) for key in decisive),
     ]
     if lease is None:
         return Transaction([*bound, *claimed.compares], claimed.changes)

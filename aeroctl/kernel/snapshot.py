@@ -16,7 +16,8 @@ from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.snapshots import NodeSnapshots
 from aeroctl.contract.terms import MEASURED, SECTIONS, STORED, Section
 from aeroctl.contract.wal import NodeWal
-from aeroctl.kernel import body, confirmation, ledger, measured, patroni, postgres
+from aeroctl.kernel import body, ledger, measured, patroni, postgres
+from aeroctl.kernel.confirmation import TERM_SECONDS, Clock
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.failures import Failure
@@ -55,7 +56,7 @@ class Source:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
     past: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKING_BACK))
     pen: asyncio.Lock = field(default_factory=asyncio.Lock)
-    term_seconds: int = confirmation.TERM_SECONDS
+    term_seconds: int = TERM_SECONDS
 
     async def kernel(self, at: int | None = None) -> Kernel:
         """The keys of the consensus store, in one linearizable range read."""
@@ -75,6 +76,10 @@ class Source:
         return kernel, ledger.parse(
             self.scope, request_id, together.keys, prefix=self.prefix, token=token
         )
+
+    def clock(self) -> Clock:
+        """By what a confirmation is judged now."""
+        return Clock(datetime.now(UTC), self.term_seconds)
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:

@@ -21,7 +21,7 @@ from aeroctl.kernel import command, engine, ledger, postgres, throttle, transfer
 from aeroctl.kernel.etcd import Put
 from aeroctl.kernel.snapshot import READERS
 from tests.kernel.conftest import Store
-from tests.kernel.world import World, puts, run, writes
+from tests.kernel.world import SYSTEM_ID, World, puts, run, saying, writes
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 DISPATCHED = ["requested", "confirmed", "dispatched"]
@@ -54,13 +54,6 @@ def transferring(w: World, holder: str, target: str, reply: str) -> Any:
     async def act(asked: Any) -> tuple[int, str]:
         await w.switch(asked, holder, target)
         return 200, reply
-
-    return act
-
-
-def saying(status: int, text: str) -> Any:
-    async def act(_: Any) -> tuple[int, str]:
-        return status, text
 
     return act
 
@@ -185,10 +178,16 @@ def test_a_rejection_that_is_not_proved_is_no_denial(inside: In) -> None:
 
 
 def test_nobody_listens(inside: In) -> None:
+    """The agent has gone after it said who it is, and before it was asked for the change."""
+
     async def test(w: World) -> None:
-        gone = w.member("n3", "primary") | {"api_url": "http://127.0.0.1:1/patroni"}
-        await w.put(members__n3=gone)
         body = await w.request("request_promotion", "n1")
+
+        async def act(_: Any) -> tuple[int, str]:
+            w.agents["n3"].leave()
+            return 200, json.dumps(w.account("n3"))
+
+        w.accounts["n3"] = act
         found = status(await w.send("request_promotion", body))
         assert (found.outcome, found.final, w.agent.posts) == ("not_executed", True, [])
         assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
@@ -498,7 +497,6 @@ class TestOneConsent:
     def test_diagnostics_too(self, inside: In) -> None:
         async def test(w: World) -> None:
             body = await w.request("run_diagnostics", None)
-            w.script += [saying(503, "")] * 3
             assert status(await w.send("run_diagnostics", body)).outcome == "executed"
             await self.reused(w, "run_diagnostics", body, body["request_id"])
             assert len(w.agent.asked) == 3
@@ -1006,7 +1004,7 @@ def test_a_bug_before_the_dispatch_is_one(inside: In, monkeypatch: pytest.Monkey
         body = await w.request("request_promotion", "n1")
         found = error(await w.send("request_promotion", body), "INTERNAL")
         assert found.request_id == body["request_id"]
-        assert (w.agent.asked, await w.records()) == ([], [])
+        assert (w.agent.posts, await w.records()) == ([], [])
 
     inside(test)
 
@@ -1150,6 +1148,7 @@ class TestWithoutAuthority:
             asked = await w.request("request_promotion", "n1")
             body = await w.request("run_diagnostics", None)
             over = asyncio.Event()
+            w.accounts |= dict.fromkeys(w.accounts, saying(503, ""))
 
             async def pester() -> None:
                 while not over.is_set():
@@ -1157,7 +1156,6 @@ class TestWithoutAuthority:
                     await w.beside["observer"].post("/v1/commands/request_promotion", json=again)
 
             async def operate() -> None:
-                w.script += [saying(503, "")] * 3
                 try:
                     found = status(await w.send("run_diagnostics", body))
                     assert (found.outcome, found.commits.outcome is None) == ("executed", False)
@@ -1317,10 +1315,10 @@ class TestDiagnostics:
             told = {
                 "role": "replica",
                 "timeline": 1,
-                "database_system_identifier": "7711333723011112335",
+                "database_system_identifier": SYSTEM_ID,
                 "patroni": {"name": "n1", "scope": w.scope},
             }
-            w.script += [saying(200, json.dumps(told))] * 3
+            w.accounts |= dict.fromkeys(w.accounts, saying(200, json.dumps(told)))
             found = status(await w.send("run_diagnostics", body))
             assert (found.outcome, found.final, found.evidence) == ("executed", True, [])
             assert w.agent.posts == []

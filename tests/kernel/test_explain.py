@@ -98,7 +98,7 @@ def test_anybody_may_ask(inside: In, authority: str | None) -> None:
         assert found.data.conclusion == "undetermined"
         assert [note.code for note in found.notes] == ["NODE_UNREACHABLE"] * 3
         assert found.data.deadline_seconds == 33
-        assert w.agent.asked == []
+        assert w.agent.asked == [("GET /patroni", None)]
 
     inside(test)
 
@@ -234,7 +234,7 @@ def test_a_request_says_everything_and_no_more(inside: In, change: Any) -> None:
         body = await w.request("request_promotion", "n1") | change
         answer = await w.send("request_promotion", body)
         assert (answer.status_code, error(answer).code) == (400, "BAD_REQUEST")
-        assert (w.agent.asked, await w.records()) == ([], [])
+        assert (w.agent.posts, await w.records()) == ([], [])
 
     inside(test)
 
@@ -246,7 +246,7 @@ def test_a_command_that_is_not_in_the_table(inside: In) -> None:
         found = error(answer)
         assert (answer.status_code, found.code) == (404, "UNKNOWN_COMMAND")
         assert found.request_id == body["request_id"]
-        assert w.agent.asked == []
+        assert w.agent.posts == []
 
     inside(test)
 
