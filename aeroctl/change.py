@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,9 +21,11 @@ from aeroctl.errors import Exit, Failure, failure
 from aeroctl.output import told
 from aeroctl.views import explanation as explained
 from aeroctl.views import outcome
+from aeroctl.views.explanation import evidence_of
 
 if TYPE_CHECKING:
     from aeroctl.contract.explanation import ExplanationEnvelope
+    from aeroctl.contract.rules import Rule
 
 GRACE = 5.0
 """Seconds that an answer may take beyond the kernel's own deadline."""
@@ -139,11 +141,19 @@ def _admissible(envelope: "ExplanationEnvelope") -> None:
     if explanation.conclusion != "refused":
         return
     against = [
-        f"{rule.rule_id}: {rule.evaluation} ({explained.evidence_of(rule)})"
+        rule
         for rule in explanation.rules_applied
         if rule.enforced_by == "kernel" and rule.evaluation != "holds"
     ]
-    raise failure("RULE_NOT_MET", "; ".join(against))
+    words = [f"{each.rule_id}: {each.evaluation} ({evidence_of(each)})" for each in against]
+    raise failure(_code(against), "; ".join(words))
+
+
+def _code(against: "Sequence[Rule]") -> str:
+    """As the kernel itself would refuse it."""
+    if [rule.rule_id for rule in against] != ["agent_identified"]:
+        return "RULE_NOT_MET"
+    return "AGENT_UNREACHABLE" if against[0].evaluation == "undetermined" else "AGENT_MISMATCH"
 
 
 def _unsure(departure: Departure, request_id: str) -> Failure:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from aeroctl.contract.commands import Command
+from aeroctl.contract.consent import Confirmable, confirms
 from aeroctl.contract.terms import Given
 from aeroctl.errors import failure
 
@@ -113,16 +114,18 @@ def confirm(explanation: "Explanation", consent: Consent, dialogue: "Dialogue") 
     Raises Failure: CONFIRMATION_STALE, OVERRIDE_INCOMPLETE, DECLINED.
     """
     token = explanation.confirmation_token
-    if consent.token is not None and consent.token.strip() != token:
-        raise failure(
-            "CONFIRMATION_STALE",
-            "the token does not confirm this command in this state: either has changed",
-        )
+    if consent.token is not None:
+        token = consent.token.strip()
+        if not confirms(token, _confirmable(explanation)):
+            raise failure(
+                "CONFIRMATION_STALE",
+                "the token does not confirm this command in this state: either has changed",
+            )
     if explanation.confirmation == "override" and consent.given:
         _complete(explanation, consent)
-        return _confirmation(explanation, "flags")
+        return _confirmation(explanation, "flags", token)
     if consent.given:
-        return _confirmation(explanation, "token" if consent.token is not None else "yes")
+        return _confirmation(explanation, "token" if consent.token is not None else "yes", token)
     interaction = Interaction().begin(questions(explanation))
     while interaction.state == "confirming":
         _forget_typed()
@@ -133,7 +136,7 @@ def confirm(explanation: "Explanation", consent: Consent, dialogue: "Dialogue") 
         interaction = interaction.answer(typed)
     if not interaction.confirmed:
         raise failure("DECLINED", "not confirmed; nothing was sent")
-    return _confirmation(explanation, "terminal")
+    return _confirmation(explanation, "terminal", token)
 
 
 def _complete(explanation: "Explanation", consent: Consent) -> None:
@@ -148,14 +151,27 @@ def _complete(explanation: "Explanation", consent: Consent) -> None:
         raise failure("OVERRIDE_INCOMPLETE", "; ".join(problems))
 
 
-def _confirmation(explanation: "Explanation", given: Given) -> "Confirmation":
+def _confirmable(explanation: "Explanation") -> Confirmable:
+    """What a token of this explanation confirms."""
+    about, seen = explanation.inputs, explanation.observed_snapshot
+    return Confirmable(
+        about.command,
+        about.target,
+        about.cluster,
+        about.system_id,
+        seen.epoch,
+        seen.failover_commit,
+    )
+
+
+def _confirmation(explanation: "Explanation", given: Given, token: str) -> "Confirmation":
     from aeroctl.contract.requests import Confirmation
 
     override = explanation.confirmation == "override"
     return Confirmation(
         kind="override" if override else "standard",
         given=given,
-        token=explanation.confirmation_token,
+        token=token,
         acknowledged=sorted(each.invariant for each in explanation.overrides) if override else [],
         accepts_responsibility=override,
     )

@@ -164,6 +164,20 @@ KINDS: dict[str, Kind] = {
         "Look again: aeroctl explain.",
         ("P7-A2",),
     ),
+    "CONFIRMATION_EXPIRED": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the explanation that was confirmed is older than the kernel allows, or from its future",
+        "Look again: aeroctl explain.",
+        ("P7-A2",),
+    ),
+    "CONFIRMATION_REUSED": Kind(
+        "control_plane_validation",
+        Exit.REFUSED,
+        "the confirmation has served another request already, whatever came of that one",
+        "Look again: aeroctl explain.",
+        ("P7-A2", "P7-F3"),
+    ),
     "ACKNOWLEDGEMENT_MISMATCH": Kind(
         "control_plane_validation",
         Exit.REFUSED,
@@ -254,6 +268,20 @@ KINDS: dict[str, Kind] = {
         "a rule that the kernel enforces does not hold",
         "See aeroctl explain for the evidence.",
         ("P7-E3",),
+    ),
+    "AGENT_MISMATCH": Kind(
+        "kernel_rejection",
+        Exit.REJECTED,
+        "at the node's address answers the Patroni of another node or another cluster",
+        "Check restapi.connect_address in the configuration of that node's Patroni.",
+        ("P7-A2", "P7-F1"),
+    ),
+    "AGENT_UNREACHABLE": Kind(
+        "kernel_rejection",
+        Exit.REJECTED,
+        "the Patroni that would be asked did not answer, or did not say who it is",
+        "Check that Patroni, and the --patroni options of aerokernel serve.",
+        ("P7-F1",),
     ),
     "COMMAND_IN_FLIGHT": Kind(
         "kernel_rejection",

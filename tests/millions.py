@@ -29,6 +29,7 @@ RECORD = {
     "system_id": "7", "command": "request_promotion", "target": "n2", "identity": "ada",
     "authority": "operator", "client": {"user": "ada", "host": "laptop", "version": "1"},
     "reason": "drill", "epoch": "bc015039d99bd4bac9b56aa36da3278f", "observed_commit_id": 1,
+    "token_digest": None,
     "confirmation": None, "authority_before": None, "authority_after": None, "dispatch": None,
     "outcome": "rejected", "code": "RULE_NOT_MET", "message": "no", "engine_reply": None,
     "sequence": 0, "commit_id": 0, "previous_hash": NO_HASH, "hash": NO_HASH,

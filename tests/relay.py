@@ -19,6 +19,7 @@ PATIENCE = 120
 
 Fault = Literal[
     "cut before",  # the request is lost, and the connection reset
+    "hold request",  # the request stays here until `release`
     "cut at once",  # the request goes through, and the connection is reset without waiting
     "cut reply",  # the request goes through, and the connection is reset once there is a reply
     "hold reply",  # the reply stays here until `release`
@@ -91,6 +92,9 @@ def relaying(to: int, port: int = 0) -> Iterator[Relay]:
         def _relay(self, body: bytes, fault: Fault | None) -> None:
             if fault == "cut before":
                 return self._reset()
+            if fault == "hold request":
+                relay._released.wait(PATIENCE)
+                fault = None
             onward = http.client.HTTPConnection(HOST, to, timeout=PATIENCE)
             try:
                 onward.request(self.command, self.path, body or None, dict(self.headers.items()))

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from aeroctl.contract import consent
 from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.checkpoints import NodeCheckpoint
 from aeroctl.contract.cluster import Authority, Cluster, Synchronous
@@ -87,7 +88,16 @@ def document(**changes: Any) -> bytes:
 
 
 EPOCH = "b5b5b3f2077b65ab7934ac0f276a6e11"
-TOKEN = "7" * 64
+SYSTEM_ID = "77"
+
+
+def token_of(command: CommandName) -> str:
+    """The token of the explanation of that command on `n2`."""
+    about = consent.Confirmable(command, "n2", "demo", SYSTEM_ID, EPOCH, 0)
+    return consent.token(about, 1795515319158, b"ten bytes.")
+
+
+TOKEN = token_of("request_promotion")
 
 
 def explanation(command: CommandName = "request_promotion", **changes: Any) -> bytes:
@@ -95,8 +105,8 @@ def explanation(command: CommandName = "request_promotion", **changes: Any) -> b
     override = command == "force_promotion"
     data = Explanation(
         explanation_type=command,
-        observed_snapshot=ObservedSnapshot(commit_id=21, epoch=EPOCH),
-        inputs=Inputs(command=command, target="n2", cluster="demo", system_id="77"),
+        observed_snapshot=ObservedSnapshot(commit_id=21, epoch=EPOCH, failover_commit=0),
+        inputs=Inputs(command=command, target="n2", cluster="demo", system_id=SYSTEM_ID),
         action=COMMANDS[command].action,
         confirmation=COMMANDS[command].confirmation,
         authority=Authority(node="n1", reign=14),
@@ -120,7 +130,9 @@ def explanation(command: CommandName = "request_promotion", **changes: Any) -> b
         successors=None,
         cost=None,
         deadline_seconds=30,
-        confirmation_token=TOKEN,
+        confirmation_term_seconds=300,
+        confirmation_expires_at="2026-11-24T10:20:19.158000Z",
+        confirmation_token=token_of(command),
     )
     shown = data.model_dump() | changes
     body = {"api_version": "v1", "observed_at": OBSERVED, "data": shown, "notes": []}

@@ -46,7 +46,8 @@ def record(commit: int, kind: str, request: str = IDS[0], **changes: Any) -> dic
         "cluster": "demo", "system_id": "7", "command": "request_promotion", "target": "n2",
         "identity": "ada", "authority": "operator",
         "client": {"user": None, "host": None, "version": None}, "reason": "drill",
-        "epoch": "e", "observed_commit_id": 1, "confirmation": None, "authority_before": None,
+        "epoch": "e", "observed_commit_id": 1, "token_digest": None, "confirmation": None,
+        "authority_before": None,
         "authority_after": None, "dispatch": None, "outcome": None, "code": None,
         "message": None, "engine_reply": None, "commit_id": commit, **changes,
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Consent: the state machine, and what can and can't be a confirmation (P7-A1, P7-A2)."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.confirm import Consent, Interaction, Question, questions, require
+from aeroctl.contract import consent
 from aeroctl.contract.commands import COMMANDS, VERBS
+from aeroctl.contract.consent import Confirmable
 from aeroctl.contract.explanation import ExplanationEnvelope
 from aeroctl.errors import Failure
 from tests.answering import Handler, Received, answer, answering
 from tests.harness import Result, run
-from tests.samples import TOKEN, explanation, status
+from tests.samples import EPOCH, SYSTEM_ID, TOKEN, explanation, status, token_of
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
@@ -120,9 +123,33 @@ def test_yes_is_one_request_and_recorded_as_such() -> None:
 def test_a_token_confirms_its_own_state_only() -> None:
     result, sent = tried("promote", "n2", "--confirm", TOKEN)
     assert (result.code, len(sent)) == (0, 1)
-    result, sent = tried("promote", "n2", "--confirm", "8" * 64)
-    assert (result.code, sent) == (3, [])
-    assert "CONFIRMATION_STALE" in result.err
+    assert sent[0]["confirmation"]["token"] == TOKEN
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": "n3"}, {"command": "request_demotion"}, {"cluster": "other"},
+        {"system_id": None}, {"epoch": "e"}, {"failover_commit": 7},
+    ],
+)  # fmt: skip
+def test_a_token_of_something_else_is_stale(changes: dict[str, Any]) -> None:
+    about = Confirmable("request_promotion", "n2", "demo", SYSTEM_ID, EPOCH, 0)
+    token = consent.token(replace(about, **changes), 1795515319158, bytes(10))
+    for tried_token in (token, "8" * 64, TOKEN.upper(), TOKEN[:-1], TOKEN + "0", "\udcff", ""):
+        result, sent = tried("promote", "n2", "--confirm", tried_token)
+        assert (result.code, sent) == (3, [])
+        assert "CONFIRMATION_STALE" in result.err
+
+
+def test_an_earlier_token_of_the_same_state_is_the_one_that_is_used() -> None:
+    """No two explanations have the same one; what is recorded is what somebody looked at."""
+    about = Confirmable("request_promotion", "n2", "demo", SYSTEM_ID, EPOCH, 0)
+    earlier = consent.token(about, 1795515300000, bytes(10))
+    _, sent = tried("promote", "n2", "--confirm", earlier)
+    assert [body["confirmation"]["token"] for body in sent] == [earlier]
+    _, sent = tried("promote", "n2", "--yes")
+    assert [body["confirmation"]["token"] for body in sent] == [TOKEN]
 
 
 def test_a_terminal_is_asked_and_shown_everything_first() -> None:
@@ -158,14 +185,20 @@ def test_an_override_takes_exactly_its_acknowledgements() -> None:
     result, sent = tried(*FORCE, *ALL)
     assert result.code == 0
     assert sent[0]["confirmation"] == {
-        "kind": "override", "given": "flags", "token": TOKEN,
+        "kind": "override", "given": "flags", "token": token_of("force_promotion"),
         "acknowledged": ["P6-S1", "P6-S2"], "accepts_responsibility": True,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "words",
-    [ALL[:4], ALL[:2] + ALL[4:], (*ALL, "--acknowledge", "P6-A1"), ALL[4:], ("--confirm", TOKEN)],
+    [
+        ALL[:4],
+        ALL[:2] + ALL[4:],
+        (*ALL, "--acknowledge", "P6-A1"),
+        ALL[4:],
+        ("--confirm", token_of("force_promotion")),
+    ],
     ids=["no-responsibility", "one-missing", "one-too-many", "none", "a-token-alone"],
 )
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])

@@ -55,6 +55,10 @@ class RecordFacts(Model):
     reason: str | None
     epoch: str = Field(description="Of the state that the operator confirmed.")
     observed_commit_id: CommitId = Field(description="The commit that the operator saw.")
+    token_digest: Hash | None = Field(
+        description="SHA-256 of the confirmation token, which serves no other request; null for a "
+        "caller without the authority to ask."
+    )
     confirmation: Confirmed | None = Field(description="null in a record before it was checked.")
     authority_before: Authority | None
     authority_after: Authority | None

@@ -4,15 +4,16 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from aeroctl.contract.base import CommitId, Count, Model
+from aeroctl.contract.base import CommitId, Count, Model, Time
 from aeroctl.contract.cluster import Authority
 from aeroctl.contract.commands import CommandName
+from aeroctl.contract.consent import SHAPE
 from aeroctl.contract.envelope import Envelope
 from aeroctl.contract.rules import Rule
 from aeroctl.contract.terms import Conclusion, ConfirmationKind
 
 NodeName = Annotated[str, Field(min_length=1, max_length=255)]
-Token = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Token = Annotated[str, Field(pattern=SHAPE)]
 
 
 class ExplainRequest(Model):
@@ -28,6 +29,9 @@ class ObservedSnapshot(Model):
 
     commit_id: CommitId
     epoch: str
+    failover_commit: CommitId = Field(
+        description="Last commit of the engine's pending-transfer key; 0: it is absent."
+    )
 
 
 class Inputs(Model):
@@ -90,10 +94,16 @@ class Explanation(Model):
     deadline_seconds: Count = Field(
         description="The kernel answers a request for this command within this time."
     )
+    confirmation_term_seconds: Count = Field(
+        description="How long after this explanation the kernel that gave it accepts its token."
+    )
+    confirmation_expires_at: Time = Field(
+        description="The end of that time, by the kernel's clock."
+    )
     confirmation_token: Token = Field(
-        description="Digest of command, target, parameters, cluster, epoch and the last commit of "
-        "the pending-transfer key: a confirmation that carries it is good for this command in this "
-        "state and no other, and once."
+        description="A confirmation that carries it is good for this command on this target in "
+        "this state, for one request, and until it expires. Its parts: time of issue, chance, and "
+        "a digest of both with command, target, cluster, system id, epoch and failover_commit."
     )
 
 

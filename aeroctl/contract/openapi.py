@@ -118,10 +118,12 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                 | FAILED
                 | {
                     "400": "BAD_PARAMETER, BAD_REQUEST, UNKNOWN_NODE",
-                    "403": "NOT_AUTHORIZED, CONFIRMATION_INVALID, ACKNOWLEDGEMENT_MISMATCH",
+                    "403": "NOT_AUTHORIZED, CONFIRMATION_INVALID, CONFIRMATION_EXPIRED, "
+                    "ACKNOWLEDGEMENT_MISMATCH",
                     "404": "UNKNOWN_COMMAND, CLUSTER_NOT_FOUND",
-                    "409": "REQUEST_SEEN, STATE_CHANGED, COMMAND_IN_FLIGHT, RULE_NOT_MET, "
-                    "CALLER_GONE, ENGINE_REJECTED",
+                    "409": "REQUEST_SEEN, CONFIRMATION_REUSED, STATE_CHANGED, COMMAND_IN_FLIGHT, "
+                    "RULE_NOT_MET, AGENT_MISMATCH, AGENT_UNREACHABLE, CALLER_GONE, "
+                    "ENGINE_REJECTED",
                 },
                 parameters=[_command()],
                 body="CommandRequest",

@@ -1,7 +1,8 @@
 """What a request's body and query say, or why they say nothing. Nothing is guessed."""
 
+import json
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -26,6 +27,7 @@ async def read(request: Request, model: type[Body]) -> Body:
                 raise bad_request(f"the body is larger than {LARGEST} bytes")
     except ClientDisconnect:
         raise bad_request("the body broke off") from None
+    _check_json(body)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -36,6 +38,33 @@ async def read(request: Request, model: type[Body]) -> Body:
             )
         )
         raise bad_request(f"the body is not a {model.__name__}: {problems}") from None
+
+
+def _check_json(body: bytes) -> None:
+    """It is JSON that says each thing once: of two keys of one name nobody can tell which one was
+    meant, or which one somebody looked at (P7-A2). Raises Failure BAD_REQUEST.
+    """
+    try:
+        json.loads(body.decode(), object_pairs_hook=_each_once, parse_constant=_refused)
+    except UnicodeDecodeError:
+        raise bad_request("the body is not JSON: it is not UTF-8") from None
+    except RecursionError:
+        raise bad_request("the body is nested too deeply") from None
+    except ValueError as error:
+        raise bad_request(f"the body is not JSON: {error}") from None
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> None:
+    """Keys as they read when their escapes are resolved."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise ValueError(f"an object has the key {name[:64]!a} more than once")
+        seen.add(name)
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON value")
 
 
 def query(parameters: Sequence[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:

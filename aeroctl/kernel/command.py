@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.requests import RequestEnvelope
 from aeroctl.kernel import decision, diagnose, explain, recording, throttle, transfer
+from aeroctl.kernel.agent import Account
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel
@@ -22,6 +23,10 @@ from aeroctl.kernel.timing import Attempts, uptime
 RECORD_SECONDS = 4.0
 """For how long a decision is made again because the store moved on while it was recorded; most
 often it was only that another record came before."""
+ASKS = 3
+"""How often the agent may be asked who it is: once, unless it moves meanwhile."""
+FRESH_SECONDS = 5.0
+"""For how long what it answered stands: then it is asked again. A server may be frozen."""
 LEASE_SLACK_SECONDS = 5
 """How much longer than the deadline a request is in flight: what sending may take (engine.py)."""
 
@@ -40,7 +45,7 @@ async def command(source: Source, engine: Engine, asked: Asked, gone: Gone) -> R
     dispatched: Dispatched | None = None
     try:
         await _authorise(source, asked)
-        dispatched, plan = await _dispatch(source, asked, gone)
+        dispatched, plan = await _dispatch(source, engine, asked, gone)
         if plan is None:
             return await diagnose.run(source, engine, dispatched)
         return await transfer.carry_out(source, engine, dispatched, plan)
@@ -71,20 +76,56 @@ async def _authorise(source: Source, asked: Asked) -> None:
         raise
 
 
-async def _dispatch(source: Source, asked: Asked, gone: Gone) -> tuple[Dispatched, Plan | None]:
+async def _dispatch(
+    source: Source, engine: Engine, asked: Asked, gone: Gone
+) -> tuple[Dispatched, Plan | None]:
     """The dispatch record, bound to the state that was decided over, and what is to be done.
 
     Raises Failure: the refusal, once it is recorded; KERNEL_BUSY when the store never held still.
     """
+    for _ in range(ASKS):
+        account = await _account(source, engine, asked)
+        found = await _dispatched(source, asked, gone, account)
+        if found is not None:
+            return found
+    raise _busy("the address of the agent that was to be asked")
+
+
+async def _account(source: Source, engine: Engine, asked: Asked) -> Account | None:
+    """Who answers where the request would be sent; None where it would not be sent anyway.
+
+    Before anything is recorded, and in nobody's way: an agent may take its time.
+    """
+    kernel, kept = await source.kernel_and_ledger(
+        asked.request_id, asked.request.confirmation.token
+    )
+    state = State(kernel, kept.in_flight)
+    refusal, _ = decision.decide(asked, state, kept, source.clock())
+    plan = None if refusal else decision.plan(asked, state)
+    if plan is None:
+        return None
+    return await engine.identify(plan.receiver, plan.base, source.access.seconds)
+
+
+async def _dispatched(
+    source: Source, asked: Asked, gone: Gone, account: Account | None
+) -> tuple[Dispatched, Plan | None] | None:
+    """The same, once it is known who answers; None where it is not known of this state's agent."""
     refusal: Failure | None = None
     attempts = Attempts(RECORD_SECONDS)
     while await attempts.another():
         async with source.pen:
-            kernel, kept = await source.kernel_and_ledger(asked.request_id)
-            state = State(kernel, kept.in_flight)
-            refusal, confirmed = decision.decide(asked, state, kept)
+            kernel, kept = await source.kernel_and_ledger(
+                asked.request_id, asked.request.confirmation.token
+            )
+            state = State(kernel, kept.in_flight, agent=account)
+            refusal, confirmed = decision.decide(asked, state, kept, source.clock())
+            plan = None if refusal else decision.plan(asked, state)
+            if plan is not None:
+                if account is None or not _current(account, plan):
+                    return None
+                refusal = decision.unidentified(plan, state)
             if refusal is None:
-                plan = decision.plan(asked, state)
                 # A server that is frozen from here on is too late when it wakes up (engine.py): its
                 # lease is younger than that.
                 began = uptime()
@@ -105,13 +146,18 @@ async def _dispatch(source: Source, asked: Asked, gone: Gone) -> tuple[Dispatche
     if refusal is not None:
         LOGGER.error("request %s: refused and not recorded: %s", asked.request_id, refusal)
         raise refusal
-    raise Failure(
-        503,
-        "kernel_rejection",
-        "KERNEL_BUSY",
-        "authority-relevant state, or the audit trail, kept changing; nothing was dispatched",
-        invariants=["P7-F1"],
-    )
+    raise _busy("authority-relevant state, or the audit trail,")
+
+
+def _current(account: Account, plan: Plan) -> bool:
+    """Whether it is the account of the very agent that would be asked, and of now."""
+    age = uptime() - account.asked_at
+    return (account.node, account.base) == (plan.receiver, plan.base) and age <= FRESH_SECONDS
+
+
+def _busy(what: str) -> Failure:
+    message = f"{what} kept changing; nothing was dispatched"
+    return Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])
 
 
 async def _write(source: Source, written: Transaction) -> int | None:

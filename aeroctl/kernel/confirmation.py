@@ -1,11 +1,12 @@
-"""Whether a confirmation proves intent for one command in one state (P7-A2). Pure."""
+"""Whether a confirmation proves intent for one command in one state, given now (P7-A2). Pure."""
 
-import hashlib
-import hmac
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from aeroctl.contract.commands import Command, CommandName
+from aeroctl.contract import consent
+from aeroctl.contract.commands import Command
+from aeroctl.contract.consent import Confirmable
 from aeroctl.contract.requests import CommandRequest
 from aeroctl.contract.terms import Given
 from aeroctl.kernel.failures import Failure
@@ -15,48 +16,54 @@ GIVEN: dict[str, tuple[Given, ...]] = {
     "override": ("terminal", "flags"),
 }
 """How each kind may be given: `--yes` never stands in for an override's acknowledgements."""
+TERM_SECONDS = 300
+SHORTEST_TERM, LONGEST_TERM = 1, 3600
+AHEAD_SECONDS = 10
+"""How far the clock of the kernel that explained may be ahead of the one that is asked."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def token(
-    command: CommandName,
-    target: str | None,
-    cluster: str,
-    system_id: str | None,
-    epoch: str,
-    failover_commit: int,
-) -> str:
-    """What a confirmation must carry: it is good for this command in this state and no other.
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """By what a confirmation is judged: the kernel's own time, never the caller's.
 
-    The epoch comes back when a transfer was asked for and cleared again. `failover_commit` does
-    not: what was confirmed before another attempt is not good for one after it.
-
-    A digest and no secret: it proves which state was confirmed, not who confirmed it.
+    `term_seconds`: how long after the explanation its token confirms.
     """
-    confirmed: dict[str, object] = {
-        "command": command,
-        "target": target,
-        "parameters": {},
-        "cluster": cluster,
-        "system_id": system_id,
-        "epoch": epoch,
-        "failover_commit": failover_commit,
-    }
-    canonical = json.dumps(confirmed, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+
+    now: datetime
+    term_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """What makes one explanation's token differ from every other one of the same state."""
+
+    clock: Clock
+    chance: bytes
+
+    @property
+    def expires_at(self) -> datetime:
+        """Until then the token confirms, by the kernel's clock."""
+        return self.clock.now + timedelta(seconds=self.clock.term_seconds)
+
+    def token(self, about: Confirmable) -> str:
+        """The token that confirms that."""
+        return consent.token(about, _milliseconds(self.clock.now), self.chance)
 
 
 def check(
     request: CommandRequest,
     command: Command,
-    expected: str,
+    about: Confirmable,
     overridden: Sequence[str],
     commit_id: int,
+    clock: Clock,
 ) -> None:
-    """Refuse what doesn't confirm `command` in the state that `expected` is the token of.
+    """Refuse what doesn't confirm `command`, in the state that `about` describes, by now.
 
     `overridden`: the invariants that it would override now, by id. `commit_id`: the state's own;
     nobody has seen a later one. Raises Failure
-    CONFIRMATION_INVALID, ACKNOWLEDGEMENT_MISMATCH.
+    CONFIRMATION_INVALID, CONFIRMATION_EXPIRED, ACKNOWLEDGEMENT_MISMATCH.
     """
     given = request.confirmation
     if given.kind != command.confirmation:
@@ -64,8 +71,9 @@ def check(
         raise _invalid(f"{needed}, not {given.kind}")
     if given.given not in GIVEN[given.kind]:
         raise _invalid(f"a confirmation of kind {given.kind} can't be given by {given.given!r}")
-    if not hmac.compare_digest(given.token, expected):
+    if not consent.confirms(given.token, about):
         raise _invalid("its token is not that of this command, this target and this state")
+    _check_term(given.token, clock)
     if request.commit_id > commit_id:
         seen = f"commit {request.commit_id} can't have been seen: the kernel is at {commit_id}"
         raise _invalid(seen)
@@ -83,6 +91,37 @@ def check(
         raise _invalid("an override needs responsibility to be accepted")
     if not (request.reason or "").strip():
         raise _invalid("an override needs a reason")
+
+
+def _check_term(token: str, clock: Clock) -> None:
+    """Consent is contemporaneous. A token of the future has no age that could be told."""
+    issued, now = consent.issued(token), _milliseconds(clock.now)
+    if -AHEAD_SECONDS * 1000 <= now - issued <= clock.term_seconds * 1000:
+        return
+    ends = f"could be confirmed for {clock.term_seconds} seconds"
+    if now < issued:
+        ends = "is from the future: the clocks of two kernels disagree"
+    raise Failure(
+        403,
+        "control_plane_validation",
+        "CONFIRMATION_EXPIRED",
+        f"the explanation was given at {_words(issued)} and {ends}; "
+        f"by the kernel's clock it is now {_words(now)}",
+        invariants=["P7-A2"],
+    )
+
+
+def _milliseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _words(milliseconds: int) -> str:
+    """A time as RFC 3339 has it, as long as there are years for it."""
+    try:
+        time = _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return f"{milliseconds} ms after 1970"
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _invalid(message: str) -> Failure:

@@ -1,6 +1,7 @@
 """Whether a request may be carried out, and by which one action. Pure.
 
-Decided from the store's keys alone, the same for the same request and state (P7-D2).
+Decided from the store's keys, the kernel's clock and the agent's own word alone: the same for the
+same request, state, time and word (P7-D2).
 """
 
 import json
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel import confirmation, effects, explain, patroni, recording, rules
+from aeroctl.kernel.confirmation import Clock
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.ledger import Ledger
@@ -20,30 +22,33 @@ from aeroctl.kernel.tokens import ANONYMOUS
 def plan(asked: Asked, state: State) -> Plan | None:
     """What is to be asked of whom; None for what only reads. The rules hold in `state`. Pure.
 
-    A transfer is asked of its holder's agent, by name, so that the engine checks the name again. A
-    forced one is asked of the target's: the holder may be what is dead.
+    A transfer is asked by the holder's name, so that the engine checks the name again.
     """
-    target, holder = asked.request.target, state.holder
-    if asked.command.name == "run_diagnostics" or target is None:
+    command, target = asked.command.name, asked.request.target
+    receiver = rules.receiver(command, target, state)
+    if receiver is None or target is None:
         return None
-    if asked.command.name == "force_promotion":
-        return Plan(target, _base(state, target), "/failover", {"candidate": target})
-    assert holder is not None  # the rule authority_held holds
-    body = {"leader": holder}
-    if asked.command.name == "request_promotion":
+    base = patroni.agent(state.kernel.members[receiver].api_url)
+    assert base is not None  # the rule agent_known holds
+    if command == "force_promotion":
+        return Plan(receiver, base, "/failover", {"candidate": target})
+    body = {"leader": receiver}
+    if command == "request_promotion":
         body["candidate"] = target
-    return Plan(holder, _base(state, holder), "/switchover", body)
+    return Plan(receiver, base, "/switchover", body)
 
 
-def decide(asked: Asked, state: State, kept: Ledger) -> tuple[Failure | None, Confirmed | None]:
+def decide(
+    asked: Asked, state: State, kept: Ledger, clock: Clock
+) -> tuple[Failure | None, Confirmed | None]:
     """Why it is refused (None: it is not), and how it was confirmed, once that is checked.
 
-    The caller is authorised already. In a fixed order, so that the same request in the same state
-    has the same answer (P7-D2).
+    The caller is authorised already; who the agent is, is looked at later. In a fixed order, so
+    that the same request in the same state has the same answer (P7-D2).
     """
     checked = None
     try:
-        confirmed(asked, state, kept)
+        confirmed(asked, state, kept, clock)
         checked = asked.confirmed
         permitted(asked, state)
     except Failure as refusal:
@@ -62,11 +67,13 @@ def authorise(asked: Asked) -> None:
     raise Failure(403, "control_plane_validation", "NOT_AUTHORIZED", message, invariants=["P7-A1"])
 
 
-def confirmed(asked: Asked, state: State, kept: Ledger) -> None:
-    """The request is new, and confirmed in this very state. Pure. Raises Failure."""
+def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
+    """The request is new, and newly confirmed in this very state. Pure. Raises Failure."""
     request, command = asked.request, asked.command
     if kept.request is not None:
         raise request_seen(request.request_id, kept.request)
+    if kept.spent_by is not None:
+        raise confirmation_reused(kept.spent_by)
     explain.check_target(command, request.target, state)
     now = epoch(state.kernel)
     if request.epoch != now:
@@ -79,14 +86,20 @@ def confirmed(asked: Asked, state: State, kept: Ledger) -> None:
             f"at commit {state.kernel.commit_id} it is {now}",
             invariants=["P7-D2"],
         )
-    expected = explain.token(command.name, request.target, state.kernel)
+    about = explain.confirmable(command.name, request.target, state.kernel)
     overridden = [each.invariant for each in effects.overrides(command.name, state)]
-    confirmation.check(request, command, expected, overridden, state.kernel.commit_id)
+    confirmation.check(request, command, about, overridden, state.kernel.commit_id, clock)
 
 
 def permitted(asked: Asked, state: State) -> None:
-    """Nothing is in flight, and every rule that the kernel enforces holds. Pure. Raises Failure."""
-    applied = rules.rules(asked.command.name, asked.request.target, state)
+    """Nothing is in flight, and every rule holds that the kernel enforces, and that the state
+    decides. Pure. Raises Failure.
+    """
+    applied = [
+        rule
+        for rule in rules.rules(asked.command.name, asked.request.target, state)
+        if rule.rule_id != rules.AGENT_IDENTIFIED
+    ]
     if state.in_flight is not None and applied:
         raise Failure(
             409,
@@ -97,6 +110,36 @@ def permitted(asked: Asked, state: State) -> None:
         )
     if rules.broken(applied):
         raise rules_not_met(applied)
+
+
+def unidentified(plan: Plan, state: State) -> Failure | None:
+    """Why the agent of that plan must not be asked; None: it has proved who it is. Pure.
+
+    A change that another cluster makes is one that nobody has confirmed (P7-A2).
+    """
+    rule = rules.agent_identified(state, plan.receiver)
+    if rule.evaluation == "holds":
+        return None
+    fact = {each.name: each.value for each in rule.evidence}
+    whose = f"the agent of {plan.receiver} at {plan.base}"
+    if rule.evaluation == "undetermined":
+        return Failure(
+            409,
+            "kernel_rejection",
+            "AGENT_UNREACHABLE",
+            f"{whose} did not prove who it is, so it was asked for nothing else: {fact['problem']}",
+            invariants=["P7-F1"],
+        )
+    wanted = (fact["node"], fact["cluster"], fact["system_id"])
+    found = (fact["agent_name"], fact["agent_scope"], fact["agent_system_id"])
+    return Failure(
+        409,
+        "kernel_rejection",
+        "AGENT_MISMATCH",
+        f"{whose} is another one's, so it was asked for nothing else: "
+        f"it must be {_named(*wanted)}; it says that it is {_named(*found)}",
+        invariants=["P7-A2", "P7-F1"],
+    )
 
 
 def request_seen(request_id: str, records: Sequence[int]) -> Failure:
@@ -110,6 +153,18 @@ def request_seen(request_id: str, records: Sequence[int]) -> Failure:
         f"aeroctl outcome {request_id}",
         invariants=["P7-F3", "P7-E2"] if dispatched else ["P7-F3"],
         outcome="unknown" if dispatched else "not_executed",
+    )
+
+
+def confirmation_reused(by: str) -> Failure:
+    """One consent serves one request, whatever came of that."""
+    return Failure(
+        409,
+        "control_plane_validation",
+        "CONFIRMATION_REUSED",
+        f"this confirmation was used by request {by}, and serves no other one. What became of "
+        f"that: aeroctl outcome {by}",
+        invariants=["P7-A2", "P7-F3"],
     )
 
 
@@ -141,7 +196,9 @@ def rules_not_met(applied: Sequence[Rule]) -> Failure:
     )
 
 
-def _base(state: State, node: str) -> str:
-    base = patroni.agent(state.kernel.members[node].api_url)
-    assert base is not None  # the rule agent_known holds
-    return base
+def _named(node: object, scope: object, system_id: object) -> str:
+    named = (
+        f"{what} {'(not told)' if value is None else json.dumps(value)}"
+        for what, value in (("node", node), ("scope", scope), ("system id", system_id))
+    )
+    return ", ".join(named)

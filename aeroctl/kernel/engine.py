@@ -15,11 +15,15 @@ from typing import Any
 import httpx
 
 from aeroctl.contract.errors import EngineReply
+from aeroctl.kernel.agent import Account
 from aeroctl.kernel.timing import uptime
 
 LARGEST = 64 * 1024
 """Bytes of a reply that are kept; Patroni's fit many times over."""
+SECURE = "https://"
 CONNECT_SECONDS = 3.0
+IDENTIFY_SECONDS = 3.0
+"""How long an agent may take to say who it is, before it is asked for a change."""
 SEND_SECONDS = 5.0
 """From the dispatch record on, how long the request may take to leave. A process that was frozen
 for longer must not act when it wakes up: its in-flight lease may have ended (P7-F2)."""
@@ -68,7 +72,15 @@ class Engine:
                 reply, _ = await self._exchange("POST", base + path, body, seconds, watch)
                 return Sent(True, reply)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, TooLate) as error:
-            return Sent(left, EngineReply(status=None, body=_words(error, seconds)))
+            return Sent(left, EngineReply(status=None, body=_words(error, base, seconds)))
+
+    async def identify(self, node: str, base: str, seconds: float) -> Account:
+        """The account of the agent of `node` at `base`, for telling who it is. Never raises for the
+        network, and takes no longer than `seconds`, nor than IDENTIFY_SECONDS.
+        """
+        asked_at = uptime()
+        reply, _ = await self.account(base, min(seconds, IDENTIFY_SECONDS))
+        return Account(node, base, reply, asked_at)
 
     async def account(self, base: str, seconds: float) -> tuple[EngineReply, datetime | None]:
         """What the agent at `base` says of its node, GET /patroni, and when by its own clock (the
@@ -78,7 +90,7 @@ class Engine:
             async with asyncio.timeout(seconds):
                 return await self._exchange("GET", f"{base}/patroni", None, seconds, None)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
-            return EngineReply(status=None, body=_words(error, seconds)), None
+            return EngineReply(status=None, body=_words(error, base, seconds)), None
 
     async def _exchange(
         self, method: str, url: str, body: Mapping[str, str] | None, seconds: float, watch: Any
@@ -87,8 +99,12 @@ class Engine:
             method,
             url,
             content=None if body is None else canonical(body),
-            headers={"Content-Type": "application/json", "Connection": "close"},
-            timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
+            headers={
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",
+                "Connection": "close",
+            },
+            timeout=httpx.Timeout(seconds, connect=_connect_seconds(seconds)),
             extensions={} if watch is None else {"trace": watch},
         )
         response = await self._client.send(request, stream=True, follow_redirects=False)
@@ -116,7 +132,7 @@ async def _text(response: httpx.Response) -> str:
     """The reply as it came. Its status is the answer: a body that breaks off doesn't undo it."""
     found = b""
     try:
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():  # nothing is unpacked: it may be a bomb
             found += chunk
             if len(found) >= LARGEST:
                 break
@@ -125,7 +141,28 @@ async def _text(response: httpx.Response) -> str:
     return found[:LARGEST].decode(errors="replace")
 
 
-def _words(error: Exception, seconds: float) -> str:
-    if isinstance(error, TimeoutError):
+def _connect_seconds(seconds: float) -> float:
+    """For each of the two steps to a connection, TCP and TLS, so that they end before all is over:
+    what is cancelled in the middle of the second one stays open (httpcore's start_tls).
+    """
+    return min(CONNECT_SECONDS, 0.4 * seconds)
+
+
+def _words(error: BaseException, url: str, seconds: float) -> str:
+    """Why there is no reply, in the first words that anybody had for it.
+
+    Of a client certificate that it misses a server may speak too late to be heard: by TLS 1.3 it
+    says so after the request has left, and hangs up.
+    """
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection within {_connect_seconds(seconds):g} seconds"
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
         return f"no answer within {seconds:g} seconds"
-    return str(error) or type(error).__name__
+    words = ""
+    cause: BaseException | None = error
+    while not words and cause is not None:
+        words, cause = str(cause), cause.__cause__ or cause.__context__
+    words = words or type(error).__name__
+    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and url.startswith(SECURE):
+        return f"{words} (so ends also what wants a client certificate: --patroni-cert)"
+    return words

@@ -1,17 +1,23 @@
 """POST /v1/explain/{command}: the proof. It mutates nothing and grants nothing (P7-A1, P7-O2)."""
 
+import asyncio
 import math
+import secrets
 from collections.abc import Mapping
 
 from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.commands import COMMANDS, Command, CommandName
+from aeroctl.contract.consent import CHANCE_BYTES, Confirmable
 from aeroctl.contract.explanation import (
     Explanation,
     ExplanationEnvelope,
     Inputs,
     ObservedSnapshot,
 )
-from aeroctl.kernel import confirmation, effects, patroni, rules, snapshot
+from aeroctl.kernel import effects, patroni, rules, snapshot
+from aeroctl.kernel.agent import Account
+from aeroctl.kernel.confirmation import Issue
+from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel
@@ -20,38 +26,64 @@ from aeroctl.kernel.rules import State
 from aeroctl.kernel.snapshot import Source
 
 
-async def explain(source: Source, command: Command, target: str | None) -> ExplanationEnvelope:
-    """Every rule of the command over one state. Raises Failure, among others UNKNOWN_NODE."""
+async def explain(
+    source: Source, engine: Engine, command: Command, target: str | None
+) -> ExplanationEnvelope:
+    """Every rule of the command over one state. Raises Failure, among others UNKNOWN_NODE.
 
-    async def read() -> tuple[Kernel, Ledger]:
+    The agent that would be asked for the change is asked who it is, while the nodes are asked.
+    """
+    asked: dict[tuple[str, str], asyncio.Task[Account]] = {}
+
+    async def read() -> tuple[Kernel, tuple[Ledger, asyncio.Task[Account] | None]]:
         kernel, kept = await source.kernel_and_ledger(None)
-        check_target(command, target, State(kernel, kept.in_flight))
-        return kernel, kept
+        state = State(kernel, kept.in_flight)
+        check_target(command, target, state)
+        whom = _agent(command, target, state)
+        if whom is not None and whom not in asked:
+            asked[whom] = asyncio.create_task(engine.identify(*whom, source.access.seconds))
+        return kernel, (kept, None if whom is None else asked[whom])
 
-    seen = await snapshot.measure(source, read, ["replication"])
+    try:
+        seen = await snapshot.measure(source, read, ["replication"])
+        kept, account = seen.beside
+        agent = None if account is None else await account
+    finally:  # they end by themselves, and soon
+        await asyncio.gather(*asked.values())
     answers = snapshot.replication(seen.kernel, seen.answers)
     state = State(
         kernel=seen.kernel,
-        in_flight=seen.beside.in_flight,
+        in_flight=kept.in_flight,
         measured={answer.node: answer for answer in answers},
+        agent=agent,
     )
     return ExplanationEnvelope(
         api_version=API_VERSION,
         observed_at=snapshot.observed(seen.kernel, None, seen.time),
-        data=explanation(command, target, state, deadline(command, state.kernel, source.seconds)),
+        data=explanation(
+            command,
+            target,
+            state,
+            deadline(command, state.kernel, source.seconds),
+            Issue(source.clock(), secrets.token_bytes(CHANCE_BYTES)),
+        ),
         notes=snapshot.notes(seen.kernel, seen.answers),
     )
 
 
 def explanation(
-    command: Command, target: str | None, state: State, deadline_seconds: int
+    command: Command, target: str | None, state: State, deadline_seconds: int, issue: Issue
 ) -> Explanation:
-    """The proof over `state`. Pure."""
+    """The proof over `state`, and the token that confirms it. Pure."""
     kernel = state.kernel
     applied = rules.rules(command.name, target, state)
     return Explanation(
         explanation_type=command.name,
-        observed_snapshot=ObservedSnapshot(commit_id=kernel.commit_id, epoch=epoch(kernel)),
+        observed_snapshot=ObservedSnapshot(
+            commit_id=kernel.commit_id,
+            epoch=epoch(kernel),
+            failover_commit=kernel.failover_commit,
+        ),
         inputs=Inputs(
             command=command.name, target=target, cluster=kernel.scope, system_id=kernel.system_id
         ),
@@ -68,7 +100,9 @@ def explanation(
         else None,
         cost=effects.cost(command.name, state),
         deadline_seconds=deadline_seconds,
-        confirmation_token=token(command.name, target, kernel),
+        confirmation_term_seconds=issue.clock.term_seconds,
+        confirmation_expires_at=snapshot.rfc3339(issue.expires_at),
+        confirmation_token=issue.token(confirmable(command.name, target, kernel)),
     )
 
 
@@ -96,9 +130,9 @@ def check_target(command: Command, target: str | None, state: State) -> None:
     raise Failure(400, "operator_input", "UNKNOWN_NODE", message, invariants=["P7-A3"])
 
 
-def token(command: CommandName, target: str | None, kernel: Kernel) -> str:
-    """The confirmation token of that command in that state."""
-    return confirmation.token(
+def confirmable(command: CommandName, target: str | None, kernel: Kernel) -> Confirmable:
+    """What a token must confirm for that command in that state."""
+    return Confirmable(
         command, target, kernel.scope, kernel.system_id, epoch(kernel), kernel.failover_commit
     )
 
@@ -108,3 +142,11 @@ def deadline(command: Command, kernel: Kernel, source_seconds: float) -> int:
     if command.kind == "diagnostic":  # what differs is looked at twice
         return math.ceil(2 * source_seconds + patroni.settling_seconds(kernel))
     return patroni.deadline_seconds(kernel)
+
+
+def _agent(command: Command, target: str | None, state: State) -> tuple[str, str] | None:
+    """The node whose agent would be asked, and its address; None where there is none."""
+    node = rules.receiver(command.name, target, state)
+    member = state.kernel.members.get(node or "")
+    base = patroni.agent(member.api_url) if member else None
+    return None if node is None or base is None else (node, base)

@@ -115,7 +115,7 @@ class Config(RootModel[dict[str, Any]]):
 class Kernel:
     """The cluster's keys as of one commit; None where a key is absent.
 
-    `commits`: the last commit of each of GUARDS that is there.
+    `commits`: the last commit of each of GUARDS, and of each member's entry, that is there.
     """
 
     scope: str
@@ -132,7 +132,7 @@ class Kernel:
     commits: Mapping[str, int]
 
     def commit_of(self, key: str) -> int:
-        """The last commit of one of GUARDS; 0: it is absent."""
+        """The last commit of one of GUARDS, or of a member's entry; 0: it is absent."""
         return self.commits.get(key, 0)
 
 
@@ -152,9 +152,7 @@ def parse(scope: str, keyspace: Keyspace) -> Kernel:
         members={
             key.removeprefix(MEMBERS): member
             for key in sorted(keys)
-            if key.startswith(MEMBERS)
-            and key.count("/") == 1
-            and (member := _value(keyspace, key, Member))
+            if _is_member(key) and (member := _value(keyspace, key, Member))
         },
         config=config.root if config else None,
         status=_value(keyspace, "status", Status) or Status(),
@@ -162,8 +160,14 @@ def parse(scope: str, keyspace: Keyspace) -> Kernel:
         failover=_value(keyspace, "failover", Failover) or Failover(),
         failover_commit=keys["failover"].modified if "failover" in keys else 0,
         history=history.root if history else [],
-        commits={key: keys[key].modified for key in GUARDS if key in keys},
+        commits={
+            key: pair.modified for key, pair in keys.items() if key in GUARDS or _is_member(key)
+        },
     )
+
+
+def _is_member(key: str) -> bool:
+    return key.startswith(MEMBERS) and key.count("/") == 1
 
 
 Value = TypeVar("Value", bound=BaseModel)

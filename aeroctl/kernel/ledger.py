@@ -5,6 +5,7 @@
 | `head` | `{"sequence", "hash", "prefix"}`: the end of the audit trail's chain |
 | `audit/<16 digits>` | one audit record, written once |
 | `requests/<request id>` | `{"records": [sequence, ...]}`: the id is used up (P7-F3) |
+| `consents/<digest of a token>` | `{"request_id"}`: the confirmation is used up (P7-A2, P7-F3) |
 | `inflight` | the id of the request that is being carried out; it lives on a lease |
 | `refusals/<identity>` | how many refusals of a caller were recorded lately (throttle.py) |
 
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aeroctl.contract.audit import Head
 from aeroctl.contract.chain import NO_HASH
+from aeroctl.contract.consent import fingerprint
 from aeroctl.kernel.failures import unreadable
 from aeroctl.kernel.keyspace import KeyValue
 
@@ -33,6 +35,12 @@ class _Kept(Head):
     """`prefix` is None in a head that was written before it was kept."""
 
     prefix: str | None = None
+
+
+class _Spent(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    request_id: Annotated[str, Field(pattern=f"^{_ID.pattern}$")]
 
 
 class _Used(BaseModel):
@@ -48,7 +56,8 @@ class Ledger:
     `head_commit`, `request_commit`: when those keys were last modified; 0 where they are absent.
     `prefix`: of the engine's keys, which tells whose ledger it is. `in_flight`: a request id.
     `request`: the sequences of the id's records, None when the id that was asked for is unseen (or
-    none was asked for).
+    none was asked for). `spent_by`: the request that used the token that was asked for; where none
+    has, `unspent` is the key that says so as long as it is absent.
     """
 
     prefix: str
@@ -58,6 +67,8 @@ class Ledger:
     in_flight_commit: int
     request: tuple[int, ...] | None
     request_commit: int
+    spent_by: str | None = None
+    unspent: str | None = None
 
 
 def head_key(scope: str) -> str:
@@ -75,6 +86,11 @@ def request_key(scope: str, request_id: str) -> str:
     return f"{ROOT}{scope}/requests/{request_id}"
 
 
+def consent_key(scope: str, token: str) -> str:
+    """The mark that a confirmation token is used up."""
+    return f"{ROOT}{scope}/consents/{fingerprint(token)}"
+
+
 def audit_prefix(scope: str) -> str:
     """Below it lie the records, and nothing else."""
     return f"{ROOT}{scope}/audit/"
@@ -90,10 +106,11 @@ def audit_key(scope: str, sequence: int) -> str:
     return audit_prefix(scope) + audit_name(sequence)
 
 
-def keys(scope: str, request_id: str | None) -> list[str]:
+def keys(scope: str, request_id: str | None, token: str | None = None) -> list[str]:
     """What must be read for `parse`."""
     asked = [] if request_id is None else [request_key(scope, request_id)]
-    return [head_key(scope), inflight_key(scope), *asked]
+    consent = [] if token is None else [consent_key(scope, token)]
+    return [head_key(scope), inflight_key(scope), *asked, *consent]
 
 
 def head_value(head: Head, *, prefix: str) -> str:
@@ -106,8 +123,18 @@ def request_value(sequences: Iterable[int]) -> str:
     return json.dumps({"records": list(sequences)}, separators=(",", ":"))
 
 
+def consent_value(request_id: str) -> str:
+    """What the key of a used token holds."""
+    return _Spent(request_id=request_id).model_dump_json()
+
+
 def parse(
-    scope: str, request_id: str | None, keys: Mapping[str, KeyValue], *, prefix: str
+    scope: str,
+    request_id: str | None,
+    keys: Mapping[str, KeyValue],
+    *,
+    prefix: str,
+    token: str | None = None,
 ) -> Ledger:
     """The ledger in `keys` (by whole name) of the cluster that the engine keeps below `prefix`.
 
@@ -115,6 +142,8 @@ def parse(
     """
     head, flying = keys.get(head_key(scope)), keys.get(inflight_key(scope))
     used = None if request_id is None else keys.get(request_key(scope, request_id))
+    consent = None if token is None else consent_key(scope, token)
+    spent = None if consent is None else keys.get(consent)
     if flying is not None and not _ID.fullmatch(flying.value):
         raise unreadable(inflight_key(scope), "not a request id")
     return Ledger(
@@ -125,6 +154,8 @@ def parse(
         in_flight_commit=0 if flying is None else flying.modified,
         request=None if used is None else _sequences(request_key(scope, request_id or ""), used),
         request_commit=0 if used is None else used.modified,
+        spent_by=None if spent is None else _spender(consent or "", spent),
+        unspent=consent if spent is None else None,
     )
 
 
@@ -142,6 +173,13 @@ def _head(scope: str, found: KeyValue | None, prefix: str) -> Head:
             f" not {prefix!r}; clusters that share a store must differ in name",
         )
     return Head(sequence=kept.sequence, hash=kept.hash)
+
+
+def _spender(key: str, found: KeyValue) -> str:
+    try:
+        return _Spent.model_validate_json(found.value).request_id
+    except ValidationError as error:
+        raise unreadable(key, _problems(error)) from error
 
 
 def _sequences(key: str, found: KeyValue) -> tuple[int, ...]:

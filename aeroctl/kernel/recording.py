@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 
 from aeroctl.contract.audit import Confirmed, Dispatch, RecordFacts
 from aeroctl.contract.commands import Command
+from aeroctl.contract.consent import fingerprint
 from aeroctl.contract.errors import Error
 from aeroctl.contract.requests import CommandRequest, RequestStatus
 from aeroctl.contract.terms import RecordKind
 from aeroctl.kernel import ledger, patroni, trail
 from aeroctl.kernel.engine import canonical
 from aeroctl.kernel.etcd import Compare, Delete, Put
-from aeroctl.kernel.keys import GUARDS, Kernel
+from aeroctl.kernel.keys import GUARDS, MEMBERS, Kernel
 from aeroctl.kernel.ledger import Ledger
 from aeroctl.kernel.snapshot import clock, rfc3339
 from aeroctl.kernel.tokens import Caller
@@ -97,14 +98,16 @@ def planned(plan: Plan | None, kernel: Kernel, deadline_seconds: int) -> Dispatc
 def refusal(
     asked: Asked, kernel: Kernel, kept: Ledger, error: Error, confirmed: Confirmed | None
 ) -> Transaction:
-    """`requested` and `refused`, and the id is used up; a repeated id gets `refused` alone."""
+    """`requested` and `refused`, and the id is used up, and so is the confirmation; a repeated id
+    gets `refused` alone.
+    """
     refused = _facts(asked, kernel, "refused", confirmed).model_copy(
         update={"outcome": "rejected", "code": error.code, "message": error.message}
     )
     if kept.request is not None:
-        return _append(kernel.scope, kept, [refused])
+        return _spending(asked, kept, _append(kernel.scope, kept, [refused]))
     written = _append(kernel.scope, kept, [_facts(asked, kernel, "requested", None), refused])
-    return _claiming(asked, kernel, kept, written, 2)
+    return _spending(asked, kept, _claiming(asked, kernel, kept, written, 2))
 
 
 def dispatch(
@@ -112,9 +115,11 @@ def dispatch(
 ) -> Transaction:
     """`requested`, `confirmed` and `dispatched`, bound to the very state that was decided over.
 
-    The reign and every key that decides who may take authority must be as they were read (P7-D2),
-    the id unseen (P7-F3), and nothing in flight (P7-E1), unless it is None: what reads only is not.
+    The reign, every key that decides who may take authority, and the entry that says where the
+    request is sent must be as they were read (P7-D2), the id unseen and the confirmation unused
+    (P7-F3, P7-A2), and nothing in flight (P7-E1), unless `lease` is None: what reads only is not.
     """
+    assert kept.unspent is not None  # decided before: decision.confirmed
     confirmed = asked.confirmed
     written = _append(
         kernel.scope,
@@ -125,11 +130,12 @@ def dispatch(
             _facts(asked, kernel, "dispatched", confirmed).model_copy(update={"dispatch": planned}),
         ],
     )
-    claimed = _claiming(asked, kernel, kept, written, len(DISPATCHED))
+    claimed = _spending(asked, kept, _claiming(asked, kernel, kept, written, len(DISPATCHED)))
+    decisive = [*GUARDS, *([f"{MEMBERS}{planned.receiver}"] if planned.receiver else [])]
     reign = 0 if kernel.leader is None else kernel.leader.created
     bound = [
         Compare(prefix + "leader", "created", reign),
-        *(Compare(prefix + key, "modified", kernel.commit_of(key)) for key in GUARDS),
+        *(Compare(prefix + key, "modified", kernel.commit_of(key)) for key in decisive),
     ]
     if lease is None:
         return Transaction([*bound, *claimed.compares], claimed.changes)
@@ -194,6 +200,19 @@ def _claiming(
     )
 
 
+def _spending(asked: Asked, kept: Ledger, written: Transaction) -> Transaction:
+    """And its confirmation is used up: one serves one request, whatever came of it (P7-A2, P7-F3).
+
+    Only an operator's: nobody else confirms anything, nor takes a confirmation from who does.
+    """
+    if kept.unspent is None or asked.caller.authority != "operator":
+        return written
+    return Transaction(
+        [*written.compares, Compare(kept.unspent, "created", 0)],
+        [*written.changes, Put(kept.unspent, ledger.consent_value(asked.request_id))],
+    )
+
+
 def _facts(
     asked: Asked, kernel: Kernel, kind: RecordKind, confirmed: Confirmed | None
 ) -> RecordFacts:
@@ -213,6 +232,9 @@ def _facts(
         reason=request.reason,
         epoch=request.epoch,
         observed_commit_id=request.commit_id,
+        token_digest=fingerprint(request.confirmation.token)
+        if asked.caller.authority == "operator"
+        else None,
         confirmation=confirmed,
         authority_before=patroni.authority(kernel),
         authority_after=None,

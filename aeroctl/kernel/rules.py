@@ -1,8 +1,10 @@
 """The rules of each command, evaluated over one state (P7-O2). Pure.
 
 A rule that the kernel enforces is decided from the store's keys alone, so that it is decided again
-in the very state that the request is bound to. What a node says of itself decides only rules that
-the engine or nobody enforces: it may have changed since.
+in the very state that the request is bound to. One is not: `agent_identified`. For that one the
+agent is asked anew before every dispatch, which is then bound to the address where it was asked.
+What else a node says of itself decides only rules that the engine or nobody enforces: it may have
+changed since.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +22,10 @@ from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Fact, Rule, evaluated
 from aeroctl.contract.terms import Conclusion, Enforcement, Evaluation, Role
 from aeroctl.kernel import patroni
+from aeroctl.kernel.agent import Account, Identity, Wanted, evidence, identity
 from aeroctl.kernel.keys import Kernel
 
+AGENT_IDENTIFIED = "agent_identified"
 PROVEN_ROLES = frozenset(get_args(Role)) - {"unknown"}
 Raw = str | bool | int | float | None
 
@@ -31,12 +35,14 @@ class State:
     """What rules are evaluated over.
 
     `in_flight`: the request that is being carried out. `measured`: what every node said of itself,
-    by name; None where no node was asked.
+    by name; None where no node was asked. `agent`: what the agent answered that is to be asked for
+    the change; None where it was not asked who it is.
     """
 
     kernel: Kernel
     in_flight: str | None
     measured: Mapping[str, Observation[NodeReplication]] | None = None
+    agent: Account | None = None
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -80,6 +86,17 @@ class State:
         return None if seen is None else seen.value
 
 
+def receiver(command: CommandName, target: str | None, state: State) -> str | None:
+    """The node whose agent is asked for that command; None: nobody's is.
+
+    A transfer is asked of its holder's agent. A forced one is asked of the target's: the holder may
+    be what is dead.
+    """
+    if command == "run_diagnostics":
+        return None
+    return target if command == "force_promotion" else state.holder
+
+
 def rules(command: CommandName, target: str | None, state: State) -> list[Rule]:
     """Every rule of that command, in a fixed order. `target` is a node that the store names."""
     if target is None:
@@ -108,6 +125,7 @@ def promotion(state: State, target: str) -> list[Rule]:
         nothing_in_flight(state),
         not_standby_cluster(state),
         agent_known(state, state.holder),
+        agent_identified(state, state.holder),
         single_writer(state),
     ]
 
@@ -124,6 +142,7 @@ def demotion(state: State, target: str) -> list[Rule]:
         nothing_in_flight(state),
         not_standby_cluster(state),
         agent_known(state, state.holder),
+        agent_identified(state, state.holder),
         single_writer(state),
     ]
 
@@ -143,6 +162,7 @@ def force_promotion(state: State, target: str) -> list[Rule]:
         nothing_in_flight(state),
         not_standby_cluster(state),
         agent_known(state, target),
+        agent_identified(state, target),
         single_writer(state),
     ]
 
@@ -446,6 +466,27 @@ def agent_known(state: State, receiver: str | None) -> Rule:
             "node": receiver,
             "host": host if base else None,
             "port": port if base else None,
+        },
+    )
+
+
+def agent_identified(state: State, receiver: str | None) -> Rule:
+    """What answers at that address is that node's agent, in this cluster (P7-F1)."""
+    wanted = Wanted(receiver or "", state.kernel.scope, state.kernel.system_id)
+    account = state.agent
+    if account is None or account.node != receiver:
+        found = Identity(None, "it was not asked")
+    else:
+        found = identity(wanted, account.reply)
+    return _rule(
+        AGENT_IDENTIFIED,
+        "the agent that is to be asked says that it is this node's, of this cluster",
+        found.proved,
+        "kernel",
+        {
+            **evidence(wanted, found),
+            "node": receiver,
+            "status": account.reply.status if account else None,
         },
     )
 

@@ -15,6 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from aeroctl.kernel import tokens
+from aeroctl.kernel.confirmation import LONGEST_TERM, SHORTEST_TERM, TERM_SECONDS
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.postgres import CANCEL_SECONDS, Access
@@ -97,6 +98,13 @@ def _scope(_: click.Context, __: click.Parameter, name: str) -> str:
     type=click.FloatRange(0.1, 600),
     help="Seconds for each node's SQL.",
 )
+@click.option(
+    "--confirmation-term",
+    default=TERM_SECONDS,
+    show_default=True,
+    type=click.IntRange(SHORTEST_TERM, LONGEST_TERM),
+    help="Seconds for which an explanation can be confirmed, by this server's clock.",
+)
 def serve(
     host: str,
     port: int,
@@ -122,6 +130,7 @@ def serve(
     client_ca: Path | None,
     deadline: float,
     node_timeout: float,
+    confirmation_term: int,
 ) -> None:
     """Serve the kernel API of one cluster. Stateless: run as many side by side as you like.
 
@@ -173,6 +182,7 @@ def serve(
         scope=scope,
         access=Access(pg_user, _secret(pg_password_file), pg_dbname, node_timeout),
         seconds=deadline,
+        term_seconds=confirmation_term,
     )
 
     agents = httpx.AsyncClient(

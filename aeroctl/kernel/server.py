@@ -59,7 +59,7 @@ def application(
         _bare(request)
         asked = await body.read(request, ExplainRequest)
         command = explain.command_named(request.path_params["command"])
-        return _answer(await explain.explain(source, command, asked.target))
+        return _answer(await explain.explain(source, engine, command, asked.target))
 
     async def post_command(request: Request, caller: Caller) -> Response:
         """Runs to its end also when the caller goes away meanwhile."""

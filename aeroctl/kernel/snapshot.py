@@ -17,6 +17,7 @@ from aeroctl.contract.snapshots import NodeSnapshots
 from aeroctl.contract.terms import MEASURED, SECTIONS, STORED, Section
 from aeroctl.contract.wal import NodeWal
 from aeroctl.kernel import body, ledger, measured, patroni, postgres
+from aeroctl.kernel.confirmation import TERM_SECONDS, Clock
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.failures import Failure
@@ -43,7 +44,8 @@ class Source:
     """Where one cluster's state is read. `seconds` bounds a whole answer.
 
     `pen`: held while records are appended to the trail, first come first served. Of two writers in
-    one server neither fails then; of two servers' the store lets one win.
+    one server neither fails then; of two servers' the store lets one win. `term_seconds`: how long
+    after its explanation a change can be confirmed.
     """
 
     store: Etcd
@@ -54,21 +56,30 @@ class Source:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
     past: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKING_BACK))
     pen: asyncio.Lock = field(default_factory=asyncio.Lock)
+    term_seconds: int = TERM_SECONDS
 
     async def kernel(self, at: int | None = None) -> Kernel:
         """The keys of the consensus store, in one linearizable range read."""
         return self._parsed(await self.store.read(self.prefix, at))
 
-    async def kernel_and_ledger(self, request_id: str | None) -> tuple[Kernel, Ledger]:
+    async def kernel_and_ledger(
+        self, request_id: str | None, token: str | None = None
+    ) -> tuple[Kernel, Ledger]:
         """Those keys, and what the kernel itself keeps, in one atomic view.
 
-        `request_id`: the request whose records are asked for.
+        `request_id`, `token`: the request, and the confirmation, that are asked about.
         """
         together = await self.store.read_together(
-            [self.prefix], ledger.keys(self.scope, request_id)
+            [self.prefix], ledger.keys(self.scope, request_id, token)
         )
         kernel = self._parsed(together.keyspaces[0])
-        return kernel, ledger.parse(self.scope, request_id, together.keys, prefix=self.prefix)
+        return kernel, ledger.parse(
+            self.scope, request_id, together.keys, prefix=self.prefix, token=token
+        )
+
+    def clock(self) -> Clock:
+        """By what a confirmation is judged now."""
+        return Clock(datetime.now(UTC), self.term_seconds)
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,12 @@ class Agent:
     base: str
     asked: list[tuple[str, Any]] = field(default_factory=list)
     connections: int = 0
+    server: asyncio.Server | None = None
+
+    def leave(self) -> None:
+        """From now on nobody listens there."""
+        assert self.server
+        self.server.close()
 
     @property
     def posts(self) -> list[tuple[str, Any]]:
@@ -25,7 +32,11 @@ class Agent:
 
 
 @asynccontextmanager
-async def listening(act: Act) -> AsyncIterator[Agent]:
+async def listening(
+    act: Act, account: Act | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Agent]:
+    """`account`: what it does when it is asked who it is, else `act` does that, too."""
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         agent.connections += 1
         try:
@@ -34,7 +45,8 @@ async def listening(act: Act) -> AsyncIterator[Agent]:
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             asked = json.loads(body) if body else None
             agent.asked.append((head[0].removesuffix(" HTTP/1.1"), asked))
-            reply = await act(asked)
+            who = account is not None and head[0].startswith("GET /patroni ")
+            reply = await (account if who and account else act)(asked)
             if isinstance(reply, tuple):
                 status, text = reply
                 content = text.encode()
@@ -42,13 +54,13 @@ async def listening(act: Act) -> AsyncIterator[Agent]:
             if reply is not None:
                 writer.write(reply)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        agent = Agent(f"http://127.0.0.1:{port}")
+        agent = Agent(f"{'https' if tls else 'http'}://127.0.0.1:{port}", server=server)
         yield agent

@@ -40,6 +40,7 @@ def facts(kind: Any = "requested", request_id: str = ID, **changes: Any) -> Reco
         "reason": "a ü reason",
         "epoch": "e" * 32,
         "observed_commit_id": 41,
+        "token_digest": "d" * 64,
         "confirmation": None if kind == "requested" else CONFIRMED,
         "authority_before": Authority(node="n3", reign=12),
         "authority_after": None,

@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import secrets
+import time
 import uuid
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -11,14 +13,15 @@ from typing import Any
 import httpx
 import pytest
 
-from aeroctl.contract import chain
+from aeroctl.contract import chain, consent
+from aeroctl.contract.consent import Confirmable
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.contract.requests import Client, RequestEnvelope
 from aeroctl.kernel import command, engine, ledger, postgres, throttle, transfer
 from aeroctl.kernel.etcd import Put
 from aeroctl.kernel.snapshot import READERS
 from tests.kernel.conftest import Store
-from tests.kernel.world import World, puts, run, writes
+from tests.kernel.world import SYSTEM_ID, World, puts, run, saying, writes
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 DISPATCHED = ["requested", "confirmed", "dispatched"]
@@ -51,13 +54,6 @@ def transferring(w: World, holder: str, target: str, reply: str) -> Any:
     async def act(asked: Any) -> tuple[int, str]:
         await w.switch(asked, holder, target)
         return 200, reply
-
-    return act
-
-
-def saying(status: int, text: str) -> Any:
-    async def act(_: Any) -> tuple[int, str]:
-        return status, text
 
     return act
 
@@ -182,10 +178,16 @@ def test_a_rejection_that_is_not_proved_is_no_denial(inside: In) -> None:
 
 
 def test_nobody_listens(inside: In) -> None:
+    """The agent has gone after it said who it is, and before it was asked for the change."""
+
     async def test(w: World) -> None:
-        gone = w.member("n3", "primary") | {"api_url": "http://127.0.0.1:1/patroni"}
-        await w.put(members__n3=gone)
         body = await w.request("request_promotion", "n1")
+
+        async def act(_: Any) -> tuple[int, str]:
+            w.agents["n3"].leave()
+            return 200, json.dumps(w.account("n3"))
+
+        w.accounts["n3"] = act
         found = status(await w.send("request_promotion", body))
         assert (found.outcome, found.final, w.agent.posts) == ("not_executed", True, [])
         assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
@@ -446,6 +448,209 @@ class TestRefusals:
             assert answer[0]["status"] == 409
             assert (await w.records())[-1].code == "CALLER_GONE"
             assert w.agent.posts == []
+
+        inside(test)
+
+
+class TestOneConsent:
+    """One confirmation serves one request, whatever came of it (P7-A2, P7-F3)."""
+
+    async def reused(self, w: World, command: str, body: Any, by: str) -> Error:
+        """The same confirmation in a new request."""
+        again = body | {"request_id": str(uuid.uuid4())}
+        answer = await w.send(command, again)
+        found = error(answer, "CONFIRMATION_REUSED")
+        assert (answer.status_code, found.domain) == (409, "control_plane_validation")
+        assert found.invariants == ["P7-A2", "P7-F3"]
+        assert by in found.message
+        assert await w.kinds(again["request_id"]) == ["requested", "refused"]
+        later = await w.clients["observer"].get(f"/v1/requests/{again['request_id']}")
+        assert (status(later).outcome, status(later).code) == ("rejected", "CONFIRMATION_REUSED")
+        return found
+
+    def test_two_explanations_have_two(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            tokens = [
+                (await w.explain("request_promotion", "n1"))["confirmation_token"] for _ in range(5)
+            ]
+            assert len(set(tokens)) == 5
+
+        inside(test)
+
+    @pytest.mark.parametrize(
+        ("command", "target"),
+        [("request_promotion", "n1"), ("request_demotion", "n3"), ("force_promotion", "n1")],
+    )
+    def test_after_the_engine_has_rejected_it(self, inside: In, command: str, target: str) -> None:
+        async def test(w: World) -> None:
+            body = await w.request(command, target)
+            w.script.append(saying(412, "no"))
+            error(await w.send(command, body), "ENGINE_REJECTED")
+            for _ in range(3):
+                await self.reused(w, command, body, body["request_id"])
+            assert len(w.agent.posts) == 1
+            w.script.append(saying(412, "no"))  # a new confirmation of the same state is one
+            error(await w.send(command, await w.request(command, target)), "ENGINE_REJECTED")
+
+        inside(test)
+
+    def test_diagnostics_too(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("run_diagnostics", None)
+            assert status(await w.send("run_diagnostics", body)).outcome == "executed"
+            asked = len(w.agent.asked)
+            await self.reused(w, "run_diagnostics", body, body["request_id"])
+            assert len(w.agent.asked) == asked >= 3
+
+        inside(test)
+
+    def test_after_a_refusal(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            for changes in ({"epoch": "another"}, {"target": "n9"}, {"commit_id": 2**53 - 1}):
+                body = await w.request("request_promotion", "n1")
+                refused = body | changes | {"request_id": str(uuid.uuid4())}
+                assert (await w.send("request_promotion", refused)).status_code >= 400
+                await self.reused(w, "request_promotion", body, refused["request_id"])
+            assert w.agent.posts == []
+
+        inside(test)
+
+    def test_a_request_seen_takes_it_with_it(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            w.script.append(saying(412, "no"))
+            error(await w.send("request_promotion", body), "ENGINE_REJECTED")
+            other = await w.request("request_promotion", "n1")
+            same = other | {"request_id": body["request_id"]}
+            error(await w.send("request_promotion", same), "REQUEST_SEEN", "unknown")
+            await self.reused(w, "request_promotion", other, body["request_id"])
+            # the first one once more is the first one once more
+            error(await w.send("request_promotion", body), "REQUEST_SEEN", "unknown")
+
+        inside(test)
+
+    def test_for_another_command_or_target(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            w.script.append(saying(412, "no"))
+            error(await w.send("request_promotion", body), "ENGINE_REJECTED")
+            for target in ("n1", "n2"):
+                asked = body | {"target": target}
+                await self.reused(w, "request_demotion", asked, body["request_id"])
+                await self.reused(w, "request_promotion", asked, body["request_id"])
+
+        inside(test)
+
+    @pytest.mark.parametrize("authority", ["observer", "auditor", None])
+    def test_nobody_else_uses_it_up(self, inside: In, authority: str | None) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            for _ in range(throttle.MOST + 2):
+                taken = body | {"request_id": str(uuid.uuid4())}
+                error(await w.send("request_promotion", taken, authority), "NOT_AUTHORIZED")
+            digests = {record.token_digest for record in await w.records()}
+            assert digests == {None}
+            w.script.append(transferring(w, "n3", "n1", "ok"))
+            assert status(await w.send("request_promotion", body)).outcome == "executed"
+
+        inside(test)
+
+    def test_what_was_refused_before_it_was_a_request_uses_nothing_up(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            error(await w.send("request_promotion", body | {"bulk": 1}), "BAD_REQUEST")
+            error(await w.send("restart", body), "UNKNOWN_COMMAND")
+            w.script.append(transferring(w, "n3", "n1", "ok"))
+            assert status(await w.send("request_promotion", body)).outcome == "executed"
+
+        inside(test)
+
+    def test_an_answer_that_was_lost_uses_it_up(self, inside: In) -> None:
+        """The dispatch record is there, and nobody knows: nothing is asked of the engine, ever."""
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def spoil(request: httpx.Request) -> httpx.Response | None:
+                if writes(request):
+                    await super(type(w.wire), w.wire).handle_async_request(request)
+                    raise httpx.ReadError("cut", request=request)
+                return None
+
+            w.wire.spoil = spoil
+            error(await w.send("request_promotion", body), "STORE_UNAVAILABLE")
+            w.wire.spoil = None
+            await self.reused(w, "request_promotion", body, body["request_id"])
+            assert w.agent.posts == []
+
+        inside(test)
+
+    @pytest.mark.parametrize("seconds", [301, -60])
+    def test_it_has_a_term(self, inside: In, seconds: int) -> None:
+        """By the kernel's clock; what the client says of its time is not asked for."""
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            shown = await w.explain("request_promotion", "n1")
+            seen = shown["observed_snapshot"]
+            about = Confirmable(
+                "request_promotion", "n1", w.scope, shown["inputs"]["system_id"],
+                seen["epoch"], seen["failover_commit"],
+            )  # fmt: skip
+            issued = int((time.time() - seconds) * 1000)
+            old = consent.token(about, issued, secrets.token_bytes(10))
+            body["confirmation"]["token"] = old
+            answer = await w.send("request_promotion", body)
+            found = error(answer, "CONFIRMATION_EXPIRED")
+            assert (answer.status_code, found.domain) == (403, "control_plane_validation")
+            assert await w.kinds(body["request_id"]) == ["requested", "refused"]
+            assert w.agent.posts == []
+            await self.reused(w, "request_promotion", body, body["request_id"])
+
+            body = await w.request("request_promotion", "n1")
+            fresh = consent.token(about, int(time.time() * 1000) - 290_000, bytes(10))
+            body["confirmation"]["token"] = fresh
+            w.script.append(transferring(w, "n3", "n1", "ok"))
+            assert status(await w.send("request_promotion", body)).outcome == "executed"
+
+        inside(test)
+
+    def test_the_trail_shows_which_one(self, inside: In) -> None:
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            w.script.append(saying(412, "no"))
+            await w.send("request_promotion", body)
+            await self.reused(w, "request_promotion", body, body["request_id"])
+            token = body["confirmation"]["token"]
+            digests = {record.token_digest for record in await w.records()}
+            assert digests == {consent.fingerprint(token)}
+            assert token not in (await w.clients["auditor"].get("/v1/audit")).text
+
+        inside(test)
+
+    def test_many_at_once_through_two_servers(self, inside: In) -> None:
+        """Exactly one is dispatched, over and over."""
+
+        async def test(w: World) -> None:
+            for _ in range(15):
+                body = await w.request("request_promotion", "n1")
+                before = len(w.agent.posts)
+                w.script[:] = [saying(412, "no")] * 6
+                sides = [w.clients["operator"], w.beside["operator"]] * 3
+                answers = await asyncio.gather(
+                    *(
+                        side.post(
+                            "/v1/commands/request_promotion",
+                            json=body | {"request_id": str(uuid.uuid4())},
+                        )
+                        for side in sides
+                    )
+                )
+                codes = sorted(answer.json()["error"]["code"] for answer in answers)
+                assert codes == ["CONFIRMATION_REUSED"] * 5 + ["ENGINE_REJECTED"]
+                assert len(w.agent.posts) == before + 1
+            records = await w.records()
+            assert [record.kind for record in records].count("dispatched") == 15
 
         inside(test)
 
@@ -800,7 +1005,7 @@ def test_a_bug_before_the_dispatch_is_one(inside: In, monkeypatch: pytest.Monkey
         body = await w.request("request_promotion", "n1")
         found = error(await w.send("request_promotion", body), "INTERNAL")
         assert found.request_id == body["request_id"]
-        assert (w.agent.asked, await w.records()) == ([], [])
+        assert (w.agent.posts, await w.records()) == ([], [])
 
     inside(test)
 
@@ -944,6 +1149,7 @@ class TestWithoutAuthority:
             asked = await w.request("request_promotion", "n1")
             body = await w.request("run_diagnostics", None)
             over = asyncio.Event()
+            w.accounts |= dict.fromkeys(w.accounts, saying(503, ""))
 
             async def pester() -> None:
                 while not over.is_set():
@@ -951,7 +1157,6 @@ class TestWithoutAuthority:
                     await w.beside["observer"].post("/v1/commands/request_promotion", json=again)
 
             async def operate() -> None:
-                w.script += [saying(503, "")] * 3
                 try:
                     found = status(await w.send("run_diagnostics", body))
                     assert (found.outcome, found.commits.outcome is None) == ("executed", False)
@@ -1111,10 +1316,10 @@ class TestDiagnostics:
             told = {
                 "role": "replica",
                 "timeline": 1,
-                "database_system_identifier": "7711333723011112335",
+                "database_system_identifier": SYSTEM_ID,
                 "patroni": {"name": "n1", "scope": w.scope},
             }
-            w.script += [saying(200, json.dumps(told))] * 4
+            w.accounts |= dict.fromkeys(w.accounts, saying(200, json.dumps(told)))
             found = status(await w.send("run_diagnostics", body))
             assert (found.outcome, found.final, found.evidence) == ("executed", True, [])
             assert w.agent.posts == []

@@ -1,20 +1,26 @@
 """P7-A2: a confirmation is good for one command, one target and one state, or it is none."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aeroctl.contract import consent
 from aeroctl.contract.commands import COMMANDS, CommandName
+from aeroctl.contract.consent import Confirmable, confirms
 from aeroctl.contract.requests import CommandRequest
-from aeroctl.kernel.confirmation import check, token
+from aeroctl.kernel.confirmation import AHEAD_SECONDS, Clock, Issue, check
 from aeroctl.kernel.failures import Failure
 
 NOW = 5
 """The kernel's commit."""
-TOKEN = token("force_promotion", "n1", "demo", "7", "e", 3)
-PARTS = st.tuples(
+CLOCK = Clock(datetime(2026, 11, 23, 10, 15, 19, tzinfo=UTC), 300)
+ABOUT = Confirmable("force_promotion", "n1", "demo", "7", "e", 3)
+TOKEN = Issue(CLOCK, b"ten bytes.").token(ABOUT)
+ABOUTS = st.builds(
+    Confirmable,
     st.sampled_from(list(COMMANDS)),
     st.none() | st.text(max_size=3),
     st.text(max_size=3),
@@ -52,7 +58,7 @@ STANDARD: Any = {"kind": "standard", "given": "yes", "acknowledged": []}
 def refused(command: CommandName, **changes: Any) -> str:
     overridden = ["P6-A2", "P6-S1"] if command == "force_promotion" else []
     with pytest.raises(Failure) as raised:
-        check(request(**changes), COMMANDS[command], TOKEN, overridden, NOW)
+        check(request(**changes), COMMANDS[command], ABOUT, overridden, NOW, CLOCK)
     error = raised.value.error
     assert (raised.value.status, error.domain) == (403, "control_plane_validation")
     assert (error.invariants, error.outcome) == (["P7-A2"], "not_executed")
@@ -62,13 +68,13 @@ def refused(command: CommandName, **changes: Any) -> str:
 @pytest.mark.parametrize("given", ["terminal", "yes", "token"])
 @pytest.mark.parametrize("command", ["request_promotion", "request_demotion", "run_diagnostics"])
 def test_a_standard_one(command: CommandName, given: str) -> None:
-    check(request(**STANDARD | {"given": given}), COMMANDS[command], TOKEN, [], NOW)
+    check(request(**STANDARD | {"given": given}), COMMANDS[command], ABOUT, [], NOW, CLOCK)
 
 
 @pytest.mark.parametrize("given", ["terminal", "flags"])
 def test_an_override(given: str) -> None:
     found = request(given=given)
-    check(found, COMMANDS["force_promotion"], TOKEN, ["P6-S1", "P6-A2"], NOW)
+    check(found, COMMANDS["force_promotion"], ABOUT, ["P6-S1", "P6-A2"], NOW, CLOCK)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +125,54 @@ def test_a_standard_command(changes: Any, code: str) -> None:
 
 
 @settings(max_examples=100)
-@given(PARTS, PARTS)
-def test_a_token_is_equal_exactly_when_everything_is(one: Any, other: Any) -> None:
-    assert (token(*one) == token(*other)) == (one == other)
+@given(ABOUTS, ABOUTS, st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))
+def test_a_token_confirms_exactly_what_it_was_issued_for(
+    one: Confirmable, other: Confirmable, issued: int, chance: bytes
+) -> None:
+    token = consent.token(one, issued, chance)
+    assert confirms(token, other) == (one == other)
+    assert consent.issued(token) == issued
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 63), st.sampled_from("0123456789abcdefABC z\n"), st.booleans())
+def test_an_altered_token_confirms_nothing(place: int, digit: str, longer: bool) -> None:
+    """Neither its time nor its chance can be changed by hand to have it serve once more."""
+    altered = TOKEN[:place] + digit + TOKEN[place + (not longer) :]
+    assert confirms(altered, ABOUT) == (altered == TOKEN)
+    assert not confirms(TOKEN[:place], ABOUT)
+
+
+@given(st.binary(min_size=10, max_size=10), st.binary(min_size=10, max_size=10))
+def test_two_explanations_of_one_state_have_two_tokens(one: bytes, other: bytes) -> None:
+    tokens = {Issue(CLOCK, chance).token(ABOUT) for chance in (one, other)}
+    assert len(tokens) == len({one, other})
+
+
+@given(st.integers(1, 3600), st.integers(-7200, 7200).map(lambda half: timedelta(seconds=half / 2)))
+def test_a_term_by_the_kernels_clock(term: int, age: timedelta) -> None:
+    found = request(token=Issue(CLOCK, b"ten bytes.").token(ABOUT))
+    clock = Clock(CLOCK.now + age, term)
+
+    def checked() -> None:
+        check(found, COMMANDS["force_promotion"], ABOUT, ["P6-S1", "P6-A2"], NOW, clock)
+
+    if -timedelta(seconds=AHEAD_SECONDS) <= age <= timedelta(seconds=term):
+        checked()
+        return
+    with pytest.raises(Failure) as raised:
+        checked()
+    error = raised.value.error
+    assert (error.code, error.domain, error.outcome, error.invariants) == (
+        "CONFIRMATION_EXPIRED",
+        "control_plane_validation",
+        "not_executed",
+        ["P7-A2"],
+    )
+    for time in (CLOCK.now, clock.now):
+        assert time.isoformat(timespec="milliseconds").removesuffix("+00:00") in error.message
+
+
+def test_a_time_that_no_calendar_has() -> None:
+    token = consent.token(ABOUT, 2**48 - 1, b"ten bytes.")
+    assert refused("force_promotion", token=token) == "CONFIRMATION_EXPIRED"

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from aeroctl.contract.commands import COMMANDS, CommandName
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.contract.explanation import ExplanationEnvelope
 from aeroctl.kernel import ledger
+from aeroctl.kernel.confirmation import Clock, Issue
 from aeroctl.kernel.etcd import Put
 from aeroctl.kernel.explain import explanation
 from aeroctl.kernel.rules import State
@@ -31,6 +34,9 @@ TARGETS: dict[CommandName, str | None] = {
 }
 
 
+ISSUE = Issue(Clock(datetime(2026, 11, 23, 10, 15, 19, tzinfo=UTC), 300), b"ten bytes.")
+
+
 @pytest.fixture
 def inside(etcd_store: Store, tmp_path: Path) -> In:
     return lambda test: run(etcd_store, tmp_path, test)
@@ -45,7 +51,7 @@ def error(answer: httpx.Response) -> Error:
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_what_every_explanation_shows(name: CommandName) -> None:
     state = State(kernel(), None)
-    shown = explanation(COMMANDS[name], TARGETS[name], state, 33)
+    shown = explanation(COMMANDS[name], TARGETS[name], state, 33, ISSUE)
     assert (shown.explanation_type, shown.inputs.target) == (name, TARGETS[name])
     assert shown.observed_snapshot.commit_id == 57
     assert shown.action == COMMANDS[name].action
@@ -54,13 +60,18 @@ def test_what_every_explanation_shows(name: CommandName) -> None:
     assert (shown.successors is not None) == (name == "request_demotion")
     assert bool(shown.overrides) == (name == "force_promotion")
     assert bool(shown.irreversible) == (name != "run_diagnostics")
-    assert explanation(COMMANDS[name], TARGETS[name], state, 33) == shown  # P7-D1
+    assert shown.observed_snapshot.failover_commit == 0
+    assert shown.confirmation_term_seconds == 300
+    assert shown.confirmation_expires_at == "2026-11-23T10:20:19.000000Z"
+    assert explanation(COMMANDS[name], TARGETS[name], state, 33, ISSUE) == shown  # P7-D1
+    other = explanation(COMMANDS[name], TARGETS[name], state, 33, replace(ISSUE, chance=bytes(10)))
+    assert other.confirmation_token != shown.confirmation_token
 
 
 def test_a_token_for_each_command_target_and_state() -> None:
     one, other = State(kernel(), None), State(kernel(leader="n2"), None)
     tokens = {
-        explanation(COMMANDS[name], target, state, 33).confirmation_token
+        explanation(COMMANDS[name], target, state, 33, ISSUE).confirmation_token
         for name in COMMANDS
         for target in ("n1", "n2")
         for state in (one, other)
@@ -87,7 +98,7 @@ def test_anybody_may_ask(inside: In, authority: str | None) -> None:
         assert found.data.conclusion == "undetermined"
         assert [note.code for note in found.notes] == ["NODE_UNREACHABLE"] * 3
         assert found.data.deadline_seconds == 33
-        assert w.agent.asked == []
+        assert w.agent.asked == [("GET /patroni", None)]
 
     inside(test)
 
@@ -143,6 +154,15 @@ BODIES: list[tuple[Any, str]] = [
     (b'{"target": "n1"}', ""),
     (b'{"target": "\xff"}', "application/json"),
     (b'{"target": "' + b"n" * 70000 + b'"}', "application/json"),
+    (b'{"target": "n1", "target": "n1"}', "application/json"),
+    (b'{"target": "n2", "t\\u0061rget": "n1"}', "application/json"),
+    (b'{"target": NaN}', "application/json"),
+    (b'{"target": "\\ud800"}', "application/json"),
+    (b'\xef\xbb\xbf{"target": "n1"}', "application/json"),
+    ('{"target": "n1"}'.encode("utf-16"), "application/json"),
+    (b"[" * 60000, "application/json"),
+    (b'{"a":' * 12000, "application/json"),
+    (b"1" * 9000, "application/json"),
 ]
 
 
@@ -158,6 +178,37 @@ def test_bodies_that_say_nothing(inside: In, path: str) -> None:
             assert (answer.status_code, error(answer).code) == (400, "BAD_REQUEST"), content[:40]
             assert answer.headers["cache-control"] == "no-store"
         assert await w.records() == []
+
+    inside(test)
+
+
+@pytest.mark.parametrize(
+    ("said", "also"),
+    [
+        (b'"target":"n1"', b'"target":"n2"'),
+        (b'"target":"n1"', b'"target":"n1"'),
+        (b'"target":"n1"', b'"t\\u0061rget":"n2"'),
+        (b'"kind":"standard"', b'"kind":"override"'),
+        (b'"accepts_responsibility":false', b'"accepts_responsibilit\\u0079":true'),
+        (b'"user":"ann"', b'"user":"bob"'),
+    ],
+)
+def test_a_key_stands_once(inside: In, said: bytes, also: bytes) -> None:
+    """At any depth, and however it is spelt: the last one does not win."""
+
+    async def test(w: World) -> None:
+        body = json.dumps(await w.request("request_promotion", "n1"), separators=(",", ":"))
+        assert said in body.encode()
+        for both in (b"%b,%b" % (said, also), b"%b,%b" % (also, said)):
+            answer = await w.clients["operator"].post(
+                "/v1/commands/request_promotion",
+                content=body.encode().replace(said, both),
+                headers={"Content-Type": "application/json"},
+            )
+            found = error(answer)
+            assert (answer.status_code, found.code) == (400, "BAD_REQUEST")
+            assert "more than once" in found.message
+        assert (w.agent.posts, await w.records()) == ([], [])
 
     inside(test)
 
@@ -183,7 +234,7 @@ def test_a_request_says_everything_and_no_more(inside: In, change: Any) -> None:
         body = await w.request("request_promotion", "n1") | change
         answer = await w.send("request_promotion", body)
         assert (answer.status_code, error(answer).code) == (400, "BAD_REQUEST")
-        assert (w.agent.asked, await w.records()) == ([], [])
+        assert (w.agent.posts, await w.records()) == ([], [])
 
     inside(test)
 
@@ -195,7 +246,7 @@ def test_a_command_that_is_not_in_the_table(inside: In) -> None:
         found = error(answer)
         assert (answer.status_code, found.code) == (404, "UNKNOWN_COMMAND")
         assert found.request_id == body["request_id"]
-        assert w.agent.asked == []
+        assert w.agent.posts == []
 
     inside(test)
 

@@ -12,6 +12,7 @@ PREFIX = "/service/demo/"
 ID = "6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b"
 HEAD, FLYING = ledger.head_key("demo"), ledger.inflight_key("demo")
 USED = ledger.request_key("demo", ID)
+TOKEN = "7" * 64
 
 
 def test_names() -> None:
@@ -20,6 +21,30 @@ def test_names() -> None:
     assert ledger.audit_key("demo", 12) == "/aerodb/demo/audit/0000000000000012"
     names = [ledger.audit_name(10**power) for power in range(16)]
     assert names == sorted(names)
+
+
+def test_a_token_is_unspent_until_a_request_has_spent_it() -> None:
+    key = ledger.consent_key("demo", TOKEN)
+    assert ledger.keys("demo", ID, TOKEN) == [HEAD, FLYING, USED, key]
+    assert TOKEN not in key
+    found = ledger.parse("demo", ID, {}, prefix=PREFIX, token=TOKEN)
+    assert (found.unspent, found.spent_by) == (key, None)
+    spent = {key: KeyValue(ledger.consent_value(ID), 7, 7)}
+    found = ledger.parse("demo", None, spent, prefix=PREFIX, token=TOKEN)
+    assert (found.unspent, found.spent_by) == (None, ID)
+    found = ledger.parse("demo", ID, {}, prefix=PREFIX)  # nothing is known of a token
+    assert (found.unspent, found.spent_by) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "{}", '{"request_id": 1}', f'{{"request_id": "{"x" * 36}"}}']
+)
+def test_a_spent_token_whose_request_can_not_be_read(value: str) -> None:
+    key = ledger.consent_key("demo", TOKEN)
+    with pytest.raises(Failure) as caught:
+        ledger.parse("demo", ID, {key: KeyValue(value, 1, 1)}, prefix=PREFIX, token=TOKEN)
+    assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
+    assert key in caught.value.error.message
 
 
 def test_nothing_yet() -> None:

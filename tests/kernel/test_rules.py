@@ -1,5 +1,7 @@
 """Rules: what holds is proved, what is missing is undetermined, and nothing is guessed (P7-O2)."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,12 +10,14 @@ from hypothesis import strategies as st
 
 from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.commands import COMMANDS, INVARIANTS, CommandName
+from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel import effects, rules
+from aeroctl.kernel.agent import Account
 from aeroctl.kernel.keys import parse
 from aeroctl.kernel.rules import State
-from tests.kernel.keyspaces import kernel, keyspace, member, stored
+from tests.kernel.keyspaces import STORED, kernel, keyspace, member, stored
 
 SILENT = Unavailable(code="NODE_TIMEOUT", message="no answer")
 DEAD: Any = {"leader": None, "members__n3": None, "history": [[1, 5, "why"]]}
@@ -52,6 +56,13 @@ def state(in_flight: str | None = None, measured: Any = ANSWERED, **changes: Any
     return State(kernel(**changes), in_flight, measured)
 
 
+def account(node: str) -> Account:
+    """What its own agent says."""
+    software = {"version": "4.1.5", "scope": "demo", "name": node}
+    told = {"database_system_identifier": STORED["initialize"], "patroni": software}
+    return Account(node, "http://a:1", EngineReply(status=200, body=json.dumps(told)), 0.0)
+
+
 def rule(found: list[Rule], rule_id: str) -> Rule:
     (only,) = [each for each in found if each.rule_id == rule_id]
     return only
@@ -71,7 +82,10 @@ TARGETS: dict[CommandName, str | None] = {
 
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
-    found = rules.rules(command, TARGETS[command], state())
+    asked = state()
+    if node := rules.receiver(command, TARGETS[command], asked):
+        asked = replace(asked, agent=account(node))
+    found = rules.rules(command, TARGETS[command], asked)
     assert [each.rule_id for each in found if each.evaluation != "holds"] == []
     assert rules.conclusion(found) == "all_rules_hold"
     assert len({each.rule_id for each in found}) == len(found)

@@ -24,8 +24,9 @@ from aeroctl.kernel.server import application
 from aeroctl.kernel.snapshot import Source
 from tests.kernel.agents import Act, Agent, listening
 from tests.kernel.conftest import Store
-from tests.kernel.keyspaces import member, stored, text
+from tests.kernel.keyspaces import STORED, member, stored, text
 
+SYSTEM_ID = STORED["initialize"]
 NOWHERE = "postgres://127.0.0.1:1/postgres"
 Spoil = Callable[[httpx.Request], Coroutine[Any, Any, httpx.Response | None]]
 
@@ -38,6 +39,15 @@ class Wire(httpx.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         answer = await self.spoil(request) if self.spoil else None
         return answer or await super().handle_async_request(request)
+
+
+def saying(status: int, text: str) -> Act:
+    """An agent that says that."""
+
+    async def act(_: Any) -> tuple[int, str]:
+        return status, text
+
+    return act
 
 
 def writes(request: httpx.Request) -> bool:
@@ -56,7 +66,8 @@ def puts(request: httpx.Request, key: str) -> bool:
 
 @dataclass
 class World:
-    """`script` is what the agent does when it is asked; the base addresses of all nodes are its.
+    """`script` is what the agents do when they are asked for a change, one after the other, whoever
+    it is; `accounts` what each does when it is asked who it is. `agent`: what all were asked.
 
     `clients`: of one server, by authority. `beside`: of another one at its side.
     """
@@ -64,11 +75,13 @@ class World:
     scope: str
     store: Etcd
     agent: Agent
+    agents: dict[str, Agent]
     wire: Wire
     source: Source
     clients: dict[str | None, httpx.AsyncClient]
     beside: dict[str | None, httpx.AsyncClient]
     script: list[Act] = field(default_factory=list)
+    accounts: dict[str, Act] = field(default_factory=dict)
 
     async def put(self, **changes: Any) -> int:
         """Write keys as Patroni would; None deletes. The commit."""
@@ -86,8 +99,16 @@ class World:
         return f"/service/{self.scope}/{name.replace('__', '/')}"
 
     def member(self, name: str, role: str = "replica", **changes: Any) -> dict[str, Any]:
-        url = f"{self.agent.base}/patroni"
+        url = f"{self.agents[name].base}/patroni"
         return member(name, role, api_url=url, conn_url=NOWHERE, **changes)
+
+    def account(self, node: str, **changes: Any) -> dict[str, Any]:
+        """What Patroni says of that node; `None` leaves a key out."""
+        software = {"version": "4.1.5", "scope": self.scope, "name": node} | changes
+        told = {"database_system_identifier": software.pop("system_id", SYSTEM_ID)}
+        known = {key: value for key, value in software.items() if value is not None}
+        told = {key: value for key, value in told.items() if value is not None}
+        return {"state": "running", "role": "replica", "timeline": 1, **told, "patroni": known}
 
     async def arrive(self, asked: dict[str, str]) -> None:
         """What a request that is taken up leaves in the store (patroni dcs, manual_failover)."""
@@ -164,8 +185,16 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
     async def act(body: Any) -> Any:
         return await script.pop(0)(body)
 
+    accounts: dict[str, Act] = {}
+
     async with AsyncExitStack() as stack:
-        agent = await stack.enter_async_context(listening(act))
+        agent = Agent("http://127.0.0.1:1")
+        each: dict[str, Agent] = {}
+        for name in ("n1", "n2", "n3"):
+            one = await stack.enter_async_context(
+                listening(act, lambda body, name=name: accounts[name](body))  # type: ignore[misc]
+            )
+            one.asked, each[name] = agent.asked, one
         wire = Wire(verify=False)
         client = await stack.enter_async_context(httpx.AsyncClient(transport=wire, trust_env=False))
         aside = await stack.enter_async_context(httpx.AsyncClient(verify=False, trust_env=False))
@@ -201,12 +230,15 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
             scope,
             Etcd(aside, [etcd.url], seconds=2),
             agent,
+            each,
             wire,
             source,
             await callers(source),
             await callers(replace(source, pen=asyncio.Lock())),
             script,
+            accounts,
         )
+        accounts |= {name: saying(200, json.dumps(found.account(name))) for name in each}
         keys = stored(
             members__n1=found.member("n1"),
             members__n2=found.member("n2"),

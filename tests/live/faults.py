@@ -30,6 +30,7 @@ FAULTS: dict[str, Row] = {
     "Ctrl-C after the request left": Row("INTERRUPTED", 6, WAIT, "executed"),
     "aeroctl killed after the request left": Row("", -9, WAIT, "executed"),
     "state changed while the prompt waited": Row("STATE_CHANGED", 3, ASK, "rejected"),
+    "prompt waited beyond the confirmation's term": Row("CONFIRMATION_EXPIRED", 3, ASK, "rejected"),
     # between aeroctl and aerokernel
     "aerokernel not there": Row("KERNEL_UNREACHABLE", 5, NOTHING, ""),
     "aerokernel killed while it explains": Row("CONNECTION_LOST", 5, NOTHING, ""),
@@ -49,7 +50,9 @@ FAULTS: dict[str, Row] = {
     "engine's reply lost": Row("executed", 0, ASK, "executed"),
     "engine's reply garbled": Row("executed", 0, ASK, "executed"),
     "engine refuses": Row("ENGINE_REJECTED", 4, ASK, "rejected"),
-    "engine's agent dead": Row("not_executed", 5, ASK, "not_executed"),
+    "engine's agent dead": Row("AGENT_UNREACHABLE", 4, NOTHING, ""),
+    "engine's agent frozen": Row("AGENT_UNREACHABLE", 4, NOTHING, ""),
+    "another cluster's agent at the address": Row("AGENT_MISMATCH", 4, NOTHING, ""),
     "asked node dies before it takes over": Row("executed_other", 9, ASK, "executed_other"),
     "every other node dies before one takes over": Row("rolled_back", 9, ASK, "rolled_back"),
     "old primary slow to stop": Row("in_progress", 6, WAIT, "executed"),

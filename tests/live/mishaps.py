@@ -120,14 +120,14 @@ class Mishaps:
         """aerokernel dies once it has dispatched: no outcome is recorded, whatever it is."""
         target, holder = self._candidate(), leader(self.sandbox)
         with self.truth.act("orphan", target.name) as act:
-            holder.patroni.freeze()
+            holder.postgres.freeze_worker("checkpointer")  # it can't be done before
             started = self.operator.start("promote", target.name, "--yes", "-o", "json")
             request_id = self.operator.announced(started)
             self.operator.wait_for_dispatch(request_id)
             self.sandbox.kernel.kill()
             done = as_waited(self.operator.finish(started), request_id)
             revive(self.sandbox)
-            holder.patroni.thaw()
+            holder.postgres.thaw_worker("checkpointer")
             act |= self._said(done, "request_promotion") | {"says": ""}
             if self.operator.ask("outcome", request_id, "--wait").says != "executed":
                 act["what"] = "orphan in vain"

@@ -45,6 +45,11 @@ class Done:
         return json.loads(self.out)["data"]
 
     @property
+    def observed_at(self) -> Any:
+        """Of which state, and when, that document is."""
+        return json.loads(self.out)["observed_at"]
+
+    @property
     def error(self) -> Any:
         """The error that is the last line on stderr; stdout must be empty."""
         assert self.out == "", self.out

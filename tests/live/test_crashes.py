@@ -102,23 +102,26 @@ class TestAerokernel:
         operator.fault("aerokernel killed while it explains", done)
 
     def test_between_dispatch_and_reply(self, sandbox: Sandbox, operator: Operator) -> None:
-        """The engine has the request in its socket, and takes it up when nobody waits any more."""
+        """The engine has the request, and is done with it when nobody waits any more."""
         old, target = leader(sandbox), next_to_lead(sandbox)
-        explanation = operator.explain("request_promotion", target.name)
-        old.patroni.freeze()
+        old.postgres.freeze_worker("checkpointer")  # it can't be done before
         try:
             started = operator.start("promote", target.name, "--yes", "-o", "json")
             request_id = operator.announced(started)
             operator.wait_for_dispatch(request_id)
+            # Patroni tells no timeline of a primary that it is stopping: the last change here.
+            entry = f"members/{old.name}"
+            wait_until("it is being stopped", lambda: "timeline" not in sandbox.stored()[entry])
             sandbox.kernel.kill()
             done = operator.finish(started)
             revive(sandbox)
             assert operator.ask("outcome", request_id).says == "in_progress"
             # P6-F3: nothing is resumed, and nothing new begun while the old may be going on.
+            explanation = operator.explain("request_promotion", target.name)
             refused = operator.post("/v1/commands/request_promotion", operator.request(explanation))
             assert refused.json()["error"]["code"] == "COMMAND_IN_FLIGHT", refused.text
         finally:
-            old.patroni.thaw()
+            old.postgres.thaw_worker("checkpointer")
         operator.fault("aerokernel killed after it dispatched", done, request_id)
 
     def test_before_the_outcome_is_recorded(self, sandbox: Sandbox, operator: Operator) -> None:
@@ -145,8 +148,18 @@ class TestNodes:
             old.patroni.start()
             # Its entry in the store is from before: it says nothing about this process.
             wait_until("its agent answers", lambda: answers(old.rest_port, "/liveness"))
-        operator.fault("engine's agent dead", done, done.request_id)
-        assert operator.posts() == 0
+        operator.fault("engine's agent dead", done)
+
+    def test_it_is_frozen(self, sandbox: Sandbox, operator: Operator) -> None:
+        """It is known before anybody consents, and nothing is recorded or sent."""
+        old, target = leader(sandbox), next_to_lead(sandbox)
+        old.patroni.freeze()
+        try:
+            done = operator.ask("promote", target.name, "--yes")
+        finally:
+            old.patroni.thaw()
+        assert "no answer within" in done.error["message"]
+        operator.fault("engine's agent frozen", done)
 
     @pytest.mark.parametrize(
         ("fault", "everybody"),

@@ -228,16 +228,16 @@ class TestBetweenTheKernelAndTheStore:
         assert "outcome" not in [record["kind"] for record in operator.trail()]
 
     def test_it_hangs_after_the_dispatch(
-        self, sandbox: Sandbox, operator: Operator, target: str
+        self, sandbox: Sandbox, operator: Operator, agents: dict[str, Relay], target: str
     ) -> None:
         """Whether the engine's write was under way already: it is told as it was."""
-        old = leader(sandbox)
-        old.patroni.freeze()
-        started = operator.start("promote", target, "--yes", "-o", "json", "--timeout", "4")
-        request_id = operator.announced(started)
-        operator.wait_for_dispatch(request_id)
-        sandbox.etcd.freeze()
-        old.patroni.thaw()
+        asked = agents[leader(sandbox).name]
+        before = asked.count("POST /switchover")
+        with asked.spoiling("POST /switchover", "hold request"):
+            started = operator.start("promote", target, "--yes", "-o", "json", "--timeout", "4")
+            request_id = operator.announced(started)
+            wait_until("it is sent", lambda: asked.count("POST /switchover") > before)
+            sandbox.etcd.freeze()
         done = as_waited(operator.finish(started), request_id)
         sandbox.etcd.thaw()
         row = FAULTS["etcd frozen after the dispatch"]

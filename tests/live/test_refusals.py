@@ -108,7 +108,7 @@ class TestCurl:
     @pytest.mark.parametrize(
         ("changes", "code"),
         [
-            ({"confirmation": {"token": "0" * 64}}, "CONFIRMATION_INVALID"),
+            ({"confirmation": {"token": "e" * 64}}, "CONFIRMATION_INVALID"),
             ({"confirmation": {"kind": "override"}}, "CONFIRMATION_INVALID"),
             ({"confirmation": {"given": "flags"}}, "CONFIRMATION_INVALID"),
             ({"confirmation": {"acknowledged": ["P6-S1"]}}, "ACKNOWLEDGEMENT_MISMATCH"),
@@ -154,7 +154,7 @@ class TestCurl:
     def test_the_same_request_twice(self, sandbox: Sandbox, operator: Operator) -> None:
         """The id is used up by whatever became of it (P7-F3)."""
         explanation = operator.explain("request_promotion", next_to_lead(sandbox).name)
-        wrong = operator.request(explanation, confirmation={"token": "0" * 64})
+        wrong = operator.request(explanation, confirmation={"token": "f" * 64})
         self.refused(operator, PROMOTION, wrong, "CONFIRMATION_INVALID")
         right = operator.request(explanation, request_id=wrong["request_id"])
         answer = operator.post(PROMOTION, right)
