@@ -294,10 +294,11 @@ class CaseFile:
 
         for pin in self._part("events")["pins"]:
             yield Logged(**{name: pin[name] for name in Logged.model_fields})
-        reached = 0
+        reached = newest = 0
         for record in self._part("audit")["records"]:
+            if record["commit_id"] > newest:  # those of one commit were written at once
+                reached, newest = newest, record["commit_id"]
             yield logged(record, reached, "audit")
-            reached = max(reached, record["commit_id"])
         for event in self._part("events")["events"]:
             if event["time"] is not None and event["exact"]:
                 yield logged(event, 0, "history")

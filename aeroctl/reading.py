@@ -94,7 +94,7 @@ class Reader:
             return 1, [_taken(words)]
         words = f"since {pin.asked}: from commit {pin.first + 1} on; {_bounds(pin)}"
         if pin.first < pin.last:
-            words += f"; what commits {pin.first + 1} to {pin.last} did may have been before that"
+            words += f"; {_span(pin)} may have been before that time"
         return pin.first + 1, [_taken(words)]
 
     def last_until(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
@@ -104,7 +104,7 @@ class Reader:
         pin = self.source.pin(moment, "edge").data
         words = f"until {pin.asked}: up to commit {pin.last}; {_bounds(pin)}"
         if pin.first < pin.last:
-            words += f"; what commits {pin.first + 1} to {pin.last} did may have been after that"
+            words += f"; {_span(pin)} may have been after that time"
         return pin.last, [_taken(words)]
 
     def read(
@@ -141,6 +141,12 @@ def _taken(words: str) -> "Note":
     from aeroctl.contract.envelope import Note
 
     return Note(code="COMMIT_TAKEN", subject=None, message=words)
+
+
+def _span(pin: "Pin") -> str:
+    if pin.first + 1 == pin.last:
+        return f"what commit {pin.last} did"
+    return f"what commits {pin.first + 1} to {pin.last} did"
 
 
 def _bounds(pin: "Pin") -> str:

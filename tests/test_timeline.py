@@ -386,7 +386,7 @@ def test_a_time_is_taken_for_a_commit_and_says_for_which() -> None:
 
     lines, paths = timeline(handle, "--since", "2026-11-23T11:00:01+01:00")
     assert "# note: COMMIT_TAKEN: since 2026-11-23T10:00:01Z: from commit 50 on" in lines.out
-    assert "what commits 50 to 60 did may have been before that" in lines.out
+    assert "what commits 50 to 60 did may have been before that time" in lines.out
     assert "for=edge" in paths[0]
     assert "time=2026-11-23T10%3A00%3A01Z" in paths[0]
     assert "after=49" in paths[1]

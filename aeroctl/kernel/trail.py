@@ -96,16 +96,18 @@ async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterat
     """When each record was written, by its own clock, in order, page by page. What is no record
     says nothing.
 
-    A record is written after the one before it was read, and its time is read in between. Raises
-    Failure as `page` does.
+    Records are written after those of the commit before were read, and their times are read in
+    between. Raises Failure as `page` does.
     """
     after: int | None = 0
-    reached = 0
+    reached = newest = 0
     while after is not None:
         found = await _stretch(store, scope, after, PAGE, at)
         ledger.parse(scope, None, found.beside, prefix=prefix)  # another cluster's is refused
         logged = []
         for record in _sorted(scope, after, found, 0)[0]:
+            if record.commit_id > newest:
+                reached, newest = newest, record.commit_id
             logged.append(
                 Logged(
                     commit_id=record.commit_id,
@@ -115,7 +117,6 @@ async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterat
                     source="audit",
                 )
             )
-            reached = max(reached, record.commit_id)
         yield logged
         after = found.next
 

@@ -38,24 +38,16 @@ async def refusal(world: World, **query: Any) -> tuple[int, str, str]:
     return answer.status_code, error["code"], error["message"]
 
 
-async def record(world: World, time: str, **changes: Any) -> int:
-    """A record at the end of the trail, written at that time by its own clock."""
+async def record(world: World, *times: str, **changes: Any) -> int:
+    """Records at the end of the trail, written at once, of those times by their own clock."""
     seen = await world.store.read_together([], ledger.keys(world.scope, None))
     head = ledger.parse(world.scope, None, seen.keys, prefix=world.source.prefix).head
-    (written,), end = trail.chained(head, [facts(time=time, cluster=world.scope, **changes)])
-    return (
-        await world.store.transact(
-            [],
-            [
-                Put(ledger.audit_key(world.scope, end.sequence), written),
-                Put(
-                    ledger.head_key(world.scope),
-                    ledger.head_value(end, prefix=world.source.prefix),
-                ),
-            ],
-        )
-        or 0
-    )
+    new = [facts(time=time, cluster=world.scope, **changes) for time in times]
+    texts, end = trail.chained(head, new)
+    keys = [ledger.audit_key(world.scope, head.sequence + n) for n in range(1, len(texts) + 1)]
+    value = ledger.head_value(end, prefix=world.source.prefix)
+    puts = [Put(key, text) for key, text in zip(keys, texts, strict=True)]
+    return await world.store.transact([], [*puts, Put(ledger.head_key(world.scope), value)]) or 0
 
 
 def at(minute: int, second: int = 0) -> str:
@@ -116,6 +108,24 @@ def test_audit_records_and_history(etcd_store: Store, tmp_path: Path) -> None:
         status, code, message = await refusal(world, time=at(31))  # the trail itself changed
         assert (status, code) == (409, "TIME_NOT_PINNED")
         assert f"changed at commits {second}, {third}" in message
+
+    run(etcd_store, tmp_path, test)
+
+
+def test_records_of_one_commit_are_one(etcd_store: Store, tmp_path: Path) -> None:
+    """None of them was there by the time of the next: they were written at once, and later."""
+
+    async def test(world: World) -> None:
+        first = await record(world, at(10))
+        second = await record(world, at(20), at(21), at(22))
+        third = await record(world, at(30))
+        for time, expected in [
+            (at(20, 30), (first, second - 1)),
+            (at(21, 30), (first, second - 1)),
+            (at(25), (first, third - 1)),
+            (at(30), (second, third - 1)),
+        ]:
+            assert bounds(await pin(world, time=time, **{"for": "edge"})) == expected, time
 
     run(etcd_store, tmp_path, test)
 
