@@ -21,7 +21,7 @@ from aeroctl.contract.commands import COMMANDS, CommandName
 from aeroctl.contract.terms import SECTIONS, STORED, Outcome, Section
 from aeroctl.errors import Failure, failure
 from aeroctl.moment import Ago, Moment, Time
-from aeroctl.reading import check_events, check_records
+from aeroctl.reading import Purpose, check_events, check_records
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
@@ -187,17 +187,22 @@ class Kernel:
             raise failure("CONTRACT_BROKEN", str(error)) from error
         return answer, from_json(body)["data"]
 
-    def pin(self, moment: Moment) -> "PinEnvelope":
-        """Which commit stands for a time, as the kernel's logs pin it.
+    def pin(self, moment: Moment, purpose: Purpose = "state") -> "PinEnvelope":
+        """Which commits may have stood at a time, as the kernel's logs pin it.
 
         Exactly one request, read-only.
         """
-        query = {"time": moment.text} if isinstance(moment, Time) else {}
+        query: dict[str, str] = {"for": purpose}
+        query |= {"time": moment.text} if isinstance(moment, Time) else {}
         query |= {"ago": str(moment.seconds)} if isinstance(moment, Ago) else {}
         exchange = self._begin("GET", "/v1/commits", query)
         from aeroctl.contract.events import PinEnvelope
 
-        return _parsed(self._body(exchange), PinEnvelope.model_validate_json)
+        answer = _parsed(self._body(exchange), PinEnvelope.model_validate_json)
+        pin = answer.data
+        if pin.first > pin.last or (purpose == "state" and pin.first == 0):
+            raise failure("CONTRACT_BROKEN", "the answer is no commit's")
+        return answer
 
     def _begin(
         self,

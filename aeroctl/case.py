@@ -7,7 +7,7 @@ aeroctl comes back to it by itself (state model 5.2).
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -17,7 +17,7 @@ from aeroctl.contract.checks import MEASURED
 from aeroctl.contract.terms import SECTIONS, STORED, Section
 from aeroctl.errors import Failure, failure
 from aeroctl.moment import Ago, Commit, Moment, Time, written
-from aeroctl.reading import check_events, check_held, check_records
+from aeroctl.reading import Purpose, check_events, check_held, check_records
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
@@ -64,23 +64,32 @@ def digest(case: Mapping[str, Any]) -> str:
 
 def _events(source: "Reading", commit: int) -> Document:
     answer, page = source.events(0, commit)
-    whole: Document = {"base": page["base"], "events": page["events"]}
+    whole: Document = {"base": page["base"], "events": page["events"], "pins": page["pins"]}
     while answer.data.next is not None:
         answer, page = source.events(answer.data.next, commit)
         if any(event["kind"] == "gap" for event in page["events"]):
             raise failure("COMMIT_COMPACTED", "history was compacted while it was read")
         whole["events"] += page["events"]
+        whole["pins"] += page["pins"]
         check_held(whole["events"])
+        check_held(whole["pins"])
     return whole
 
 
 def _audit(source: "Reading", commit: int) -> Document:
     answer, records = source.audit(0, commit)
+    broken = list(answer.data.broken)
     while answer.data.next is not None:
         answer, more = source.audit(answer.data.next, commit)
         records += more
+        broken += answer.data.broken
         check_held(records)
-    return {"records": records, "head": answer.data.head.model_dump(mode="json")}
+        check_held(broken)
+    return {
+        "records": records,
+        "broken": [each.model_dump(mode="json") for each in broken],
+        "head": answer.data.head.model_dump(mode="json"),
+    }
 
 
 def load(path: str) -> "CaseFile":
@@ -210,7 +219,13 @@ class CaseFile:
             for record in trail["records"]
             if record["sequence"] > after and record["commit_id"] >= (since or 0)
         ]
-        page = {"records": records, "head": trail["head"], "next": None}
+        broken = [
+            each
+            for each in trail["broken"]
+            if (each["sequence"] is None or each["last"] > after)
+            and each["commit_id"] >= (since or 0)
+        ]
+        page = {"records": records, "broken": broken, "head": trail["head"], "next": None}
         return AuditEnvelope.model_validate_json(json.dumps(self._answer(page, at))), records
 
     def events(self, after: int, at: int | None) -> "tuple[EventsEnvelope, dict[str, Any]]":
@@ -223,7 +238,8 @@ class CaseFile:
             words = f"{self.name} ends at commit {self.commit_id}: nothing is after {after}"
             raise failure("FUTURE_COMMIT", words)
         base = Standing.model_validate_json(json.dumps(held["base"]))
-        page = {"base": held["base"], "events": held["events"], "next": None}
+        pins = [pin for pin in held["pins"] if pin["commit_id"] > after]
+        page = {"base": held["base"], "events": held["events"], "pins": pins, "next": None}
         if after > base.commit_id:
             before = [event for event in held["events"] if event["commit_id"] <= after]
             steps = [Event.model_validate_json(json.dumps(event)) for event in before]
@@ -240,40 +256,52 @@ class CaseFile:
         ]
         return EventsEnvelope.model_validate_json(json.dumps(self._answer(page, at))), page
 
-    def pin(self, moment: Moment) -> "PinEnvelope":
+    def pin(self, moment: Moment, purpose: Purpose = "state") -> "PinEnvelope":
         """As Kernel.pin, from the logs that it holds. A while ago counts from when it was taken."""
         from aeroctl.contract.events import PinEnvelope
-        from aeroctl.contract.pinning import NotPinned, pin
+        from aeroctl.contract.pinning import NotPinned, Pinning, settled
 
         if self._part("audit") is None:  # without its times another commit might be taken
             words = f"{self.name} holds no audit trail, whose times say which commit stood when"
             raise failure("NOT_IN_CASE", words)
         now = self.content["observed_at"]["time"]
         try:
-            asked = _time(moment, now)
-            found = pin(asked, self._logged(), now)
+            pinning = Pinning(_time(moment, now), now)
+            for each in self._logged():
+                pinning.see(each)
+            pin = pinning.pinned(self.commit_id if now else 0, self.commit_id)
+            if purpose == "state":
+                pinning.check_bounded(pin, ends=now is None)
+                pin = settled(pin, self._changes(pin.first, pin.last), 0)
         except NotPinned as error:
             raise failure("TIME_NOT_PINNED", f"{self.name}: {error}") from error
         except ValueError as error:  # such as the 31st of June
             raise failure("CASE_DAMAGED", f"{self.name}: a time in it is none: {error}") from error
-        return PinEnvelope.model_validate(self._answer(found.model_dump(), None))
+        return PinEnvelope.model_validate(self._answer(pin.model_dump(), None))
 
-    def _logged(self) -> "list[Logged]":
-        """The times that the records and the kernel's history give to commits, in their order."""
+    def _changes(self, first: int, last: int) -> list[int]:
+        """The commits after `first` up to `last` at which something is told."""
+        told = [*self._part("events")["events"], *self._part("audit")["records"]]
+        return sorted({each["commit_id"] for each in told if first < each["commit_id"] <= last})
+
+    def _logged(self) -> "Iterator[Logged]":
+        """The times that pins, records and the kernel's history give to commits."""
         from aeroctl.contract.events import Logged
 
-        records = self._part("audit")["records"]
-        found = [
-            (each["commit_id"], each["time"], each["clock"], source)
-            for source, entries in (("audit", records), ("history", self._part("events")["events"]))
-            for each in entries
-            if each["time"] is not None and each.get("exact", True)
-        ]
-        found.sort(key=lambda entry: entry[0])
-        return [
-            Logged(commit_id=commit, time=time, clock=clock, source=source)
-            for commit, time, clock, source in found
-        ]
+        def logged(each: Document, reached: int, source: str) -> Logged:
+            names = ("commit_id", "time", "clock")
+            return Logged(**{name: each[name] for name in names}, reached=reached, source=source)
+
+        for pin in self._part("events")["pins"]:
+            yield Logged(**{name: pin[name] for name in Logged.model_fields})
+        reached = newest = 0
+        for record in self._part("audit")["records"]:
+            if record["commit_id"] > newest:  # those of one commit were written at once
+                reached, newest = newest, record["commit_id"]
+            yield logged(record, reached, "audit")
+        for event in self._part("events")["events"]:
+            if event["time"] is not None and event["exact"]:
+                yield logged(event, 0, "history")
 
     @property
     def _snapshot(self) -> Document:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from aeroctl.contract.terms import Section
 from aeroctl.errors import failure
@@ -11,11 +11,12 @@ from aeroctl.moment import Commit, Moment
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
     from aeroctl.contract.envelope import Envelope, Note, ObservedAt, SnapshotEnvelope
-    from aeroctl.contract.events import Event, EventsEnvelope, PinEnvelope
+    from aeroctl.contract.events import Event, EventsEnvelope, Pin, PinEnvelope
     from aeroctl.output import Dialogue, Output
     from aeroctl.views.view import View
 
 
+Purpose = Literal["state", "edge"]
 HELD = 1_000_000
 """Entries of a log that are held together at most; a stream (jsonl) holds a page of them."""
 
@@ -43,8 +44,10 @@ class Reading(Protocol):
     def events(self, after: int, at: int | None) -> "tuple[EventsEnvelope, dict[str, Any]]":
         """A page of events after the commit `after`."""
 
-    def pin(self, moment: Moment) -> "PinEnvelope":
-        """Which commit stands for a time, or for a while ago."""
+    def pin(self, moment: Moment, purpose: Purpose = "state") -> "PinEnvelope":
+        """Which commits may have stood at a time, or a while ago; for a state, refused where they
+        differ in more than WAL positions.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +68,44 @@ class Reader:
     dialogue: "Dialogue"
 
     def commit_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The commit that a moment stands for, None for now; and for a time, which one was taken.
+        """The commit whose state is shown for a moment, None for now; and for a time, why that one.
 
         A commit is taken as it is; anything else asks the kernel once. Raises Failure.
         """
         if moment is None or isinstance(moment, Commit):
             return (None if moment is None else moment.id), []
-        from aeroctl.contract.envelope import Note
-
         pin = self.source.pin(moment).data
-        then = (
-            f"the next logged one is commit {pin.following.commit_id}, {pin.following.time}"
-            if pin.following
-            else "no later one is logged"
-        )
-        taken = pin.taken
-        message = (
-            f"for {pin.asked}: commit {taken.commit_id}, logged {taken.time} by the clock of "
-            f"{taken.clock} ({taken.source}); {then}"
-        )
-        return taken.commit_id, [Note(code="COMMIT_TAKEN", subject=None, message=message)]
+        words = f"for {pin.asked}: commit {pin.first}; {_bounds(pin)}; between them "
+        if pin.first == pin.last:
+            words += "nothing was written"
+        elif not pin.moved:
+            words += "nothing of this cluster was written"
+        else:
+            words += f"only WAL positions moved, at {pin.moved} of the commits"
+        return pin.first, [_taken(words)]
+
+    def first_since(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
+        """The first commit that may have come at a moment or after it; as `commit_of`."""
+        if moment is None or isinstance(moment, Commit):
+            return self.commit_of(moment)
+        pin = self.source.pin(moment, "edge").data
+        if pin.first == 0:
+            words = f"no time is logged at or before {pin.asked}: all that history holds is shown"
+            return 1, [_taken(words)]
+        words = f"since {pin.asked}: from commit {pin.first + 1} on; {_bounds(pin)}"
+        if pin.first < pin.last:
+            words += f"; {_span(pin)} may have been before that time"
+        return pin.first + 1, [_taken(words)]
+
+    def last_until(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
+        """The last commit that may have come at a moment or before it; as `commit_of`."""
+        if moment is None or isinstance(moment, Commit):
+            return self.commit_of(moment)
+        pin = self.source.pin(moment, "edge").data
+        words = f"until {pin.asked}: up to commit {pin.last}; {_bounds(pin)}"
+        if pin.first < pin.last:
+            words += f"; {_span(pin)} may have been after that time"
+        return pin.last, [_taken(words)]
 
     def read(
         self,
@@ -116,6 +137,30 @@ class Reader:
         return data
 
 
+def _taken(words: str) -> "Note":
+    from aeroctl.contract.envelope import Note
+
+    return Note(code="COMMIT_TAKEN", subject=None, message=words)
+
+
+def _span(pin: "Pin") -> str:
+    if pin.first + 1 == pin.last:
+        return f"what commit {pin.last} did"
+    return f"what commits {pin.first + 1} to {pin.last} did"
+
+
+def _bounds(pin: "Pin") -> str:
+    """By what its commits are known."""
+    before, after = pin.before, pin.after
+    if before is not None:
+        begin = f"commit {pin.first} was there by {before.time}, by the clock of {before.clock}"
+    else:
+        begin = f"commit {pin.first} is now" if pin.first else "nothing is logged before that"
+    if after is None:
+        return f"{begin}; no later time is logged, and now is commit {pin.last}"
+    return f"{begin}; commit {after.commit_id} came after {after.time}, by that of {after.clock}"
+
+
 def check_held(entries: Sized) -> None:
     """Raise Failure ANSWER_TOO_LARGE where more are held together than there may be."""
     if len(entries) > HELD:
@@ -141,9 +186,10 @@ def check_records(answer: "AuditEnvelope") -> None:
     """Raise ValueError where one is later than the state that it is of. Whether they are whole and
     in order is for the chain to say.
     """
-    for record in answer.data.records:
-        if record.commit_id > answer.observed_at.commit_id:
-            raise ValueError(f"a record of commit {record.commit_id} is astray")
+    commits = [record.commit_id for record in answer.data.records]
+    for commit in (*commits, *(hole.commit_id for hole in answer.data.broken)):
+        if commit > answer.observed_at.commit_id:
+            raise ValueError(f"a record of commit {commit} is astray")
 
 
 def noted(envelope: "Envelope[Any]", notes: "Sequence[Note]") -> Noted:

@@ -44,6 +44,6 @@ def _checked(case: CaseFile) -> Trail:
     """The trail, and what following its chain found (P7-O3): over the records as they came."""
     page, raw = case.audit(0, None)
     chain, head = Chain(), page.data.head
-    chain.follow(raw)
+    chain.follow(raw, page.data.broken)
     verdict = audit.verification(len(raw), chain.end(head.sequence, head.hash))
-    return Trail(audit.AuditView(tuple(page.data.records), verdict), head)
+    return Trail(audit.AuditView(tuple(page.data.records), tuple(page.data.broken), verdict), head)

@@ -6,18 +6,21 @@ Nothing is written anywhere but to the output (state model 6): what is not print
 import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from heapq import merge
 from itertools import chain, islice, takewhile
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from aeroctl import trail
 from aeroctl.contract.envelope import Note
 from aeroctl.errors import Failure, failure
+from aeroctl.moment import Commit
 from aeroctl.reading import HELD, check_held, noted
 from aeroctl.text import safe
 from aeroctl.views.timeline import Entry, Span, TimelineView, Wanted, layout, line, merged, named
 
 if TYPE_CHECKING:
-    from aeroctl.contract.audit import AuditEnvelope, AuditPage, AuditRecord
+    from aeroctl.contract.audit import AuditEnvelope, AuditPage, AuditRecord, BrokenRecord
     from aeroctl.contract.events import Event
     from aeroctl.moment import Moment
     from aeroctl.reading import Reader, Reading
@@ -94,10 +97,12 @@ class Story:
 
 def _records(
     page: "AuditPage | None", later: "Iterable[tuple[AuditEnvelope, object]]"
-) -> "Iterator[AuditRecord]":
+) -> "Iterator[AuditRecord | BrokenRecord]":
     last = 0
     for each in () if page is None else chain([page], (envelope.data for envelope, _ in later)):
-        for record in each.records:
+        both: Iterator[AuditRecord | BrokenRecord]
+        both = merge(each.records, each.broken, key=attrgetter("commit_id"))
+        for record in both:
             if record.commit_id < last:  # whoever did that may not hide what comes after it
                 words = f"audit record {record.sequence} is older than the one before it"
                 raise failure("CONTRACT_BROKEN", f"{words}: see aeroctl audit --verify")
@@ -209,9 +214,11 @@ class Place:
 
 def _bounds(reader: "Reader", asked: Asked) -> tuple[int, int | None, list[Note]]:
     """The first and the last commit that are asked for, and which were taken for a time."""
-    since, notes = reader.commit_of(asked.since)
-    until, more = reader.commit_of(asked.until)
-    if since is not None and until is not None and since > until:
+    since, notes = reader.first_since(asked.since)
+    until, more = reader.last_until(asked.until)
+    # Where nothing was written between two times the first commit since comes after the last until.
+    apart = 0 if isinstance(asked.since, Commit) and isinstance(asked.until, Commit) else 1
+    if since is not None and until is not None and since > until + apart:
         words = f"--since (commit {since}) is later than --until (commit {until})"
         raise failure("USAGE", words)
     return max(since or 1, 1), until, notes + more

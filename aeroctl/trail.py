@@ -9,7 +9,7 @@ from aeroctl.reading import check_held, noted
 from aeroctl.views import audit
 
 if TYPE_CHECKING:
-    from aeroctl.contract.audit import AuditEnvelope, AuditRecord
+    from aeroctl.contract.audit import AuditEnvelope, AuditRecord, BrokenRecord
     from aeroctl.moment import Moment
     from aeroctl.reading import Reader, Reading
 
@@ -42,13 +42,14 @@ def show_trail(
     streams = reader.output.format == "jsonl"
     chain, checked = Chain(), 0
     kept: list[AuditRecord] = []
+    broken: list[BrokenRecord] = []
     first = last = None
     for page, raw in pages(reader.source, at):
         if first is None:
             first = page
             if streams:
                 reader.dialogue.notes([*page.notes, *notes])
-        chain.follow(raw)
+        chain.follow(raw, page.data.broken)
         checked += len(raw)
         for record in page.data.records:
             if request_id not in (None, record.request_id):
@@ -57,7 +58,13 @@ def show_trail(
                 kept.append(record)
             elif not reader.output.document(record):
                 return True  # nobody reads any more
+        for hole in page.data.broken:  # which may be what was asked for
+            if not streams:
+                broken.append(hole)
+            elif not reader.output.document({"broken": hole}):
+                return True
         check_held(kept)
+        check_held(broken)
         last = page
     assert first is not None
     assert last is not None
@@ -65,7 +72,7 @@ def show_trail(
     found = chain.end(head.sequence, head.hash) if verify else None
     verdict = audit.verification(checked, found) if verify else None
     if not streams:
-        view = audit.AuditView(tuple(kept), verdict)
+        view = audit.AuditView(tuple(kept), tuple(broken), verdict)
         reader.output.show(noted(first, notes), view, audit.layout(view))
     elif verdict is not None:
         reader.output.document({"verification": verdict})

@@ -25,7 +25,8 @@ def event(commit_id: int, kind: Any, node: str | None = None, **given: Any) -> E
     """An event; what is not given is null."""
     values: dict[str, Any] = {
         "index": 0, "subject": None, "before": None, "after": None, "reign": None, "cause": None,
-        "detail": None, "exact": True, "time": None, "clock": None, **given,
+        "detail": None, "exact": True, "time": None, "clock": None,
+        "not_before": None, "not_after": None, **given,
     }  # fmt: skip
     return Event(commit_id=commit_id, kind=kind, node=node, **values)
 
@@ -103,7 +104,7 @@ def checked() -> Trail:
     chain = Chain()
     chain.follow(raw)
     verdict = audit.verification(len(raw), chain.end(head.sequence, head.hash))
-    return Trail(audit.AuditView(tuple(found), verdict), head)
+    return Trail(audit.AuditView(tuple(found), (), verdict), head)
 
 
 def case() -> str:
@@ -116,8 +117,8 @@ def case() -> str:
         "observed_at": taken["observed_at"],
         "data": {
             "snapshot": taken["data"],
-            "events": {"base": BASE.model_dump(), "events": told},
-            "audit": {"records": raw, "head": head.model_dump()},
+            "events": {"base": BASE.model_dump(), "events": told, "pins": []},
+            "audit": {"records": raw, "broken": [], "head": head.model_dump()},
         },
         "notes": taken["notes"],
     }

@@ -15,7 +15,7 @@ EVENTS_A_PAGE, RECORDS_A_PAGE = 5000, 1000
 EVENT = {
     "commit_id": 0, "index": 0, "kind": "state_changed", "node": "n1", "subject": None,
     "before": "running", "after": "stopped", "reign": None, "cause": None, "detail": None,
-    "exact": True, "time": None, "clock": None,
+    "exact": True, "time": None, "clock": None, "not_before": None, "not_after": None,
 }  # fmt: skip
 STANDING = {
     "commit_id": 1, "authority": None, "paused": False, "pending": None, "synchronous": None,
@@ -47,6 +47,7 @@ def page(path: str, entries: int) -> dict[str, object]:
         data: dict[str, object] = {
             "base": {**STANDING, "commit_id": max(after, 1)},
             "events": [{**EVENT, "commit_id": commit} for commit in commits],
+            "pins": [],
             "next": None if last == entries else last,
         }
     else:
@@ -56,6 +57,7 @@ def page(path: str, entries: int) -> dict[str, object]:
                 {**RECORD, "sequence": number, "commit_id": 2 * number}
                 for number in range(after + 1, ends + 1)
             ],
+            "broken": [],
             "head": {"sequence": entries // 2, "hash": NO_HASH},
             "next": None if ends == entries // 2 else ends,
         }

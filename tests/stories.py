@@ -8,10 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from hypothesis import strategies as st
 
-from aeroctl.contract.audit import AuditRecord
+from aeroctl.contract.audit import AuditRecord, BrokenRecord
 from aeroctl.contract.chain import NO_HASH, digest
 from aeroctl.contract.cluster import Authority
-from aeroctl.contract.events import Event, NodeStanding, Standing
+from aeroctl.contract.events import Event, Logged, NodeStanding, Standing
 from aeroctl.contract.standing import followed
 from tests.answering import Received, answer
 from tests.samples import document
@@ -29,7 +29,7 @@ def event(commit: int, kind: Any, node: str | None = None, **changes: Any) -> Ev
     given = {
         "commit_id": commit, "index": 0, "kind": kind, "node": node, "subject": None,
         "before": None, "after": None, "reign": None, "cause": None, "detail": None,
-        "exact": True, "time": None, "clock": None,
+        "exact": True, "time": None, "clock": None, "not_before": None, "not_after": None,
     }  # fmt: skip
     return Event(**{**given, **changes})
 
@@ -75,6 +75,8 @@ class History:
     """What stood after the gap that ends at a commit, where it did more than nothing."""
     window: int = 5000
     limit: int = 100
+    pins: list[Logged] = field(default_factory=list)
+    broken: list[BrokenRecord] = field(default_factory=list)
     denied: bool = False
     """Whether the caller may not read the audit trail."""
 
@@ -106,7 +108,9 @@ class History:
         else:
             base = self.standing(after)
         events = [each.model_dump() for each in self.events if after < each.commit_id <= end]
-        return {"base": base.model_dump(), "events": events, "next": end if end < at else None}
+        pins = [each.model_dump() for each in self.pins if after < each.commit_id <= end]
+        following = end if end < at else None
+        return {"base": base.model_dump(), "events": events, "pins": pins, "next": following}
 
     def standing(self, commit: int) -> Standing:
         """What stood at a commit."""
@@ -126,6 +130,11 @@ class History:
         head = known[-1] if known else {"sequence": 0, "hash": NO_HASH}
         return {
             "records": shown,
+            "broken": [
+                each.model_dump()
+                for each in self.broken
+                if (each.sequence or 0) > after and since <= each.commit_id <= at
+            ],
             "head": {"sequence": head["sequence"], "hash": head["hash"]},
             "next": shown[-1]["sequence"] if len(left) > len(shown) else None,
         }

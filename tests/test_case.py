@@ -29,8 +29,11 @@ STANDING: dict[str, Any] = {
 def event(commit: int, kind: str, **given: object) -> dict[str, Any]:
     """An event as JSON values."""
     empty: dict[str, Any] = dict.fromkeys(
-        ("node", "subject", "before", "after", "reign", "cause", "detail", "time", "clock")
-    )
+        (
+            "node", "subject", "before", "after", "reign", "cause", "detail", "time", "clock",
+            "not_before", "not_after",
+        )
+    )  # fmt: skip
     return {"commit_id": commit, "index": 0, "kind": kind, **empty, "exact": True, **given}
 
 
@@ -41,6 +44,13 @@ EVENTS = [
     event(47, "role_changed", node="n1", before="replica", after="primary"),
     event(50, "timeline_ended", node="n1", before=1, time="2026-11-23T10:15:00Z", clock="P"),
 ]
+
+
+PINS = [
+    {"commit_id": commit, "reached": reached, "time": f"2026-11-23T10:{time}Z", "clock": "k",
+     "source": "clock"}
+    for commit, reached, time in ((3, 2, "14:00"), (48, 47, "15:05"), (51, 50, "15:15"))
+]  # fmt: skip
 
 
 def kernel(*, audit: bytes | None = None) -> Handler:
@@ -54,12 +64,13 @@ def kernel(*, audit: bytes | None = None) -> Handler:
             seen |= {"snapshot": "explicit", "time": None, "clock": None}
         body = {**snapshot, "observed_at": seen, "notes": []}
         if path == "/v1/events":
-            body["data"] = {"base": STANDING, "events": EVENTS, "next": None}
+            body["data"] = {"base": STANDING, "events": EVENTS, "pins": PINS, "next": None}
         elif path == "/v1/audit":
             if audit is not None:
                 answer(audit, 403)(request)
                 return
-            body["data"] = {"records": [], "head": {"sequence": 0, "hash": NO_HASH}, "next": None}
+            head = {"sequence": 0, "hash": NO_HASH}
+            body["data"] = {"records": [], "broken": [], "head": head, "next": None}
         else:
             body["notes"] = snapshot["notes"]
         answer(json.dumps(body).encode())(request)
@@ -261,9 +272,20 @@ def test_a_gap_begins_where_its_reader_begins(case: Path) -> None:
 
 def test_a_time_is_pinned_by_the_logs_that_the_file_holds(case: Path) -> None:
     held = parsed(case.read_bytes(), "case")
-    assert held.pin(Time("2026-11-23T10:15:10Z")).data.taken.commit_id == 50
-    assert held.pin(Ago(10)).data.asked == "2026-11-23T10:15:09Z"
-    for moment in (Time("2026-11-23T10:14:59Z"), Time("2027-01-01T00:00:00Z"), Ago(2**53)):
+
+    def edges(text: str) -> tuple[int, int]:
+        pin = held.pin(Time(f"2026-11-23T10:{text}Z"), "edge").data
+        return pin.first, pin.last
+
+    assert [edges(text) for text in ("13:59", "14:30", "14:59", "15:02", "15:10", "15:16")] == [
+        (0, 2), (2, 47), (2, 47), (2, 47), (47, 50), (50, 57),
+    ]  # fmt: skip
+    assert held.pin(Time("2026-11-23T10:15:16Z")).data.first == 50  # nothing is told of 51 to 57
+    assert held.pin(Ago(0)).data.first == 57
+    assert held.pin(Ago(10), "edge").data.asked == "2026-11-23T10:15:09Z"
+    with pytest.raises(Failure, match="the state changed at commits 5, 46, 47"):
+        held.pin(Time("2026-11-23T10:14:30Z"))
+    for moment in (Time("2026-11-23T10:13:59Z"), Time("2027-01-01T00:00:00Z"), Ago(2**53)):
         with pytest.raises(Failure, match="TIME_NOT_PINNED"):
             held.pin(moment)
 
@@ -301,8 +323,10 @@ def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_case_of_a_time_says_which_commit_was_taken() -> None:
-    taken = {"commit_id": 40, "time": "2026-11-23T10:15:00Z", "clock": "P", "source": "audit"}
-    pin = {"asked": "2026-11-23T10:15:10Z", "taken": taken, "following": None}
+    taken = {"commit_id": 41, "reached": 40, "time": "2026-11-23T10:15:00Z", "clock": "P",
+             "source": "clock"}  # fmt: skip
+    pin = {"asked": "2026-11-23T10:15:10Z", "first": 40, "last": 45, "before": taken,
+           "after": None, "moved": 3}  # fmt: skip
     history = History(commit=40)
 
     def handle(request: Received) -> None:

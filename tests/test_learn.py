@@ -118,7 +118,8 @@ def pages(records: list[dict[str, Any]], size: int = 2, head: int | None = None)
         shown = [each for each in records if each["sequence"] > after][:size]
         more = shown and shown[-1]["sequence"] < records[-1]["sequence"]
         end = {"sequence": head or len(records), "hash": records[-1]["hash"]}
-        data = {"records": shown, "head": end, "next": shown[-1]["sequence"] if more else None}
+        following = shown[-1]["sequence"] if more else None
+        data = {"records": shown, "broken": [], "head": end, "next": following}
         answer(json.dumps({"api_version": "v1", "observed_at": OBSERVED, "data": data,
                            "notes": []}).encode())(request)  # fmt: skip
 
@@ -187,7 +188,8 @@ def test_a_trail_that_was_cut_short_does_not_reach_its_end() -> None:
 
 def test_pages_that_go_round_in_circles_are_refused() -> None:
     records = trail(2)
-    data = {"records": records, "head": {"sequence": 2, "hash": records[-1]["hash"]}, "next": 2}
+    end = {"sequence": 2, "hash": records[-1]["hash"]}
+    data = {"records": records, "broken": [], "head": end, "next": 2}
     body = {"api_version": "v1", "observed_at": OBSERVED, "data": data, "notes": []}
     with answering(answer(json.dumps(body).encode())) as kernel:
         result = run("audit", "--kernel", kernel.url, "-o", "json")

@@ -1,4 +1,4 @@
-"""Points of history in an operator's words, and which commit stands for a time."""
+"""Points of history in an operator's words, and which commits may have stood at a time."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.contract.events import Logged
-from aeroctl.contract.pinning import NotPinned, pin
+from aeroctl.contract.events import Logged, Pin
+from aeroctl.contract.pinning import NotPinned, Pinning, settled
 from aeroctl.moment import Ago, Commit, Moment, Time, parse, written
 
 START = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -66,53 +66,106 @@ def test_a_time_means_the_same_instant_in_every_zone(when: datetime, hours: int)
     assert parse(here.isoformat()) == Time(written(here))
 
 
-def logged(*times: tuple[int, int]) -> list[Logged]:
-    """(commit, seconds) pairs."""
+def logged(*times: tuple[int, int, int]) -> list[Logged]:
+    """(commit reached by then, commit that wrote it, seconds)."""
     return [
-        Logged(commit_id=commit, time=at(seconds), clock="k", source="audit")
-        for commit, seconds in times
+        Logged(commit_id=commit, reached=reached, time=at(seconds), clock="k", source="clock")
+        for reached, commit, seconds in times
     ]
 
 
-def at(seconds: int) -> str:
+def at(seconds: float) -> str:
     return written(START + timedelta(seconds=seconds))
 
 
-def test_the_last_logged_commit_not_after_the_time_is_taken() -> None:
-    found = pin(at(15), logged((5, 0), (8, 10), (9, 15), (12, 20)), at(30))
-    assert (found.taken.commit_id, found.following and found.following.commit_id) == (9, 12)
+def pin(asked: str, logs: list[Logged], now: str | None, newest: int) -> Pin:
+    pinning = Pinning(asked, now)
+    for each in logs:
+        pinning.see(each)
+    return pinning.pinned(newest, newest)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "times", "now", "words"),
-    [
-        (15, [(5, 20)], 30, "no commit is logged at or before"),
-        (15, [], 30, "no time is logged"),
-        (40, [(5, 0)], 30, "is in the future"),
-        (15, [(5, 20), (7, 10)], 30, "contradict each other"),
-        (15, [(5, 0), (6, 20), (7, 10)], 30, "contradict each other"),
-        (15, [(5, 0)], None, "later than the last logged time"),
-    ],
+def test_a_time_lies_between_what_was_there_and_what_came_later() -> None:
+    logs = logged((4, 5, 0), (7, 8, 10), (8, 12, 20), (14, 15, 25))
+    found = pin(at(15), logs, at(30), 20)
+    assert (found.first, found.last) == (7, 11)
+    assert (found.before, found.after) == (logs[1], logs[2])
+    exact = pin(at(20), logs, at(30), 20)
+    assert (exact.first, exact.last) == (8, 11)
+    assert pin(at(30), logs, at(30), 20).first == 20
+    last = pin(at(29), logs, at(30), 20)
+    assert (last.first, last.last, last.after) == (14, 20, None)
+    first = pin(at(-5), logs, at(30), 20)
+    assert (first.first, first.last, first.before) == (0, 4, None)
+
+
+def test_a_state_needs_both_sides() -> None:
+    pinning = Pinning(at(15), at(30))
+    with pytest.raises(NotPinned, match=r"no time is logged at or before .*; no time is logged"):
+        pinning.check_bounded(pinning.pinned(0, 20), ends=False)
+    pinning.see(logged((7, 8, 20))[0])
+    with pytest.raises(NotPinned, match=r"no time is logged at or before .*; the first is"):
+        pinning.check_bounded(pinning.pinned(0, 20), ends=False)
+    pinning = Pinning(at(15), None)
+    pinning.see(logged((7, 8, 10))[0])
+    pinning.check_bounded(pinning.pinned(0, 20), ends=False)
+    with pytest.raises(NotPinned, match="later than the last logged time"):
+        pinning.check_bounded(pinning.pinned(0, 20), ends=True)
+
+
+def test_a_change_in_between_is_named() -> None:
+    found = pin(at(15), logged((4, 5, 0), (14, 15, 25)), at(30), 20)
+    assert settled(found, [], 3) == found.model_copy(update={"moved": 3})
+    with pytest.raises(NotPinned, match="at commit 7") as refused:
+        settled(found, [7], 3)
+    assert "commit 4 was there by" in str(refused.value)
+    assert "commit 15 after" in str(refused.value)
+    with pytest.raises(NotPinned, match="at commits 5, 6, 7, 8, 9, 10, 11, 12 and 2 more"):
+        settled(found, list(range(5, 15)), 0)
+
+
+def test_the_future_and_clocks_that_contradict_each_other() -> None:
+    with pytest.raises(NotPinned, match="in the future"):
+        pin(at(40), [], at(30), 20)
+    with pytest.raises(NotPinned, match="contradict each other"):
+        pin(at(15), logged((4, 5, 20), (7, 8, 10)), at(30), 20)
+    # A clock that was wrong by years hides nothing: it is later than now.
+    wrong = logged((4, 5, 0), (5, 6, 10**9), (7, 8, 10), (11, 12, 20))
+    found = pin(at(15), wrong, at(30), 20)
+    assert (found.first, found.last) == (7, 11)
+
+
+STEPS = st.lists(
+    st.tuples(st.floats(0.01, 30), st.sampled_from(["write", "look", "pin", "record"])),
+    min_size=1,
+    max_size=30,
 )
-def test_a_time_that_is_not_pinned(
-    seconds: int, times: list[tuple[int, int]], now: int | None, words: str
-) -> None:
-    with pytest.raises(NotPinned, match=words):
-        pin(at(seconds), logged(*times), None if now is None else at(now))
 
 
-@given(
-    st.lists(st.integers(0, 100), min_size=1, max_size=12),
-    st.integers(0, 100),
-)
-def test_a_pin_is_the_only_place_that_all_logged_times_allow(times: list[int], when: int) -> None:
-    entries = logged(*enumerate(times, 1))
-    before = [commit for commit, seconds in enumerate(times, 1) if seconds <= when]
-    after = [commit for commit, seconds in enumerate(times, 1) if seconds > when]
-    try:
-        found = pin(at(when), entries, at(200))
-    except NotPinned:
-        assert not before or (after and min(after) < max(before))
-    else:
-        assert found.taken.commit_id == max(before)
-        assert all(commit > found.taken.commit_id for commit in after)
+@given(STEPS, st.floats(0, 1))
+def test_what_stood_then_is_among_the_commits(steps: list[tuple[float, str]], share: float) -> None:
+    """However long a writer was frozen between reading the time and writing it."""
+    now, commit, last_record = 0.0, 1, 0
+    truth = [(0.0, 1)]
+    looked: tuple[int, float] | None = None
+    logs = []
+    for wait, what in steps:
+        now += wait
+        if what == "look":
+            looked = commit, now
+            continue
+        commit += 1
+        truth.append((now, commit))
+        if what == "pin" and looked is not None:
+            logs += logged((looked[0], commit, 0))
+            logs[-1] = logs[-1].model_copy(update={"time": at(looked[1])})
+            looked = None
+        if what == "record":
+            logs += logged((last_record, commit, 0))
+            logs[-1] = logs[-1].model_copy(update={"time": at(now - wait / 2)})
+            last_record = commit
+    when = now * share
+    found = pin(at(when), logs, at(now), commit)
+    asked = datetime.fromisoformat(at(when))
+    (stood,) = [c for t, c in truth if START + timedelta(seconds=t) <= asked][-1:]
+    assert found.first <= stood <= found.last

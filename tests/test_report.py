@@ -277,7 +277,7 @@ def test_a_broken_chain_is_told() -> None:
     from aeroctl.views.audit import AuditView, Verification
 
     broken = Verification("broken", found.records, 3, "its content does not match its hash")
-    trail = Trail(AuditView(whole.view.records, broken), whole.head)
+    trail = Trail(AuditView(whole.view.records, (), broken), whole.head)
     assert "its content does not match its hash" in check(page_of(trail=trail)).text
 
 

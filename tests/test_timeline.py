@@ -359,7 +359,7 @@ def test_a_record_of_a_later_state_is_refused() -> None:
 )
 def test_events_that_can_t_be_are_refused(wrong: Any) -> None:
     page = {"base": NOBODY.model_dump(), "events": [each.model_dump() for each in wrong],
-            "next": None}  # fmt: skip
+            "pins": [], "next": None}  # fmt: skip
     with answering(answer(envelope(page, 100, live=True))) as kernel:
         done = run("timeline", "--kernel", kernel.url, "-o", "json")
     assert (done.code, done.error["code"]) == (7, "CONTRACT_BROKEN")
@@ -373,8 +373,10 @@ def test_only_a_lack_of_authority_makes_a_story_without_records() -> None:
 
 def test_a_time_is_taken_for_a_commit_and_says_for_which() -> None:
     history = failover()
-    logged = {"commit_id": 50, "time": "2026-11-23T10:00:00Z", "clock": "c", "source": "audit"}
-    pin = {"asked": "2026-11-23T10:00:01Z", "taken": logged, "following": None}
+    logged = {"commit_id": 50, "reached": 49, "time": "2026-11-23T10:00:00Z", "clock": "c",
+              "source": "clock"}  # fmt: skip
+    pin = {"asked": "2026-11-23T10:00:01Z", "first": 49, "last": 60, "before": logged,
+           "after": None, "moved": None}  # fmt: skip
 
     def handle(request: Received) -> None:
         if request.path.startswith("/v1/commits"):
@@ -383,9 +385,33 @@ def test_a_time_is_taken_for_a_commit_and_says_for_which() -> None:
             history(request)
 
     lines, paths = timeline(handle, "--since", "2026-11-23T11:00:01+01:00")
-    assert "# note: COMMIT_TAKEN: for 2026-11-23T10:00:01Z: commit 50" in lines.out
+    assert "# note: COMMIT_TAKEN: since 2026-11-23T10:00:01Z: from commit 50 on" in lines.out
+    assert "what commits 50 to 60 did may have been before that time" in lines.out
+    assert "for=edge" in paths[0]
     assert "time=2026-11-23T10%3A00%3A01Z" in paths[0]
     assert "after=49" in paths[1]
+    lines, paths = timeline(handle, "--until", "2026-11-23T11:00:01+01:00")
+    assert "# note: COMMIT_TAKEN: until 2026-11-23T10:00:01Z: up to commit 60" in lines.out
+    both = timeline(handle, "--since", "30s", "--until", "30s")[0]
+    assert both.code == 0
+
+
+def test_a_young_cluster_shows_all_that_history_holds() -> None:
+    """`timeline --since 1h`: the first example of its own help."""
+    pin = {"asked": "2026-11-23T09:00:01Z", "first": 0, "last": 3, "before": None, "after": None,
+           "moved": None}  # fmt: skip
+    history = failover()
+
+    def handle(request: Received) -> None:
+        if request.path.startswith("/v1/commits"):
+            answer(envelope(pin, 80, live=True))(request)
+        else:
+            history(request)
+
+    result, _ = timeline(handle, "--since", "1h")
+    assert result.code == 0
+    assert "all that history holds is shown" in result.out
+    assert result.out.count("\n") > len(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -647,13 +673,13 @@ def endless(count: int) -> Handler:
         if "/v1/events" in request.path:
             end = min(after + 1000, count)
             events = [{**one, "commit_id": commit} for commit in range(after + 1, end + 1)]
-            data = {"base": NOBODY.model_dump(), "events": events,
+            data = {"base": NOBODY.model_dump(), "events": events, "pins": [],
                     "next": end if end < count else None}  # fmt: skip
         else:
             end = min(after + 500, count // 2)
             records = [{**cells, "sequence": n, "commit_id": 2 * n}
                        for n in range(after + 1, end + 1)]  # fmt: skip
-            data = {"records": records, "next": end if end < count // 2 else None,
+            data = {"records": records, "broken": [], "next": end if end < count // 2 else None,
                     "head": {"sequence": count // 2, "hash": "0" * 64}}  # fmt: skip
         answer(envelope(data, count, live="at" not in query))(request)
 

@@ -87,10 +87,35 @@ class Head(Model):
     hash: Hash
 
 
+class BrokenRecord(Model):
+    """A place of the trail where there is no record that can be believed, and why."""
+
+    sequence: Annotated[int, Field(ge=1, lt=2**53)] | None = Field(
+        description="Of the record; null: a key that is no record's."
+    )
+    last: Annotated[int, Field(ge=1, lt=2**53)] | None = Field(
+        description="Of the last record that is missing, where `sequence` is the first one's; else "
+        "the same."
+    )
+    key: str = Field(description="In the store; of missing records, the first one's.")
+    commit_id: CommitId = Field(
+        description="No later than this was what should be here recorded; it places it among the "
+        "records."
+    )
+    written: CommitId | None = Field(
+        description="The commit that last wrote the key; null: it is missing."
+    )
+    problem: str
+
+
 class AuditPage(Model):
     """Some records in order of sequence, from one commit of the store."""
 
     records: list[AuditRecord]
+    broken: list[BrokenRecord] = Field(
+        description="Places of the same stretch of the trail that hold no such record, in the "
+        "order of their keys. Nothing is left out: it is in one list or in the other."
+    )
     head: Head = Field(description="Of the whole trail at this commit; sequence 0: it is empty.")
     next: Count | None = Field(description="Ask with `after` set to this for more; null: no more.")
 

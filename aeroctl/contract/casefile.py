@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from aeroctl.contract.audit import AuditRecord, Hash, Head
+from aeroctl.contract.audit import AuditRecord, BrokenRecord, Hash, Head
 from aeroctl.contract.base import Model
 from aeroctl.contract.envelope import Envelope, Snapshot
-from aeroctl.contract.events import Event, Standing
+from aeroctl.contract.events import Event, Logged, Standing
 
 
 class History(Model):
@@ -13,12 +13,14 @@ class History(Model):
 
     base: Standing
     events: list[Event]
+    pins: list[Logged]
 
 
 class Trail(Model):
     """The whole audit trail."""
 
     records: list[AuditRecord]
+    broken: list[BrokenRecord]
     head: Head
 
 

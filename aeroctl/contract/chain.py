@@ -4,7 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aeroctl.contract.audit import BrokenRecord
 
 NO_HASH = "0" * 64
 """What the first record has for the hash of the one before it."""
@@ -37,15 +40,25 @@ class Chain:
     commit_id: int = 0
     broken: Break | None = None
 
-    def follow(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Check the next records, as JSON values and in the order in which they were given."""
+    def follow(
+        self, records: Iterable[Mapping[str, Any]], broken: "Iterable[BrokenRecord]" = ()
+    ) -> None:
+        """Check the next records, as JSON values and in the order in which they were given.
+
+        `broken`: the places of the same stretch of the trail that hold none.
+        """
+        holes = sorted(broken, key=_place)
         for record in records:
+            while holes and _place(holes[0]) <= record["sequence"]:
+                self._hole(holes.pop(0))
             if self.broken is None:
                 reason = self._reason(record)
                 if reason:
                     self.broken = Break(self.sequence + 1, reason)
             self.sequence = record["sequence"]
             self.hash, self.commit_id = record["hash"], record["commit_id"]
+        for hole in holes:
+            self._hole(hole)
 
     def end(self, sequence: int, hash: str) -> Break | None:  # noqa: A002 - what it is
         """The first break, after the last record, against the kept end of the chain."""
@@ -55,6 +68,11 @@ class Chain:
                 reason = "the kept end of the trail names another hash"
             self.broken = Break(min(self.sequence, sequence) + 1, reason)
         return self.broken
+
+    def _hole(self, hole: "BrokenRecord") -> None:
+        """A place that holds no record; what comes after it can't be checked against it."""
+        sequence = hole.sequence or self.sequence + 1
+        self.broken = self.broken or Break(sequence, f"{hole.key}: {hole.problem}")
 
     def _reason(self, record: Mapping[str, Any]) -> str | None:
         if record["sequence"] != self.sequence + 1:
@@ -66,3 +84,8 @@ class Chain:
         if record["commit_id"] < self.commit_id:
             return "it was written before the record before it"
         return None
+
+
+def _place(hole: "BrokenRecord") -> int:
+    """Strays come first: of the rest the kernel's order is that of sequences."""
+    return hole.sequence or 0

@@ -46,7 +46,17 @@ class Event(Model):
         "its place among the entries before that is not known."
     )
     time: Time | None = Field(description="Where one was logged, by `clock`; it orders nothing.")
-    clock: str | None
+    clock: str | None = Field(
+        description="Whose clock it is; where `time` is null, whose clock the next two are by."
+    )
+    not_before: Time | None = Field(
+        description="The clock pin before it: it did not happen earlier. null: not known, as where "
+        "two pins contradict each other."
+    )
+    not_after: Time | None = Field(
+        description="The first clock pin that saw it: it did not happen later. null: not known, as "
+        "where no pin came after it yet."
+    )
 
 
 class NodeStanding(Model):
@@ -71,11 +81,29 @@ class Standing(Model):
     system_id: str | None
 
 
+class Logged(Model):
+    """A time that the kernel's logs tie to the store's commits. `clock`: a pin that the kernel
+    keeps for that; `audit`: an audit record; `history`: a row of Patroni's history.
+    """
+
+    commit_id: CommitId = Field(description="Which wrote it: it happened after `time`.")
+    reached: CommitId = Field(
+        description="Up to this commit everything had happened by `time`; 0: not known."
+    )
+    time: Time
+    clock: str
+    source: Annotated[str, Field(pattern="^(clock|audit|history)$")]
+
+
 class EventPage(Model):
     """Some events in order. A page holds whole commits."""
 
     base: Standing = Field(description="What stood before the first of them, after any gap.")
     events: list[Event]
+    pins: list[Logged] = Field(
+        description="The clock pins that these commits wrote, in order; of the first page also the "
+        "one that was there when it begins."
+    )
     next: CommitId | None = Field(
         description="Ask with `after` set to this for more; null: no more. A page may be empty and "
         "yet have one after it."
@@ -86,22 +114,20 @@ class EventsEnvelope(Envelope[EventPage]):
     """The answer to GET /v1/events."""
 
 
-class Logged(Model):
-    """A time that the kernel's logs pin to a commit."""
-
-    commit_id: CommitId
-    time: Time
-    clock: str
-    source: Annotated[str, Field(pattern="^(audit|history)$")]
-
-
 class Pin(Model):
-    """Which commit stands for a time: the last one that was logged at or before it."""
+    """Which commits may have stood at a time: those from `first` to `last`, and no other."""
 
     asked: Time
-    taken: Logged
-    following: Logged | None = Field(
-        description="The next logged one, after that time; null: there is none yet."
+    first: CommitId = Field(
+        description="Asked for a state: the one that is shown; no other one differs from it by "
+        "more than WAL positions. 0: no time is logged so early."
+    )
+    last: CommitId
+    before: Logged | None = Field(description="By which `first` is known; null: now, or nothing.")
+    after: Logged | None = Field(description="By which `last` is known; null: it is now.")
+    moved: Count | None = Field(
+        description="Asked for a state: so many commits after `first` up to `last` moved WAL "
+        "positions. Else null."
     )
 
 

@@ -173,7 +173,7 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
             _operation(
                 "get",
                 "getCommits",
-                "Which commit stands for a time: the last one that was logged at or before it",
+                "Which commits may have stood at a time, by what was logged before and after it",
                 "PinEnvelope",
                 NOBODY | FAILED | HISTORY | {"409": "TIME_NOT_PINNED"},
                 parameters=[
@@ -184,6 +184,12 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                         {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**31},
                     ),
                     _query("at", "By what was logged up to a commit of history.", AT),
+                    _query(
+                        "for",
+                        "`state`: refused unless the commits that may have stood then differ in "
+                        "WAL positions alone. `edge`: of a story. Without it: state.",
+                        {"enum": ["state", "edge"]},
+                    ),
                 ],
             ),
         ),

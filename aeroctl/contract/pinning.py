@@ -1,11 +1,16 @@
-"""Which commit stands for a time. Pure; clocks order nothing, so a time that they don't place
-without contradiction is refused.
+"""Which commits may have stood at a time. Pure.
+
+A logged time bounds from two sides: what had happened by then, and what happened after it. Clocks
+order nothing, so where those bounds leave no commit the time is refused.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from aeroctl.contract.events import Logged, Pin
+
+NAMED = 8
+"""Commits that a refusal names."""
 
 
 class NotPinned(LookupError):
@@ -13,50 +18,83 @@ class NotPinned(LookupError):
 
 
 class Pinning:
-    """Finding the commit for the time `asked`, as logged times are shown in order of commit."""
+    """Finding the commits for the time `asked`, as logged times are shown, in any order."""
 
     def __init__(self, asked: str, now: str | None) -> None:
+        """`now`: by the clock of whoever keeps the log, null where it is not known; what is logged
+        as later than that bounds nothing. Raises NotPinned: `asked` is in the future.
+        """
         self._asked = asked
         self._instant = datetime.fromisoformat(asked)
-        self._now = now
-        self._taken: Logged | None = None
-        self._following: Logged | None = None
-        if now is not None and self._instant > datetime.fromisoformat(now):
+        self._now = None if now is None else datetime.fromisoformat(now)
+        self._before: Logged | None = None
+        self._after: Logged | None = None
+        self._earliest: Logged | None = None
+        if self._now is not None and self._instant > self._now:
             raise NotPinned(f"{asked} is in the future: it is {now}")
 
     def see(self, each: Logged) -> None:
-        """The next one that was logged. Raises NotPinned: it contradicts one before it."""
-        if datetime.fromisoformat(each.time) > self._instant:
-            self._following = self._following or each
+        """One more that was logged."""
+        time = datetime.fromisoformat(each.time)
+        if self._now is not None and time > self._now:
             return
-        following = self._following
-        if following is not None and following.commit_id < each.commit_id:
+        if self._earliest is None or each.commit_id < self._earliest.commit_id:
+            self._earliest = each
+        if time <= self._instant and each.reached > (self._before.reached if self._before else 0):
+            self._before = each
+        if time >= self._instant and (
+            self._after is None or each.commit_id < self._after.commit_id
+        ):
+            self._after = each
+
+    def pinned(self, reached: int, newest: int) -> Pin:
+        """What they leave, of the commits up to `newest`, which is of now or of where the log ends.
+
+        `reached`: a commit that was there by now. Raises NotPinned: they contradict each other.
+        """
+        before, after = self._before, self._after
+        first = before.reached if before else 0
+        if self._now == self._instant and reached > first:
+            before, first = None, reached
+        last = newest if after is None else min(after.commit_id - 1, newest)
+        if first > last:
+            assert after is not None
             raise NotPinned(
-                f"the logged times contradict each other around {self._asked}: commit "
-                f"{following.commit_id} was logged at {following.time} by {following.clock}, "
-                f"the later commit {each.commit_id} at {each.time} by {each.clock}"
+                f"the logged times contradict each other around {self._asked}: by "
+                f"{before.time if before else 'now'} commit {first} was there"
+                f"{f', by the clock of {before.clock}' if before else ''}, and commit "
+                f"{after.commit_id} came after {after.time}, by the clock of {after.clock}"
             )
-        self._taken = each
+        return Pin(
+            asked=self._asked, first=first, last=last, before=before, after=after, moved=None
+        )
 
-    def pinned(self) -> Pin:
-        """The last of them at or before that time. Raises NotPinned: there is none, or later."""
-        asked, taken, following = self._asked, self._taken, self._following
-        if taken is None:
-            first = "no time is logged" if following is None else f"the first is {following.time}"
-            raise NotPinned(f"no commit is logged at or before {asked}; {first}")
-        if self._now is None and following is None:
-            raise NotPinned(f"{asked} is later than the last logged time, {taken.time}")
-        return Pin(asked=asked, taken=taken, following=following)
+    def check_bounded(self, pin: Pin, *, ends: bool) -> None:
+        """Raise NotPinned where a side of the pin is open, so that no state is known for the time.
+
+        `ends`: the log ends before now.
+        """
+        if pin.first == 0:
+            first = self._earliest
+            since = "no time is logged" if first is None else f"the first is {first.time}"
+            words = f"no time is logged at or before {pin.asked}, so what stood then is not known"
+            raise NotPinned(f"{words}; {since}")
+        if ends and pin.after is None:
+            raise NotPinned(f"{pin.asked} is later than the last logged time")
 
 
-def pin(asked: str, logged: Iterable[Logged], now: str | None) -> Pin:
-    """The last of `logged`, in order of commit, at or before the time `asked`.
+def settled(pin: Pin, changes: Sequence[int], moved: int) -> Pin:
+    """The pin, for a state: one of `changes` (commits after its first one) leaves it unknown.
 
-    `now`: by the clock of whoever keeps the log, null where it is not known. Times as in the
-    contract. In constant memory. Raises NotPinned: before the first logged time, in the future, or
-    logged times that contradict each other around it.
+    `moved`: so many other commits moved WAL positions. Raises NotPinned, naming the commits.
     """
-    pinning = Pinning(asked, now)
-    for each in logged:
-        pinning.see(each)
-    return pinning.pinned()
+    if not changes:
+        return pin.model_copy(update={"moved": moved})
+    named = ", ".join(map(str, changes[:NAMED]))
+    more = f" and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
+    end = f", and commit {pin.after.commit_id} after {pin.after.time}" if pin.after else ""
+    begin = f" was there by {pin.before.time}" if pin.before else ""
+    raise NotPinned(
+        f"which state stood at {pin.asked} is not known: commit {pin.first}{begin}{end}, and in "
+        f"between the state changed at {'commits' if len(changes) > 1 else 'commit'} {named}{more}"
+    )

@@ -83,14 +83,19 @@ class Etcd:
         return await self._anywhere(lambda endpoint: _range(endpoint, prefix, at))
 
     async def read_together(
-        self, prefixes: Sequence[str], keys: Sequence[str], at: int | None = None
+        self,
+        prefixes: Sequence[str],
+        keys: Sequence[str],
+        at: int | None = None,
+        errors: str = "strict",
     ) -> Together:
         """Prefixes and single keys in one atomic view, by one linearizable reading transaction.
 
-        At most 128 of them (etcd: max-txn-ops). Raises as `read` does.
+        At most 128 of them (etcd: max-txn-ops). `errors`: as Python names them, of values that are
+        not UTF-8. Raises as `read` does.
         """
         ranges = [_below(prefix) for prefix in prefixes] + [{"key": _encode(key)} for key in keys]
-        commit, found = await self._ranges(ranges, at)
+        commit, found = await self._ranges(ranges, at, errors)
         return Together(
             commit,
             tuple(
@@ -101,13 +106,20 @@ class Etcd:
         )
 
     async def read_page(
-        self, prefix: str, first: str, limit: int, keys: Sequence[str], at: int | None = None
+        self,
+        prefix: str,
+        first: str,
+        limit: int,
+        keys: Sequence[str],
+        at: int | None = None,
+        errors: str = "strict",
     ) -> Together:
         """As `read_together` of one prefix, but of its keys only the first `limit` ones from
         `first` on (named without the prefix), in order of their names.
         """
         page = _below(prefix) | {"key": _encode(prefix + first), "limit": str(limit)}
-        commit, found = await self._ranges([page, *({"key": _encode(key)} for key in keys)], at)
+        singles = [{"key": _encode(key)} for key in keys]
+        commit, found = await self._ranges([page, *singles], at, errors)
         return Together(
             commit,
             (Keyspace(prefix, commit, _named(prefix, found[0])),),
@@ -200,12 +212,12 @@ class Etcd:
             raise _failure(str(refusal)) from refusal
 
     async def _ranges(
-        self, ranges: Iterable[dict[str, str]], at: int | None
+        self, ranges: Iterable[dict[str, str]], at: int | None, errors: str = "strict"
     ) -> tuple[int, list[dict[str, KeyValue]]]:
         revision = {} if at is None else {"revision": str(at)}
         query = {"success": [{"request_range": keys | revision} for keys in ranges]}
         answer = await self._anywhere(lambda one: one.post("/v3/kv/txn", query))
-        found = [_pairs(each) for each in _responses(answer)]
+        found = [_pairs(each, errors) for each in _responses(answer)]
         newest = _revision(answer)
         return (newest if at is None else at), found
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from aeroctl.contract import lsn
 from aeroctl.contract.base import API_VERSION
-from aeroctl.contract.events import Event, EventPage, EventsEnvelope, Fact
+from aeroctl.contract.events import Event, EventPage, EventsEnvelope, Fact, Logged
 from aeroctl.contract.terms import Cause, EventKind
-from aeroctl.kernel import body, patroni, said, snapshot
+from aeroctl.kernel import body, clockpins, patroni, said, snapshot
+from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import MEMBERS, TimelineEnd
 from aeroctl.kernel.keyspace import History, Keyspace, KeyValue
 from aeroctl.kernel.said import Pair
@@ -56,7 +57,9 @@ WORDS = frozenset(
 Change = dict[str, Any]
 """An event's own fields; those that it does not have, and its place, are added at the end."""
 NOTHING = {
-    **dict.fromkeys(("subject", "reign", "cause", "detail", "time", "clock")),
+    **dict.fromkeys(
+        ("subject", "reign", "cause", "detail", "time", "clock", "not_before", "not_after")
+    ),
     "exact": True,
 }
 Rows = Mapping[tuple[int, int], TimelineEnd]
@@ -80,17 +83,37 @@ async def events(source: Source, parameters: Sequence[tuple[str, str]]) -> Event
         history = await source.store.replay(source.prefix, after, bound, window=window)
         # in a thread, or nobody else is served meanwhile
         found = await asyncio.to_thread(derive, history, after, kernel.history)
-    reached = history.keyspace.commit_id
+        reached = history.keyspace.commit_id
+        pins, around = await _pins(source, after, reached, bound)
+        found = await asyncio.to_thread(clockpins.dated, found, around)
     return EventsEnvelope(
         api_version=API_VERSION,
         observed_at=snapshot.observed(kernel, at),
         data=EventPage(
             base=said.standing(history.base),
             events=found,
+            pins=pins,
             next=reached if reached < bound else None,
         ),
         notes=[],
     )
+
+
+async def _pins(
+    source: Source, after: int, reached: int, bound: int
+) -> tuple[list[Logged], list[Logged]]:
+    """The clock pins of a page's commits, and the same with those on either side of them. A server
+    that may not read them tells the story without.
+    """
+    try:
+        pins, stood = await clockpins.written(source, after, reached)
+        following = await clockpins.next_after(source, reached, bound)
+    except Failure as failure:
+        if failure.error.code != "STORE_REFUSED":
+            raise
+        return [], []
+    around = {pin.commit_id: pin for pin in (stood, *pins, following) if pin is not None}
+    return pins, list(around.values())
 
 
 def derive(history: History, after: int, known: Sequence[TimelineEnd] = ()) -> list[Event]:

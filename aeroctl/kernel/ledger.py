@@ -7,6 +7,7 @@
 | `requests/<request id>` | `{"records": [sequence, ...]}`: the id is used up (P7-F3) |
 | `consents/<digest of a token>` | `{"request_id"}`: the confirmation is used up (P7-A2, P7-F3) |
 | `inflight` | the id of the request that is being carried out; it lives on a lease |
+| `clock` | a pin: the time, once a minute at most (clockpins.py); its history is a clock |
 | `refusals/<identity>` | how many refusals of a caller were recorded lately (throttle.py) |
 
 `prefix` is where the engine keeps that cluster's own keys. Two clusters may have the same name
@@ -79,6 +80,11 @@ def head_key(scope: str) -> str:
 def inflight_key(scope: str) -> str:
     """The request that is being carried out."""
     return f"{ROOT}{scope}/inflight"
+
+
+def clock_key(scope: str) -> str:
+    """The clock pin."""
+    return f"{ROOT}{scope}/clock"
 
 
 def request_key(scope: str, request_id: str) -> str:

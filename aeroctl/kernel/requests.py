@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from aeroctl.contract.audit import AuditRecord
+from aeroctl.contract.audit import AuditRecord, BrokenRecord
 from aeroctl.contract.base import API_VERSION
+from aeroctl.contract.envelope import Note
 from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
 from aeroctl.contract.rules import Fact, Rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
@@ -37,40 +38,62 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
     Raises Failure: those of Etcd.read, CLUSTER_NOT_FOUND, KERNEL_BUSY.
     """
     time = datetime.now(UTC)
+    broken: list[BrokenRecord] = []
     async with source.in_time(), source.turns:
         kernel, ledger = await source.kernel_and_ledger(request_id)
         if ledger.request is None:
             data = _unseen(request_id, kernel.commit_id)
         else:
-            records = await _records(source, request_id, ledger.request)
-            data = await _recorded(source, kernel, records, ledger.in_flight == request_id)
+            records, broken = await _records(source, request_id, ledger.request)
+            data = await _recorded(
+                source, kernel, request_id, records, broken, ledger.in_flight == request_id
+            )
     return RequestEnvelope(
         api_version=API_VERSION,
         observed_at=snapshot.observed(kernel, None, time),
         data=data,
-        notes=[],
+        notes=[Note(code="RECORD_BROKEN", subject=None, message=_words(each)) for each in broken],
     )
 
 
-async def _records(source: Source, request_id: str, sequences: Sequence[int]) -> list[AuditRecord]:
-    """The records that the request's key names, which must be its own."""
-    records = await trail.records(source.store, source.scope, sequences)
+async def _records(
+    source: Source, request_id: str, sequences: Sequence[int]
+) -> tuple[list[AuditRecord], list[BrokenRecord]]:
+    """The records that the request's key names, which must be its own; and those that can't be
+    believed any more.
+    """
+    records, broken = await trail.records(source.store, source.scope, sequences)
     for record in records:
         if record.request_id != request_id:
             key = request_key(source.scope, request_id)
             raise unreadable(key, f"it names record {record.sequence}, of another request")
-    return records
+    return records, broken
+
+
+def _words(broken: BrokenRecord) -> str:
+    return f"audit record {broken.sequence} can't be read: {broken.problem}"
 
 
 async def _recorded(
-    source: Source, kernel: Kernel, records: Sequence[AuditRecord], in_flight: bool
+    source: Source,
+    kernel: Kernel,
+    request_id: str,
+    records: Sequence[AuditRecord],
+    broken: Sequence[BrokenRecord],
+    in_flight: bool,
 ) -> RequestStatus:
-    """What the records say, and where they don't say how it ended, what history proves."""
+    """What the records say, and where they don't say how it ended, what history proves.
+
+    A record that is broken may have been any of them: what follows only from there being no other
+    one is not said then (P7-E2).
+    """
     now = kernel.commit_id
     last = {record.kind: record for record in records}
     dispatched, outcome = last.get("dispatched"), last.get("outcome")
     if (refused := last.get("refused")) is not None:
         return _status(records, "rejected", refused.message, _proof(records), final=True)
+    if dispatched is None and broken:
+        return _in_part(request_id, records, broken, in_flight)
     if dispatched is None:
         words = "it was never dispatched, and its id is used up"
         return _status(records, "not_executed", words, _proof(records), final=True)
@@ -78,7 +101,7 @@ async def _recorded(
     if dispatched.command == "run_diagnostics":
         if outcome is not None and ended is not None:
             return _status(records, ended, outcome.message, _proof(records), final=True)
-        words = "no answer was recorded; a diagnostic changes nothing"
+        words = "no answer is known to be recorded; a diagnostic changes nothing"
         return _status(records, "unknown", words, _proof(records), final=False)
     if outcome is not None and ended is not None:
         try:
@@ -90,6 +113,30 @@ async def _recorded(
     found = await _weighed(source, kernel, found)
     answer = _status(records, found.outcome, found.message, found.evidence, final=found.final)
     return answer.model_copy(update={"authority_after": found.authority_after})
+
+
+def _in_part(
+    request_id: str,
+    records: Sequence[AuditRecord],
+    broken: Sequence[BrokenRecord],
+    in_flight: bool,
+) -> RequestStatus:
+    """Where a record is broken that may have told what was dispatched: what the others prove."""
+    ended = next((each for each in records if each.outcome in ENDS), None)
+    words = "; ".join(map(_words, broken))
+    outcome: RequestOutcome = "in_progress" if in_flight else "unknown"
+    if ended is not None and ended.outcome is not None:
+        outcome, words = ended.outcome, ended.message or words
+    else:
+        words = f"what was asked of the engine, if anything, is not known: {words}"
+    facts = [Fact(name=f"record_{each.sequence}", value=each.problem) for each in broken]
+    evidence = [*_proof(records), _readable_rule(*facts)]
+    if records:
+        return _status(records, outcome, words, evidence, final=ended is not None)
+    status = _unseen(request_id, 0)
+    return status.model_copy(
+        update={"recorded": True, "outcome": outcome, "message": words, "evidence": evidence}
+    )
 
 
 async def _weighed(source: Source, kernel: Kernel, found: Judgement) -> Judgement:
@@ -212,6 +259,16 @@ def _proof(records: Sequence[AuditRecord]) -> list[Rule]:
     """Which records there are, and the commits that wrote them."""
     facts = [Fact(name=f"{record.kind}_commit", value=record.commit_id) for record in records]
     return [_recorded_rule("holds", *facts)]
+
+
+def _readable_rule(*evidence: Fact) -> Rule:
+    return Rule(
+        rule_id="records_readable",
+        description="every audit record of the request can be read",
+        evaluation="does_not_hold",
+        enforced_by="kernel",
+        evidence=list(evidence),
+    )
 
 
 def _recorded_rule(evaluation: Evaluation, *evidence: Fact) -> Rule:

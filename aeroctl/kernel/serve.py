@@ -14,7 +14,7 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 
-from aeroctl.kernel import tokens
+from aeroctl.kernel import clockpins, tokens
 from aeroctl.kernel.confirmation import LONGEST_TERM, SHORTEST_TERM, TERM_SECONDS
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.etcd import Etcd
@@ -105,6 +105,14 @@ def _scope(_: click.Context, __: click.Parameter, name: str) -> str:
     type=click.IntRange(SHORTEST_TERM, LONGEST_TERM),
     help="Seconds for which an explanation can be confirmed, by this server's clock.",
 )
+@click.option(
+    "--clock-interval",
+    default=clockpins.INTERVAL,
+    show_default=True,
+    type=click.FloatRange(0, 86400),
+    help="Seconds between two clock pins, at least: one small key below /aerodb/SCOPE/ that says "
+    "which state stood when. 0: this server writes none.",
+)
 def serve(
     host: str,
     port: int,
@@ -131,11 +139,13 @@ def serve(
     deadline: float,
     node_timeout: float,
     confirmation_term: int,
+    clock_interval: float,
 ) -> None:
     """Serve the kernel API of one cluster. Stateless: run as many side by side as you like.
 
     It reads Patroni's keys in etcd, and keeps the audit trail below /aerodb/SCOPE/ there: a command
-    needs write access to it, an explanation read access, a snapshot none.
+    needs write access to it, an explanation read access, a snapshot none. Where it may write, it
+    also keeps a clock pin there (--clock-interval).
 
     Passwords are read from files only. libpq's own variables (PGPASSFILE, PGSSLMODE, ...) apply.
     """
@@ -160,6 +170,8 @@ def serve(
     ):
         if (user is None) != (file is None):
             raise click.UsageError(f"--{name}-user and --{name}-password-file go together")
+    if 0 < clock_interval < 1:
+        raise click.UsageError("--clock-interval is 0, or a second or more")
     reads = deadline - node_timeout - CANCEL_SECONDS
     if reads <= 0:
         raise click.UsageError("--deadline must leave time beyond --node-timeout")
@@ -196,7 +208,7 @@ def serve(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with client, agents:
+        async with client, agents, clockpins.kept(source, clock_interval):
             yield
 
     uvicorn.run(

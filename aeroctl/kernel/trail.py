@@ -1,28 +1,50 @@
 """The audit trail: chaining new records, and reading written ones (P7-O3).
 
 A record is written once, by a transaction that compares the head (ledger.py), so that of two
-writers one fails. Its commit is the store's own. A record that was written over is refused, and so
-is one with anything beside it that a reader would not be shown.
+writers one fails. Its commit is the store's own. A record that was written over is not believed,
+nor is one with anything beside it that a reader would not be shown: it is told of in its place, as
+is one that is missing, and what is left is shown (P7-O3). Nothing of it stops a reader.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import ValidationError
 
-from aeroctl.contract.audit import AuditPage, AuditRecord, Head, RecordFacts
+from aeroctl.contract.audit import AuditPage, AuditRecord, BrokenRecord, Head, RecordFacts
 from aeroctl.contract.chain import digest
 from aeroctl.contract.events import Logged
 from aeroctl.kernel import ledger
 from aeroctl.kernel.etcd import Etcd
-from aeroctl.kernel.failures import unreadable
 from aeroctl.kernel.keyspace import KeyValue
 
 PAGE = 1000
 """Records read by one transaction, at most."""
 AT_ONCE = 100
 """Keys read by one transaction; etcd takes 128 (max-txn-ops)."""
+BYTES = "surrogateescape"
+"""How bytes that are no text are read, so that they can be told from text."""
+
+
+class Unreadable(ValueError):
+    """There is a key, and no record that can be believed in it; the words say why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Keys of the trail in order, by their names, all of one commit.
+
+    `next`: the sequence after which the next stretch begins; None: there is no more. `ahead`: the
+    first key of the next one.
+    """
+
+    commit_id: int
+    keys: Mapping[str, KeyValue]
+    beside: Mapping[str, KeyValue]
+    next: int | None
+    ahead: tuple[str, KeyValue] | None
 
 
 def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
@@ -53,69 +75,164 @@ async def page(
     """The first `limit` records after sequence `after`, with the head, at one commit (None: now).
 
     `since`: none that was written before that commit. `prefix`: of the engine's keys. Returns the
-    commit of the page too. Nothing is left out, and the chain is not judged here: a missing record
-    is missing, and the chain tells (contract/chain.py). Raises Failure as Etcd.read does, and
-    KERNEL_STATE_UNREADABLE naming a record's key.
+    commit of the page too. Nothing is left out: what is no record is told of beside them. Whether
+    they follow one another is for the reader of the chain (contract/chain.py). Raises Failure as
+    Etcd.read does, and KERNEL_STATE_UNREADABLE naming the head's key.
     """
     if since is not None:
         after, at = await _before(store, scope, after, at, since)
-    found = await store.read_page(
-        ledger.audit_prefix(scope),
-        ledger.audit_name(after + 1),
-        limit + 1,
-        [ledger.head_key(scope)],
-        at,
-    )
-    names = sorted(found.keyspaces[0].keys)
-    records = [
-        _record(found.keyspaces[0].prefix + name, found.keyspaces[0].keys[name])
-        for name in names[:limit]
-    ]
-    _check_names(found.keyspaces[0].prefix, names)
+    found = await _stretch(store, scope, after, limit, at)
+    head = ledger.parse(scope, None, found.beside, prefix=prefix).head
+    records, broken = _sorted(scope, after, found, head.sequence)
     return found.commit_id, AuditPage(
-        records=records,
-        head=ledger.parse(scope, None, found.keys, prefix=prefix).head,
-        next=int(names[limit - 1]) if len(names) > limit else None,
+        records=[each for each in records if each.commit_id >= (since or 0)],
+        broken=[each for each in broken if each.commit_id >= (since or 0)],
+        head=head,
+        next=found.next,
     )
 
 
 async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterator[list[Logged]]:
-    """When each record was written, by its own clock, in order of commit, page by page.
+    """When each record was written, by its own clock, in order, page by page. What is no record
+    says nothing.
 
-    Raises Failure as `page` does.
+    Records are written after those of the commit before were read, and their times are read in
+    between. Raises Failure as `page` does.
     """
-    after, head = 0, ledger.head_key(scope)
-    while True:
-        first = ledger.audit_name(after + 1)
-        found = await store.read_page(ledger.audit_prefix(scope), first, PAGE, [head], at)
-        ledger.parse(scope, None, found.keys, prefix=prefix)  # another cluster's is refused
-        keyspace = found.keyspaces[0]
-        names = sorted(keyspace.keys)
-        _check_names(keyspace.prefix, names)
-        yield [_logged(keyspace.prefix + name, keyspace.keys[name]) for name in names]
-        if len(names) < PAGE:
-            return
-        after = int(names[-1])
+    after: int | None = 0
+    reached = newest = 0
+    while after is not None:
+        found = await _stretch(store, scope, after, PAGE, at)
+        ledger.parse(scope, None, found.beside, prefix=prefix)  # another cluster's is refused
+        logged = []
+        for record in _sorted(scope, after, found, 0)[0]:
+            if record.commit_id > newest:
+                reached, newest = newest, record.commit_id
+            logged.append(
+                Logged(
+                    commit_id=record.commit_id,
+                    reached=reached,
+                    time=record.time,
+                    clock=record.clock,
+                    source="audit",
+                )
+            )
+        yield logged
+        after = found.next
 
 
-async def records(store: Etcd, scope: str, sequences: Sequence[int]) -> list[AuditRecord]:
-    """Those records, in the order given. A record never changes, so they need no common commit.
-
-    Raises Failure as `page` does, also for a record that is not there, or not what its name and
-    its hash say.
+async def records(
+    store: Etcd, scope: str, sequences: Sequence[int]
+) -> tuple[list[AuditRecord], list[BrokenRecord]]:
+    """Those records, in the order given, and those that can't be believed or are not there. A
+    record never changes, so they need no common commit. Raises Failure as `page` does.
     """
     found: dict[str, KeyValue] = {}
     names = [ledger.audit_key(scope, sequence) for sequence in sequences]
+    commit = 0
     for start in range(0, len(names), AT_ONCE):
-        together = await store.read_together([], names[start : start + AT_ONCE])
+        together = await store.read_together([], names[start : start + AT_ONCE], errors=BYTES)
         found.update(together.keys)
-    for name in names:
-        if name not in found:
-            raise unreadable(name, "it is missing, though a request names it")
-    return [
-        _own(sequence, name, _record(name, found[name]))
-        for sequence, name in zip(sequences, names, strict=True)
-    ]
+        commit = together.commit_id
+    good, broken = [], []
+    for sequence, name in zip(sequences, names, strict=True):
+        pair = found.get(name)
+        if pair is None:
+            words = "it is missing, though a request names it"
+            broken.append(_broken(name, sequence, sequence, commit, None, words))
+            continue
+        record = _judged(scope, ledger.audit_name(sequence), pair)
+        if isinstance(record, AuditRecord):
+            good.append(record)
+        else:
+            broken.append(_broken(name, sequence, sequence, pair.created, pair.modified, record))
+    return good, broken
+
+
+async def _stretch(store: Etcd, scope: str, after: int, limit: int, at: int | None) -> Stretch:
+    """The first `limit` records after a sequence, and what other keys there are among them."""
+    prefix, head = ledger.audit_prefix(scope), ledger.head_key(scope)
+    first = ledger.audit_name(after + 1) if after else ""
+    keys: dict[str, KeyValue] = {}
+    last = after
+    records = 0
+    while True:
+        found = await store.read_page(prefix, first, limit + 1, [head], at, errors=BYTES)
+        at, pairs = found.commit_id, found.keyspaces[0].keys
+        before = len(keys)
+        for name in sorted(pairs):
+            sequence = _sequence(name)
+            if sequence is not None:
+                if records == limit:
+                    return Stretch(at, keys, found.keys, last, (name, pairs[name]))
+                records, last = records + 1, sequence
+            keys[name] = pairs[name]
+        if len(pairs) <= limit or len(keys) == before:
+            return Stretch(at, keys, found.keys, None, None)
+        first = max(pairs) + "\0"
+
+
+def _sorted(
+    scope: str, after: int, found: Stretch, end: int
+) -> tuple[list[AuditRecord], list[BrokenRecord]]:
+    """What of a stretch are records, and what is broken: also records that are missing, up to the
+    next stretch or to the one where the trail should `end`. Pure.
+    """
+    judged = {name: _judged(scope, name, pair) for name, pair in found.keys.items()}
+    ahead = _judged(scope, *found.ahead) if found.ahead else None
+    bound = ahead.commit_id if isinstance(ahead, AuditRecord) else found.commit_id
+    bounds = {}
+    for name in reversed(list(judged)):
+        record = judged[name]
+        if isinstance(record, AuditRecord) and record.commit_id > bound:
+            judged[name] = f"it was written at commit {record.commit_id}, after the one after it"
+        elif isinstance(record, AuditRecord):
+            bound = record.commit_id
+        bounds[name] = bound
+    good: list[AuditRecord] = []
+    broken: list[BrokenRecord] = []
+    prefix = ledger.audit_prefix(scope)
+    due, place = after + 1, 0
+
+    def missing(last: int) -> None:
+        if due <= last:
+            words = "it is missing" if due == last else f"records {due} to {last} are missing"
+            broken.append(_broken(ledger.audit_key(scope, due), due, last, place, None, words))
+
+    for name, pair in found.keys.items():
+        sequence, record = _sequence(name), judged[name]
+        place = max(place, min(pair.created, bounds[name]))
+        if sequence is not None:
+            missing(sequence - 1)
+            due = sequence + 1
+        if isinstance(record, AuditRecord):
+            good.append(record)
+        else:
+            key = prefix + name
+            broken.append(_broken(key, sequence, sequence, place, pair.modified, record))
+    if found.next is None:
+        place = found.commit_id
+        missing(end)
+    return good, broken
+
+
+def _judged(scope: str, name: str, pair: KeyValue) -> AuditRecord | str:
+    """The record in a key, or why there is none."""
+    sequence = _sequence(name)
+    if sequence is None:
+        return "its name is not the name of a record"
+    try:
+        return _record(scope, sequence, pair)
+    except Unreadable as error:
+        return str(error)
+
+
+def _broken(
+    key: str, sequence: int | None, last: int | None, place: int, written: int | None, problem: str
+) -> BrokenRecord:
+    return BrokenRecord(
+        sequence=sequence, last=last, key=key, commit_id=place, written=written, problem=problem
+    )
 
 
 async def _before(
@@ -129,7 +246,7 @@ async def _before(
     async def reached(sequence: int) -> bool:
         nonlocal at
         name = ledger.audit_name(sequence + 1)
-        found = await store.read_page(ledger.audit_prefix(scope), name, 1, [], at)
+        found = await store.read_page(ledger.audit_prefix(scope), name, 1, [], at, errors=BYTES)
         at = found.commit_id
         return all(pair.created >= since for pair in found.keyspaces[0].keys.values())
 
@@ -146,49 +263,41 @@ async def _before(
     return low, at
 
 
-def _check_names(prefix: str, names: Sequence[str]) -> None:
-    if strange := [name for name in names if not (name.isascii() and name.isdecimal())]:
-        raise unreadable(prefix + strange[0], "not the name of a record")
+def _sequence(name: str) -> int | None:
+    """Of the record that has this name."""
+    named = len(name) == len(ledger.audit_name(0)) and name.isascii() and name.isdecimal()
+    sequence = int(name) if named else 0
+    return sequence if 0 < sequence < 2**53 else None
 
 
-def _logged(key: str, pair: KeyValue) -> Logged:
-    """Only its time: the rest of a record is for who may read it."""
-    _check_written_once(key, pair)
-    try:
-        record = json.loads(pair.value)
-        time, clock = record["time"], record["clock"]
-        datetime.fromisoformat(time)  # a day that there is
-        return Logged(commit_id=pair.modified, time=time, clock=clock, source="audit")
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(key, "it does not say when it was written") from error
+def _record(scope: str, sequence: int, pair: KeyValue) -> AuditRecord:
+    """Exactly what is stored; what the model would not show must not be dropped unseen (P7-O3).
 
-
-def _check_written_once(key: str, pair: KeyValue) -> None:
+    Raises Unreadable.
+    """
     if pair.created != pair.modified:
         written = f"written at commit {pair.created} and written over at commit {pair.modified}"
-        raise unreadable(key, f"a record is written once, and this one was {written}")
-
-
-def _own(sequence: int, key: str, record: AuditRecord) -> AuditRecord:
-    """The record, where it stands by itself; page by page the reader of the chain checks that."""
-    if record.sequence != sequence or record.hash != digest(record.model_dump(mode="json")):
-        raise unreadable(key, "it is another record than its key says, or its hash does not match")
-    return record
-
-
-def _record(key: str, pair: KeyValue) -> AuditRecord:
-    """Exactly what is stored; what the model would not show must not be dropped unseen (P7-O3)."""
-    _check_written_once(key, pair)
+        raise Unreadable(f"a record is written once, and this one was {written}")
     try:
+        pair.value.encode()
         stored = json.loads(pair.value)
         dated = json.dumps({**stored, "commit_id": pair.modified})
         record = AuditRecord.model_validate_json(dated)
+        datetime.fromisoformat(record.time)  # a day that there is
+    except UnicodeEncodeError as error:
+        raise Unreadable("not UTF-8") from error
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, problem["loc"])) or "value"
-        raise unreadable(key, f"{where}: {problem['msg']}") from error
+        raise Unreadable(f"{where[:100]}: {problem['msg'][:200]}") from error
+    except RecursionError as error:
+        raise Unreadable("it is nested too deep") from error
     except (TypeError, ValueError) as error:
-        raise unreadable(key, "not a JSON object") from error
+        raise Unreadable("not a JSON object, or not one of a record") from error
     if record.model_dump(mode="json", exclude={"commit_id"}) != stored:
-        raise unreadable(key, "it holds more than a record does")
+        raise Unreadable("it holds more than a record does")
+    if record.sequence != sequence or record.hash != digest(record.model_dump(mode="json")):
+        raise Unreadable("it is another record than its key says, or its hash does not match")
+    if record.cluster != scope:
+        raise Unreadable(f"it is a record of another cluster, {record.cluster[:100]!r}")
     return record

@@ -26,11 +26,11 @@ from aeroctl.views.markup import (
     void,
 )
 from aeroctl.views.report_style import STYLE
-from aeroctl.views.timeline import Entry, bad, merged, words
+from aeroctl.views.timeline import Entry, flagged, merged, when, words
 from aeroctl.views.topology_svg import topology_svg
 
 if TYPE_CHECKING:
-    from aeroctl.contract.audit import AuditRecord, Head
+    from aeroctl.contract.audit import AuditRecord, BrokenRecord, Head
     from aeroctl.contract.envelope import Note, ObservedAt, Snapshot, SnapshotEnvelope
     from aeroctl.contract.events import Event, Standing
 
@@ -69,7 +69,10 @@ def render(evidence: Evidence) -> str:
     snapshot, observed = evidence.envelope.data, evidence.envelope.observed_at
     assert snapshot.cluster is not None
     # A trail that was tampered with may be out of order; the verdict on its chain says so.
-    records = evidence.trail.view.records if evidence.trail else ()
+    trail = evidence.trail.view if evidence.trail else None
+    records: list[AuditRecord | BrokenRecord] = []
+    if trail is not None:
+        records = [*trail.records, *trail.broken]
     entries = list(merged(evidence.events, sorted(records, key=attrgetter("commit_id"))))
     told = Told(
         evidence.base,
@@ -204,7 +207,7 @@ def _story(told: Told) -> Markup:
             entry.commit_id,
             entry.kind,
             entry.node,
-            Flagged(said) if bad(entry) or entry.kind == "gap" else said,
+            Flagged(said) if flagged(entry) else said,
             _time(entry),
             None if request is None else Link(request, f"request-{request}"),
         )
@@ -213,9 +216,9 @@ def _story(told: Told) -> Markup:
 
 
 def _time(entry: Entry) -> HtmlCell:
-    if entry.time is None:
+    if (shown := when(entry)) is None:
         return None
-    time = element("div", entry.time, class_="id")
+    time = element("div", shown, class_="id")
     return joined([time, element("div", entry.clock or "", class_="none")])
 
 

@@ -7,10 +7,11 @@ import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
-from aeroctl.contract.audit import AuditRecord
+from aeroctl.contract.audit import AuditRecord, BrokenRecord
 from aeroctl.contract.events import Event, Standing
 from aeroctl.contract.terms import Cause, EventKind, Given, RecordKind, RequestOutcome
 from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Grid, Lanes
@@ -28,7 +29,8 @@ class Entry:
     index: int
     """Place within the commit, from 0: events, then records."""
     source: Literal["event", "audit"]
-    kind: EventKind | RecordKind
+    kind: EventKind | RecordKind | Literal["broken"]
+    """`broken`: a place in the audit trail that holds no record that can be believed."""
     node: str | None
     """Of a record: the target that was asked for."""
     subject: str | None
@@ -46,6 +48,11 @@ class Entry:
     time: str | None
     """By `clock`; it orders nothing."""
     clock: str | None
+    """Where `time` is null, of the next two."""
+    not_before: str | None
+    """It did not happen earlier, by the kernel's clock pins."""
+    not_after: str | None
+    """It did not happen later."""
     request_id: str | None
     sequence: int | None
     """Of the record in the audit trail."""
@@ -70,15 +77,22 @@ class TimelineView:
     entries: tuple[Entry, ...]
 
 
-def merged(events: Iterable[Event], records: Iterable[AuditRecord]) -> Iterator[Entry]:
+def merged(
+    events: Iterable[Event], records: Iterable[AuditRecord | BrokenRecord]
+) -> Iterator[Entry]:
     """One story of both, each in its own order. Holds one of each at a time."""
     commit, index = None, 0
-    both: Iterator[Event | AuditRecord]
+    both: Iterator[Event | AuditRecord | BrokenRecord]
     both = heapq.merge(events, records, key=attrgetter("commit_id"))
     for each in both:
         index = index + 1 if each.commit_id == commit else 0
         commit = each.commit_id
-        yield of_event(each, index) if isinstance(each, Event) else of_record(each, index)
+        if isinstance(each, Event):
+            yield of_event(each, index)
+        elif isinstance(each, AuditRecord):
+            yield of_record(each, index)
+        else:
+            yield of_broken(each, index)
 
 
 def of_event(event: Event, index: int) -> Entry:
@@ -98,6 +112,8 @@ def of_event(event: Event, index: int) -> Entry:
         exact=event.exact,
         time=event.time,
         clock=event.clock,
+        not_before=event.not_before,
+        not_after=event.not_after,
         request_id=None,
         sequence=None,
         command=None,
@@ -128,6 +144,8 @@ def of_record(record: AuditRecord, index: int) -> Entry:
         exact=True,
         time=record.time,
         clock=record.clock,
+        not_before=None,
+        not_after=None,
         request_id=record.request_id,
         sequence=record.sequence,
         command=record.command,
@@ -137,6 +155,37 @@ def of_record(record: AuditRecord, index: int) -> Entry:
         outcome=record.outcome,
         code=record.code,
         message=record.message,
+    )
+
+
+def of_broken(broken: BrokenRecord, index: int) -> Entry:
+    """A broken place of the audit trail as an entry."""
+    return Entry(
+        commit_id=broken.commit_id,
+        index=index,
+        source="audit",
+        kind="broken",
+        node=None,
+        subject=broken.key,
+        before=None,
+        after=None,
+        reign=None,
+        cause=None,
+        detail=None,
+        exact=False,
+        time=None,
+        clock=None,
+        not_before=None,
+        not_after=None,
+        request_id=None,
+        sequence=broken.sequence,
+        command=None,
+        identity=None,
+        given=None,
+        reason=None,
+        outcome=None,
+        code=None,
+        message=broken.problem,
     )
 
 
@@ -174,8 +223,10 @@ class Wanted:
     span: Span | None = None
 
     def has(self, entry: Entry) -> bool:
-        """Whether an entry is shown. A gap always is: what it hides may be what was asked for."""
-        return entry.kind == "gap" or (
+        """Whether an entry is shown. A gap always is, and a broken place of the trail: what they
+        hide may be what was asked for.
+        """
+        return entry.kind in ("gap", "broken") or (
             (not self.kinds or entry.kind in self.kinds)
             and (not self.nodes or not self.nodes.isdisjoint(named(entry)))
             and (self.span is None or self.span.covers(entry))
@@ -201,7 +252,7 @@ def words(entry: Entry) -> str:
     said = _SAID[entry.kind](entry) if entry.kind in _SAID else _changed(entry)
     if entry.source == "event" and entry.detail:
         said += f" ({entry.detail})"
-    if not entry.exact:
+    if not entry.exact and entry.kind != "broken":
         said += f"; no later than commit {entry.commit_id}, its place is not known"
     return said
 
@@ -226,6 +277,35 @@ def _because(entry: Entry) -> str:
 def _requested(entry: Entry) -> str:
     reason = f": {entry.reason}" if entry.reason else ""
     return f"{entry.identity} asks for {entry.command}{reason}"
+
+
+def _broken(entry: Entry) -> str:
+    which = f"audit record {entry.sequence}" if entry.sequence else f"the key {entry.subject}"
+    return f"{which} can't be read: {_fact(entry.message)}"
+
+
+def when(entry: Entry) -> str | None:
+    """Its time as it is shown: one that was logged, or between which two it was, in whole seconds
+    that leave nothing out.
+    """
+    if entry.time is not None:
+        return entry.time
+    first = _second(entry.not_before, up=False) if entry.not_before else None
+    last = _second(entry.not_after, up=True) if entry.not_after else None
+    if first and last:
+        same = first.date() == last.date()
+        day = f"{first:%Y-%m-%d} " if same else ""
+        form = "%H:%M:%S" if same else "%Y-%m-%d %H:%M:%S"
+        return f"{day}between {first:{form}} and {last:{form}} UTC"
+    if first:
+        return f"not before {first:%Y-%m-%d %H:%M:%S} UTC"
+    return f"not after {last:%Y-%m-%d %H:%M:%S} UTC" if last else None
+
+
+def _second(time: str, *, up: bool) -> datetime:
+    whole = datetime.fromisoformat(time)
+    down = whole.replace(microsecond=0)
+    return down + timedelta(seconds=1) if up and down != whole else down
 
 
 def _outcome(entry: Entry) -> str:
@@ -253,6 +333,7 @@ _SAID: dict[str, Callable[[Entry], str]] = {
     "confirmed": lambda entry: f"confirmed: {_fact(entry.given)}",
     "dispatched": lambda entry: f"asked of the engine: {_fact(entry.detail)}",
     "outcome": _outcome,
+    "broken": _broken,
     "refused": lambda entry: f"refused: {_fact(entry.code)}: {_fact(entry.message)}",
 }
 
@@ -264,6 +345,11 @@ def bad(entry: Entry) -> bool:
     )
 
 
+def flagged(entry: Entry) -> bool:
+    """Whether a reader must not overlook it: it is bad, or evidence is missing there."""
+    return bad(entry) or entry.kind in ("gap", "broken")
+
+
 def layout(view: TimelineView, picture: "Picture | None") -> tuple[Block, ...]:
     """A line per entry, with the lanes beside them if there is a picture of them."""
     grid = Grid(
@@ -273,8 +359,8 @@ def layout(view: TimelineView, picture: "Picture | None") -> tuple[Block, ...]:
                 entry.commit_id,
                 entry.kind,
                 entry.node,
-                Flagged(words(entry)) if bad(entry) or entry.kind == "gap" else words(entry),
-                entry.time,
+                Flagged(words(entry)) if flagged(entry) else words(entry),
+                when(entry),
                 entry.clock,
                 entry.request_id,
             )
@@ -294,8 +380,8 @@ def layout(view: TimelineView, picture: "Picture | None") -> tuple[Block, ...]:
 def line(entry: Entry) -> str:
     """An entry on a line of its own, where what follows is not known yet."""
     parts = [f"{entry.commit_id:>8}  {entry.kind:<21}  {entry.node or '-':<12}  {words(entry)}"]
-    if entry.time is not None:
-        parts.append(f"{entry.time} by the clock of {entry.clock}")
+    if (time := when(entry)) is not None:
+        parts.append(f"{time} by the clock of {entry.clock}")
     if entry.request_id is not None:
         parts.append(f"request {entry.request_id}")
     return "  ".join(parts)

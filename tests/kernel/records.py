@@ -97,7 +97,9 @@ class Kept:
         request_id = facts[0].request_id
         seen = await self.store.read_together([], ledger.keys(self.scope, request_id))
         kept = ledger.parse(self.scope, request_id, seen.keys, prefix=self.source.prefix)
-        texts, head = trail.chained(kept.head, facts)
+        texts, head = trail.chained(
+            kept.head, [fact.model_copy(update={"cluster": self.scope}) for fact in facts]
+        )
         first = kept.head.sequence + 1
         used = [*(kept.request or ()), *range(first, head.sequence + 1)]
         puts = [
