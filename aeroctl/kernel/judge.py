@@ -13,7 +13,8 @@ An outcome is final only where nothing that is still to come can change it:
     pending   --reign over--> passing
     withdrawn --reign over--> passing
     withdrawn --the holder's agent moved on--> `rejected`, or, if it did not serve in between,
-                                               `rolled_back`; final
+                                               `rolled_back`; final. Where the reign is not the one
+                                               that the dispatch was bound to, `unknown`
     passing   --a new holder is primary--> `executed`, `executed_other`, `rolled_back` or `unknown`
 
 **That the request is gone from the failover key proves nothing.** The holder's agent acts on what
@@ -150,7 +151,7 @@ def judge(
     elif traces.arrived is None:
         outcome, final, message = _not_arrived(in_flight)
     elif traces.left is None:
-        outcome, final, message = _same_reign(traces, in_flight, moved_on)
+        outcome, final, message = _same_reign(asked, traces, in_flight, moved_on)
         if traces.withdrawn is not None and traces.held is not None and not final:
             waiting = LOOPS if _spoken(traces, word) else LOOPS + 1
     else:
@@ -245,7 +246,7 @@ def _lost(asked: Asked, history: History, traces: Traces, in_flight: bool) -> Ve
     return "unknown", False, words
 
 
-def _same_reign(traces: Traces, in_flight: bool, moved_on: bool) -> Verdict:
+def _same_reign(asked: Asked, traces: Traces, in_flight: bool, moved_on: bool) -> Verdict:
     """The reign that the request found goes on (P7-E3)."""
     if traces.withdrawn is None:
         return "in_progress", False, _waiting(traces)
@@ -254,6 +255,9 @@ def _same_reign(traces: Traces, in_flight: bool, moved_on: bool) -> Verdict:
         words += "; nobody held authority, and nothing proves that no node has read it before"
         return ("in_progress" if in_flight else "unknown"), False, words
     node = traces.held.node
+    if moved_on and traces.held != asked.before:
+        words += f", and {node} acted on nothing; it held authority only after the dispatch, and"
+        return "unknown", True, f"{words} nothing proves that whoever held it before did not act"
     if moved_on and traces.interrupted is not None:
         words += f", and the same reign went on after an interruption: {node} did not serve as"
         return "rolled_back", True, f"{words} primary at commit {traces.interrupted}"

@@ -158,10 +158,10 @@ class Traces:
 
     @property
     def acted_on(self) -> bool:
-        """Authority passed because of what was asked: the request stood until then, or the holder
+        """Authority passed because of what was asked: the request stood until it did, or the holder
         began to step down before its reign was over, and then let it go itself.
         """
-        if self.withdrawn is None or self.left is None or self.withdrawn > self.left:
+        if self.withdrawn is None or self.passed is None or self.withdrawn > self.passed.reign:
             return True
         return self.busy is not None and self.released
 
