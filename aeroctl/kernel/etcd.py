@@ -158,6 +158,18 @@ class Etcd:
         except (KeyError, TypeError, ValueError) as error:
             raise _misunderstood("a lease", error) from error
 
+    async def remaining(self, lease: int) -> tuple[int, int]:
+        """Whole seconds that a lease has left, below 0 if it has ended; and the store's term (raft
+        term): within one, nobody but who holds the lease makes it last longer. Raises as `read`.
+        """
+        answer = await self._anywhere(
+            lambda endpoint: endpoint.post("/v3/lease/timetolive", {"ID": str(lease)})
+        )
+        try:
+            return int(answer.get("TTL", 0)), int(answer["header"]["raft_term"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _misunderstood("how long a lease lasts", error) from error
+
     async def history(
         self, prefix: str, since: int, until: int | None = None, *, window: int | None = None
     ) -> History:

@@ -1,41 +1,100 @@
 """What became of a request, as the store's history proves it. Pure; the one truth about outcomes.
 
 The engine keeps no request ids. What it leaves behind is the failover key, which a request writes
-and which is cleared by writing `{}`, and the leader key, which is created anew for every reign.
-Both are followed in order of commit from the dispatch on (traces.py), with what the nodes say of
+and which is cleared by writing `{}`, and the leader key, which is taken anew for every reign. Both
+are followed in order of commit from the dispatch on (traces.py), with what the nodes say of
 themselves, and the first thing that decides the outcome ends it: what happens later, such as a
 crash after a rejection, is not this request's doing.
 
-An outcome is final only where nothing that is still to come can change it. That a request never
-arrived is final only where the engine answered that it refuses it, or where it provably never left:
-a frozen agent may take up a request long after everybody stopped waiting for it (P7-E2).
+An outcome is final only where nothing that is still to come can change it:
+
+    not arrived --failover key written for it--> pending
+    pending   --key cleared, deleted or replaced--> withdrawn    (whoever did it: no name is kept)
+    pending   --reign over--> passing
+    withdrawn --reign over--> passing
+    withdrawn --the holder's agent moved on--> `rejected`, or, if it did not serve in between,
+                                               `rolled_back`; final. Where the reign is not the one
+                                               that the dispatch was bound to, `unknown`
+    passing   --a new holder is primary--> `executed`, `executed_other`, `rolled_back` or `unknown`
+
+**That the request is gone from the failover key proves nothing.** The holder's agent acts on what
+it has read, which may be before that: `process_manual_failover_from_leader` has a step-down begun
+in another thread (`demote("graceful")`), which goes on whatever becomes of the key. Nor is the
+engine's word a proof ("Switchover failed": `poll_failover_result` finds no failover key, and the
+same leader); it is given as well where somebody deleted the key while the holder steps down.
+
+**The agent moved on** once a loop of it that can't have read the request any more has ended with
+the holder serving (what its entry proves: traces.py). Every loop that does find the request in its
+view of the keys acts on it at once: it begins to step down, which shows in its entry when that loop
+ends, or it clears the key itself. And its view has the request from the moment on that its own
+agent wrote it (`KVCache.set` in `PatroniEtcd3Client.call_rpc`). So there must be, in order:
+
+* where the holder's own agent answered that the request is gone from its view: the end of the loop
+  that was under way then. One entry of a serving holder after that, or two renewals of its lease
+  (the second is made by a later loop, so the first one's has ended) and the entry unchanged;
+* otherwise the end of a loop that began after the withdrawal. Two entries, or three renewals.
+
+A frozen agent does neither, so nothing about it is final (P7-E2). What is taken for granted: an
+agent's view of the keys does not go back, and where the agent that wrote the request is not the
+holder's (a forced promotion) it is not older than a whole loop.
+
+A node that leads again, or another one than asked, may have read the request too: `rolled_back` and
+`executed_other` are final only once the request is withdrawn, and that node serves after that. That
+authority passed after a withdrawal is the request's doing only where the holder began to step down
+before its reign ended, and released it itself; else what happened is told as `unknown`.
+
+That a request never arrived is final only where the engine answered that it refuses it, or where it
+provably never left: a frozen agent may take it up long after everybody stopped waiting for it. Nor
+is a request that reads the same, but was taken up when the kernel had none in flight any more,
+taken for this one. One that another operator made within that time can't be told from it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aeroctl.contract.cluster import Authority
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.rules import Fact, Rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
 from aeroctl.kernel.keyspace import History
-from aeroctl.kernel.traces import Asked, Traces, authority, follow, pending
+from aeroctl.kernel.traces import (
+    LOOPS,
+    Asked,
+    Traces,
+    described,
+    follow,
+    leader_after,
+    pending,
+)
 
 REFUSALS = frozenset({400, 401, 403, 404, 405, 411, 412, 422})
 """The agent's answers that it gives instead of writing the failover key, never after it."""
+OK = 200
 FAILED, FAILURES = 503, frozenset({"Switchover failed", "Failover failed"})
 """The agent's answer when the failover key was cleared while the same node held authority."""
 
 Verdict = tuple[RequestOutcome, bool, str]
 """Outcome, whether it is final, and words."""
 
-__all__ = ["REFUSALS", "Asked", "Judgement", "failed", "judge"]
+__all__ = ["REFUSALS", "Asked", "Judgement", "Renewals", "failed", "judge", "overdue", "wrote"]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewals:
+    """How often the holder's agent was seen to renew the lease of its leader key, after commit
+    `since` and before the history that is judged was read.
+    """
+
+    since: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """`final`: it can't change any more. `authority_after`: who held authority when the outcome was
-    decided, else who holds it where the history ends. `evidence`: always the same rules, in the
-    same order. `message`: in the engine's words where it refused. `rejected` is always final.
+    decided, else who holds it where the history ends. `evidence`: the rules that bear on it, in a
+    fixed order. `message`: in the engine's words where it refused. `rejected` is always final.
+    `waiting`: it is known but for what the holder's agent still may do; so many renewals of its
+    lease from now on would prove that (0: nothing is waited for). `arrived`, `withdrawn`: commits.
     """
 
     outcome: RequestOutcome
@@ -43,10 +102,13 @@ class Judgement:
     authority_after: Authority | None
     evidence: list[Rule]
     message: str | None
+    waiting: int = 0
+    arrived: int | None = None
+    withdrawn: int | None = None
 
 
 def failed(reply: EngineReply | None) -> bool:
-    """The engine said that it acted on nothing: no proof against what was seen, but else one."""
+    """The agent found the request gone, and the same holder: evidence, but no proof of anything."""
     return reply is not None and reply.status == FAILED and reply.body.strip() in FAILURES
 
 
@@ -57,38 +119,94 @@ def judge(
     reply: EngineReply | None,
     sent: bool | None,
     traces: Traces | None = None,
+    *,
+    answered: int | None = None,
+    renewals: Renewals | None = None,
 ) -> Judgement:
     """Judge a request for a transfer of authority.
 
     `history`: of the engine's keys since `asked.dispatched`. `in_flight`: the kernel still carries
     it out. `reply`: the engine's, as far as one is known (a status of None is none). `sent`: False
     where the call provably never left; None where nobody knows. `traces`: of that history, where
-    they were followed piece by piece; its events are not looked at then.
+    they were followed piece by piece; its events are not looked at then. `answered`: a commit that
+    was there once the reply had come; None: there is none.
     """
-    now = authority(history.keyspace.keys.get("leader"))
-    told = failed(reply)
+    word = told(asked, reply, answered)
     if reply is not None and reply.status in REFUSALS:
         fact = Fact(name="engine_status", value=reply.status)
-        evidence = _evidence(asked, history, Traces(), told, "does_not_hold", fact)
+        evidence = _Evidence(asked, history, Traces(), word).refuted(fact)
+        now = leader_after(asked, history)
         return Judgement("rejected", True, now, evidence, reply.body)
     if sent is False:
-        fact = Fact(name="sent", value=False)
-        evidence = _evidence(asked, history, Traces(), told, "does_not_hold", fact)
+        evidence = _Evidence(asked, history, Traces(), word).refuted(Fact(name="sent", value=False))
         message = "the call did not leave the kernel: the engine was never asked"
+        now = leader_after(asked, history)
         return Judgement("not_executed", True, now, evidence, message)
-    traces = traces or follow(asked, history, failed=told)
+    traces = traces or follow(asked, history, word=word)
     lost = not asked.reached_by(history)
+    moved_on = traces.moved_on or _renewed(history, traces, word, renewals)
+    waiting = 0
     if lost:
         outcome, final, message = _lost(asked, history, traces, in_flight)
     elif traces.arrived is None:
         outcome, final, message = _not_arrived(in_flight)
-    elif traces.cleared is not None:
-        outcome, final, message = _cleared(traces, in_flight, told)
+    elif traces.left is None:
+        outcome, final, message = _same_reign(asked, traces, in_flight, moved_on)
+        if traces.withdrawn is not None and traces.held is not None and not final:
+            waiting = LOOPS if _spoken(traces, word) else LOOPS + 1
     else:
-        outcome, final, message = _arrived(asked, traces)
-    found: Evaluation = "does_not_hold" if traces.arrived is None else "holds"
-    evidence = _evidence(asked, history, traces, told, "undetermined" if lost else found, None)
-    return Judgement(outcome, final, traces.holder if final else now, evidence, message)
+        outcome, final, message = _passed(asked, traces)
+    evidence = _Evidence(asked, history, traces, word, renewals, moved_on=moved_on).all(lost=lost)
+    return Judgement(
+        outcome,
+        final,
+        traces.leader,
+        evidence,
+        message,
+        waiting,
+        None if lost else traces.arrived,
+        traces.withdrawn,
+    )
+
+
+def overdue(found: Judgement) -> Judgement:
+    """What is left of a judgement where the kernel no longer had the request in flight when one
+    that reads the same was taken up: whose that was, nothing proves (P7-E2).
+    """
+    words = (
+        f"a request that reads the same was taken up at commit {found.arrived}, when the kernel no"
+        " longer had this one in flight: nothing proves that it was this one. Of that one:"
+    )
+    return replace(found, outcome="unknown", message=f"{words} {found.message}")
+
+
+def wrote(reply: EngineReply | None) -> bool:
+    """The agent's answer shows that it has written the request into the failover key."""
+    if reply is None or reply.status is None:
+        return False
+    unwritten = reply.body.startswith("failed to write")
+    return reply.status == OK or (reply.status == FAILED and not unwritten)
+
+
+def told(asked: Asked, reply: EngineReply | None, answered: int | None) -> int | None:
+    """A commit that was there when the holder's own agent had found the request gone; or None."""
+    return answered if failed(reply) and asked.asks_holder() else None
+
+
+def _renewed(history: History, traces: Traces, word: int | None, renewals: Renewals | None) -> bool:
+    """As `Traces.moved_on`, by the lease: an idle holder has nothing to write into its entry."""
+    if renewals is None or traces.withdrawn is None or traces.left is not None:
+        return False
+    if traces.held is None or renewals.since < traces.withdrawn:
+        return False
+    if not described(history.keyspace.keys, traces.held.node).serving:
+        return False
+    spoken = _spoken(traces, word) and word is not None and word <= renewals.since
+    return renewals.count >= (LOOPS if spoken else LOOPS + 1)
+
+
+def _spoken(traces: Traces, word: int | None) -> bool:
+    return word is not None and traces.withdrawn is not None and traces.withdrawn <= word
 
 
 def _not_arrived(in_flight: bool) -> Verdict:
@@ -108,7 +226,11 @@ def _lost(asked: Asked, history: History, traces: Traces, in_flight: bool) -> Ve
     """
     if in_flight:
         return "in_progress", False, "the kernel still carries it out; its traces were compacted"
-    if authority(history.base.keys.get("leader")) != asked.before:
+    leader, before = history.base.keys.get("leader"), asked.before
+    same = (leader and leader.value) == (before and before.node)
+    if leader is not None and before is not None:
+        same = same and leader.created <= before.reign <= leader.modified
+    if not same:
         words = "authority passed in a part of history that was compacted, for whatever reason"
         return "unknown", False, words
     if traces.arrived is not None or pending(history.base.keys.get("failover")):
@@ -124,63 +246,85 @@ def _lost(asked: Asked, history: History, traces: Traces, in_flight: bool) -> Ve
     return "unknown", False, words
 
 
-def _cleared(traces: Traces, in_flight: bool, told: bool) -> Verdict:
-    """The engine cleared the request in the reign that it had found (P7-E3).
-
-    That it acted on nothing is proved by its own word, or by the holder's, who still is primary on
-    the same timeline; not by the reign alone, in which a node can be stopped and promoted again.
-    """
-    words = _replaced(traces) + "the engine cleared the request"
+def _same_reign(asked: Asked, traces: Traces, in_flight: bool, moved_on: bool) -> Verdict:
+    """The reign that the request found goes on (P7-E3)."""
+    if traces.withdrawn is None:
+        return "in_progress", False, _waiting(traces)
+    words = _withdrawn(traces)
     if traces.held is None:
-        return "rejected", True, f"{words} and acted on nothing; nobody held authority"
+        words += "; nobody held authority, and nothing proves that no node has read it before"
+        return ("in_progress" if in_flight else "unknown"), False, words
     node = traces.held.node
-    if traces.interrupted_before_clear:
+    if moved_on and traces.held != asked.before:
+        words += f", and {node} acted on nothing; it held authority only after the dispatch, and"
+        return "unknown", True, f"{words} nothing proves that whoever held it before did not act"
+    if moved_on and traces.interrupted is not None:
         words += f", and the same reign went on after an interruption: {node} did not serve as"
         return "rolled_back", True, f"{words} primary at commit {traces.interrupted}"
-    if told or traces.resumed:
-        return "rejected", True, f"{words} and acted on nothing; the same reign went on"
-    if traces.interrupted or traces.vacant:
-        words += f", but {node} was interrupted before it was seen to be primary still: nothing"
-        words += " proves whether the engine had acted"
-        return ("in_progress", False, words) if in_flight else ("unknown", True, words)
-    words += f", but {node} has not described itself since, so that nothing proves yet that it"
-    words += " was primary all the time"
-    return "in_progress" if in_flight else "unknown", False, words
+    if moved_on:
+        words += f", and {node} acted on nothing: its agent has gone on since, and the same reign"
+        return "rejected", True, f"{words} went on"
+    if traces.busy is not None:
+        words += f", but {node} was no longer serving at commit {traces.busy}, and nothing proves"
+    else:
+        words += f", but nothing proves yet that {node} had not read it before:"
+        words += " its agent may still step down"
+        return ("in_progress" if in_flight else "unknown"), False, words
+    words += " yet that its agent does not step down for it"
+    return ("in_progress" if in_flight else "unknown"), False, words
 
 
-def _arrived(asked: Asked, traces: Traces) -> Verdict:
-    if traces.passed is None or traces.holder is None:
-        return "in_progress", False, _waiting(traces)
+def _passed(asked: Asked, traces: Traces) -> Verdict:
+    """The reign that the request found is over."""
+    if traces.passed is None or traces.leader is None:
+        return "in_progress", False, "nobody holds authority; the engine is passing it on"
     holder = f"{traces.passed.node} holds authority since commit {traces.passed.reign}"
-    if traces.replaced is not None:
-        words = f"{_replaced(traces)}{holder}, and nothing proves for which of the two"
-        return "unknown", True, words
     if traces.primary is None:
         return "in_progress", False, f"{holder}, and is not yet primary"
+    holder += ", and is primary"
+    final = traces.over(asked)
+    if traces.contested:
+        words = f"{_contested(traces)}; {holder}, and nothing proves for which of the two"
+        return "unknown", final, words
+    if not traces.acted_on:
+        words = f"{_withdrawn(traces)} before authority passed; {holder}, and nothing proves that"
+        return "unknown", final, f"{words} it was for the request"
     if asked.wants(traces.passed.node):
-        return "executed", True, f"{holder}, and is primary"
+        return "executed", final, holder
+    open_ = "" if final else "; the request may still be acted on"
     if traces.passed.node not in {each.node for each in (asked.before, traces.held) if each}:
-        return "executed_other", True, f"{holder}, and is primary"
+        return ("executed_other" if final else "in_progress"), final, holder + open_
+    if not final:
+        return "in_progress", False, holder + open_
+    if traces.busy is None:
+        words = f"{holder}: it took it anew, and was not seen to step down in between; another hand"
+        return "unknown", True, f"{words} has ended its reign, and the request came to nothing"
     if _may_have_been_elsewhere(traces):
-        words = f"{holder}, and is primary again; another node held authority meanwhile, and"
+        words = f"{holder} again; another node held authority meanwhile, and"
         return "unknown", True, f"{words} nothing proves that it was not primary"
     return "rolled_back", True, f"{holder}: it took it back after an interruption"
 
 
 def _waiting(traces: Traces) -> str:
-    if traces.holder is None:
-        return "nobody holds authority; the engine is passing it on"
+    words = "" if traces.again is None else "it was asked for once more; "
+    if traces.busy is not None and traces.held is not None:
+        return f"{words}the engine is acting on it: {traces.held.node} no longer serves as primary"
+    return f"{words}the engine has the request and has not acted on it yet"
+
+
+def _withdrawn(traces: Traces) -> str:
+    commit = traces.withdrawn
+    if traces.removal == "replaced":
+        return f"another request replaced it at commit {commit}"
+    if traces.removal == "deleted":
+        return f"somebody deleted it at commit {commit} (the engine itself never does)"
+    return f"it was cleared at commit {commit}"
+
+
+def _contested(traces: Traces) -> str:
     if traces.replaced is not None:
-        return f"{_replaced(traces)}it was not acted on yet"
-    if traces.interrupted is not None:
-        return f"the engine is acting on it: {traces.holder.node} no longer serves as primary"
-    return "the engine has the request and has not acted on it yet"
-
-
-def _replaced(traces: Traces) -> str:
-    if traces.replaced is None:
-        return ""
-    return f"another request replaced it at commit {traces.replaced}; "
+        return f"another request replaced it at commit {traces.replaced}"
+    return f"one that reads the same was made at commit {traces.again}, after it was withdrawn"
 
 
 def _may_have_been_elsewhere(traces: Traces) -> bool:
@@ -195,77 +339,129 @@ def _may_have_been_elsewhere(traces: Traces) -> bool:
     return before is None or traces.timeline is None or traces.timeline > before + 1
 
 
-def _evidence(
-    asked: Asked,
-    history: History,
-    traces: Traces,
-    told: bool,
-    arrived: Evaluation,
-    fact: Fact | None,
-) -> list[Rule]:
-    before, passed = asked.before, traces.passed
-    return [
-        Rule(
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The rules. Each states what speaks for the outcome that is told; one that does not bear on it
+    is left out, so that none of a success reads as if something were wrong.
+    """
+
+    asked: Asked
+    history: History
+    traces: Traces
+    word: int | None
+    renewals: Renewals | None = None
+    moved_on: bool = False
+
+    def refuted(self, fact: Fact) -> list[Rule]:
+        """Nothing was asked of the engine, or it refused to be asked."""
+        return [self._recorded(), self._arrived("does_not_hold", fact), self._complete()]
+
+    def all(self, *, lost: bool) -> list[Rule]:
+        """In their order."""
+        traces = self.traces
+        arrived = "does_not_hold" if traces.arrived is None else "holds"
+        rules = [self._recorded(), self._arrived("undetermined" if lost else arrived)]  # type: ignore[arg-type]
+        if traces.arrived is None:
+            return [*rules, self._complete()]
+        if traces.left is None and traces.withdrawn is not None:
+            rules += [self._withdrawn(), self._stayed(), self._agent()]
+        if traces.left is not None or not self.moved_on:
+            rules += [self._authority()]
+        if traces.passed is not None:
+            rules += [self._primary()]
+        return [*rules, self._complete()]
+
+    def _recorded(self) -> Rule:
+        return Rule(
             rule_id="recorded",
             description="the dispatch was recorded before the engine was asked",
             evaluation="holds",
             enforced_by="kernel",
-            evidence=[Fact(name="dispatched_commit", value=asked.dispatched)],
-        ),
-        _rule(
+            evidence=[Fact(name="dispatched_commit", value=self.asked.dispatched)],
+        )
+
+    def _arrived(self, evaluation: Evaluation, *more: Fact) -> Rule:
+        return _rule(
             "arrived",
             "the engine has taken the request up",
-            arrived,
-            Fact(name="failover_commit_before", value=asked.failover_commit),
-            Fact(name="arrived_commit", value=traces.arrived),
-            Fact(name="replaced_commit", value=traces.replaced),
-            *([fact] if fact else []),
-        ),
-        _rule(
+            evaluation,
+            Fact(name="failover_commit_before", value=self.asked.failover_commit),
+            Fact(name="arrived_commit", value=self.traces.arrived),
+            Fact(name="replaced_commit", value=self.traces.replaced),
+            Fact(name="repeated_commit", value=self.traces.again),
+            *more,
+        )
+
+    def _withdrawn(self) -> Rule:
+        held = self.traces.held
+        return _rule(
             "cleared_in_same_reign",
-            "the engine cleared the request while the reign went on that it had found",
-            _settled(traces.cleared, arrived == "holds" and traces.vacant),
-            Fact(name="cleared_commit", value=traces.cleared),
-            Fact(name="reign", value=traces.held.reign if traces.held else None),
-        ),
-        _rule(
+            "the failover key no longer names the request, and the reign goes on that it found",
+            "holds",
+            Fact(name="cleared_commit", value=self.traces.withdrawn),
+            Fact(name="how", value=self.traces.removal),
+            Fact(name="reign", value=held.reign if held else None),
+        )
+
+    def _stayed(self) -> Rule:
+        traces = self.traces
+        return _rule(
             "holder_stayed_primary",
-            "the holder of that reign was primary all the time that the engine had the request",
-            _settled(
-                not traces.interrupted_before_clear
-                and (traces.resumed or (traces.cleared and told and traces.held)),
-                bool(traces.interrupted or traces.vacant),
-            ),
+            "the holder of that reign served all the time that the request could be acted on",
+            _settled(self.moved_on and traces.interrupted is None, traces.interrupted is not None),
+            Fact(name="busy_commit", value=traces.busy),
             Fact(name="interrupted_commit", value=traces.interrupted),
-            Fact(name="still_primary_commit", value=traces.resumed),
             Fact(name="timeline", value=traces.served.timeline if traces.served else None),
-            Fact(name="engine_says_failed", value=told),
-        ),
-        _rule(
+        )
+
+    def _agent(self) -> Rule:
+        traces, renewals = self.traces, self.renewals
+        entries = (*traces.loops, None, None)
+        return _rule(
+            "agent_moved_on",
+            "the holder's agent has gone on since, so that no step-down can come of the request",
+            _settled(self.moved_on, refuted=False),
+            Fact(name="serving_commit", value=traces.resumed or entries[0]),
+            Fact(name="serving_again_commit", value=entries[1]),
+            Fact(name="engine_says_failed_commit", value=self.word),
+            Fact(name="lease_renewals", value=renewals.count if renewals else None),
+            Fact(name="lease_renewals_since_commit", value=renewals.since if renewals else None),
+        )
+
+    def _authority(self) -> Rule:
+        before, passed, traces = self.asked.before, self.traces.passed, self.traces
+        return _rule(
             "authority_passed",
             "authority passed into a new reign: of the named node; for a demotion, of any other",
-            _settled(passed and asked.wants(passed.node), bool(passed or traces.cleared)),
+            _settled(passed and self.asked.wants(passed.node), passed is not None),
             Fact(name="node_before", value=before.node if before else None),
             Fact(name="reign_before", value=before.reign if before else None),
+            Fact(name="stepping_down_commit", value=traces.busy),
+            Fact(name="reign_ended_commit", value=traces.left),
             Fact(name="node_after", value=passed.node if passed else None),
             Fact(name="reign_after", value=passed.reign if passed else None),
-        ),
-        _rule(
+        )
+
+    def _primary(self) -> Rule:
+        traces = self.traces
+        return _rule(
             "new_holder_is_primary",
             "the new holder described itself as primary within that reign",
-            _settled(traces.primary, traces.ended is not None and traces.holder is None),
+            _settled(traces.primary, traces.ended is not None and traces.leader is None),
             Fact(name="primary_commit", value=traces.primary),
             Fact(name="timeline_after", value=traces.timeline),
-            Fact(name="reign_ended_commit", value=traces.ended),
-        ),
-        _rule(
+            Fact(name="earlier_reign_ended_commit", value=traces.ended),
+        )
+
+    def _complete(self) -> Rule:
+        history = self.history
+        return _rule(
             "history_complete",
             "the store's history reaches back to the dispatch",
             "holds" if history.complete else "does_not_hold",
             Fact(name="history_from_commit", value=history.base.commit_id),
             Fact(name="history_to_commit", value=history.keyspace.commit_id),
-        ),
-    ]
+        )
 
 
 def _settled(proof: object, refuted: bool) -> Evaluation:

@@ -4,8 +4,9 @@ From its audit records where they tell the end, else from the store's history (j
 remembered for it, nothing is completed by it (P7-F2).
 """
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from aeroctl.contract.audit import AuditRecord, BrokenRecord
@@ -14,12 +15,12 @@ from aeroctl.contract.envelope import Note
 from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
 from aeroctl.contract.rules import Fact, Rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
-from aeroctl.kernel import patroni, snapshot, trail
+from aeroctl.kernel import patroni, pulse, snapshot, trail
 from aeroctl.kernel.failures import Failure, unreadable
-from aeroctl.kernel.judge import Asked, Judgement, failed, judge
+from aeroctl.kernel.judge import Asked, Judgement, Renewals, judge, overdue, told, wrote
 from aeroctl.kernel.keys import Kernel
 from aeroctl.kernel.keyspace import History
-from aeroctl.kernel.ledger import request_key
+from aeroctl.kernel.ledger import inflight_key, request_key
 from aeroctl.kernel.snapshot import Source
 from aeroctl.kernel.traces import Traces, follow
 from aeroctl.kernel.writable import weighed, writable
@@ -27,6 +28,9 @@ from aeroctl.kernel.writable import weighed, writable
 EXECUTED = frozenset({"executed", "executed_other"})
 ENDS = frozenset({"executed", "executed_other", "rejected", "rolled_back", "not_executed"})
 """Outcomes that are only ever recorded when they are final."""
+OBSERVE_SECONDS = 6.0
+"""For how long an agent's pulse is felt where nothing else proves that it has moved on. Less than
+aeroctl waits for one answer."""
 WINDOW = 1000
 """Commits of history that are held at a time. The first ones after the dispatch nearly always hold
 the proof; what is later can't change it."""
@@ -38,22 +42,48 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
     Raises Failure: those of Etcd.read, CLUSTER_NOT_FOUND, KERNEL_BUSY.
     """
     time = datetime.now(UTC)
-    broken: list[BrokenRecord] = []
+    found = await _read(source, request_id, None)
+    leader = found.kernel.leader
+    if found.waiting and leader is not None:  # outside of the turn: others need not wait as long
+        since = found.kernel.commit_id
+        with contextlib.suppress(Failure):
+            seen = await pulse.observe(
+                source.store, leader.lease, found.waiting, since, OBSERVE_SECONDS
+            )
+            found = await _read(source, request_id, seen)
+    return RequestEnvelope(
+        api_version=API_VERSION,
+        observed_at=snapshot.observed(found.kernel, None, time),
+        data=found.status,
+        notes=[
+            Note(code="RECORD_BROKEN", subject=None, message=_words(each)) for each in found.broken
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The outcome as of one commit. `waiting`: how many renewals of the holder's lease would settle
+    it. `broken`: the request's records that can't be believed any more.
+    """
+
+    kernel: Kernel
+    status: RequestStatus
+    waiting: int
+    broken: Sequence[BrokenRecord]
+
+
+async def _read(source: Source, request_id: str, renewals: Renewals | None) -> _Found:
     async with source.in_time(), source.turns:
         kernel, ledger = await source.kernel_and_ledger(request_id)
         if ledger.request is None:
-            data = _unseen(request_id, kernel.commit_id)
-        else:
-            records, broken = await _records(source, request_id, ledger.request)
-            data = await _recorded(
-                source, kernel, request_id, records, broken, ledger.in_flight == request_id
-            )
-    return RequestEnvelope(
-        api_version=API_VERSION,
-        observed_at=snapshot.observed(kernel, None, time),
-        data=data,
-        notes=[Note(code="RECORD_BROKEN", subject=None, message=_words(each)) for each in broken],
-    )
+            return _Found(kernel, _unseen(request_id, kernel.commit_id), 0, [])
+        records, broken = await _records(source, request_id, ledger.request)
+        in_flight = ledger.in_flight == request_id
+        status, waiting = await _recorded(
+            source, kernel, request_id, records, broken, in_flight, renewals
+        )
+        return _Found(kernel, status, waiting, broken)
 
 
 async def _records(
@@ -81,7 +111,8 @@ async def _recorded(
     records: Sequence[AuditRecord],
     broken: Sequence[BrokenRecord],
     in_flight: bool,
-) -> RequestStatus:
+    renewals: Renewals | None,
+) -> tuple[RequestStatus, int]:
     """What the records say, and where they don't say how it ended, what history proves.
 
     A record that is broken may have been any of them: what follows only from there being no other
@@ -91,28 +122,55 @@ async def _recorded(
     last = {record.kind: record for record in records}
     dispatched, outcome = last.get("dispatched"), last.get("outcome")
     if (refused := last.get("refused")) is not None:
-        return _status(records, "rejected", refused.message, _proof(records), final=True)
+        return _status(records, "rejected", refused.message, _proof(records), final=True), 0
     if dispatched is None and broken:
-        return _in_part(request_id, records, broken, in_flight)
+        return _in_part(request_id, records, broken, in_flight), 0
     if dispatched is None:
         words = "it was never dispatched, and its id is used up"
-        return _status(records, "not_executed", words, _proof(records), final=True)
+        return _status(records, "not_executed", words, _proof(records), final=True), 0
     ended = outcome.outcome if outcome is not None and outcome.outcome in ENDS else None
     if dispatched.command == "run_diagnostics":
         if outcome is not None and ended is not None:
-            return _status(records, ended, outcome.message, _proof(records), final=True)
+            return _status(records, ended, outcome.message, _proof(records), final=True), 0
         words = "no answer is known to be recorded; a diagnostic changes nothing"
-        return _status(records, "unknown", words, _proof(records), final=False)
+        return _status(records, "unknown", words, _proof(records), final=False), 0
     if outcome is not None and ended is not None:
         try:
             evidence = (await _judged(source, dispatched, outcome, False, now, near=True)).evidence
         except Failure:  # the record stands, also where history can't be read
             evidence = _proof(records)
-        return _status(records, ended, outcome.message, evidence, final=True)
-    found = await _judged(source, dispatched, outcome, in_flight, now, near=False)
+        return _status(records, ended, outcome.message, evidence, final=True), 0
+    found = await _judged(
+        source, dispatched, outcome, in_flight, now, near=False, renewals=renewals
+    )
+    found = await _in_time(source, dispatched, outcome, in_flight, found)
     found = await _weighed(source, kernel, found)
     answer = _status(records, found.outcome, found.message, found.evidence, final=found.final)
-    return answer.model_copy(update={"authority_after": found.authority_after})
+    answer = answer.model_copy(update={"authority_after": found.authority_after})
+    return answer, found.waiting
+
+
+async def _in_time(
+    source: Source,
+    dispatched: AuditRecord,
+    outcome: AuditRecord | None,
+    in_flight: bool,
+    found: Judgement,
+) -> Judgement:
+    """A request that was taken up is this one only if the kernel had it in flight then, or if the
+    agent's own reply shows that it wrote it. Whoever asks the same later asks for himself.
+    """
+    if found.arrived is None or in_flight or (outcome and wrote(outcome.engine_reply)):
+        return found
+    key = inflight_key(source.scope)
+    try:
+        seen = await source.store.read_together([], [key], found.arrived)
+    except Failure as failure:
+        if failure.error.code != "COMMIT_COMPACTED":
+            raise
+        return overdue(found)
+    flying = seen.keys.get(key)
+    return found if flying and flying.value == dispatched.request_id else overdue(found)
 
 
 def _in_part(
@@ -159,6 +217,7 @@ async def _judged(
     now: int,
     *,
     near: bool,
+    renewals: Renewals | None = None,
 ) -> Judgement:
     """By history up to `now`; `near`: the part of it right after the dispatch is enough.
 
@@ -166,6 +225,8 @@ async def _judged(
     """
     asked = asked_by(dispatched)
     reply = None if outcome is None else outcome.engine_reply
+    answered = None if outcome is None else outcome.commit_id
+    word = told(asked, reply, answered)
     since, first, traces = asked.dispatched, None, Traces()
     while True:
         history = await _history(source, since, now)
@@ -173,9 +234,11 @@ async def _judged(
             since, first, traces = asked.dispatched, None, Traces()
             continue
         first = first or history
-        traces = follow(asked, history, traces, failed=failed(reply))
+        traces = follow(asked, history, traces, word=word)
         seen = replace(first, keyspace=history.keyspace, events=())
-        judgement = judge(asked, seen, in_flight, reply, None, traces)
+        judgement = judge(
+            asked, seen, in_flight, reply, None, traces, answered=answered, renewals=renewals
+        )
         since = history.keyspace.commit_id
         if judgement.final or near or since >= now:
             return judgement

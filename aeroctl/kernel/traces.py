@@ -1,13 +1,25 @@
 """The traces that a request leaves in the engine's keys, found in order of commit. Pure.
 
-Patroni: a request writes `failover`, `{"leader", "member"}`, without a request id; `leader` is
-created anew for every reign and deleted, or expired, between two; `members/<name>` has the role.
-A node may hold one reign throughout, and stop and promote its PostgreSQL in it all the same.
+Patroni: a request writes `failover`, `{"leader", "member"}`, without a request id; `leader` holds
+the name of who leads; `members/<name>` is how that node's agent last described itself.
+
+What an entry proves (patroni ha.py, the same in 3.0 and 4.1): an agent's HA loop is one thread.
+`_run_cycle` reads the keys (`load_cluster_from_dcs`), renews its lease (`update_lock`), looks at
+the failover key (`process_manual_failover_from_leader`), which has an asynchronous step-down begun
+(`AsyncExecutor.try_run_async`, `demote("graceful")`) or not, and ends with `touch_member`. That
+leaves the timeline out of the entry while an asynchronous action is scheduled, and writes only what
+has changed. Every `touch_member` is serialized with the loop by the executor's lock. So
+
+* an entry of a leading role, running and with a timeline (`serving`), that is written where there
+  was one before, is written by a loop that has NOT begun a step-down, nor is one under way;
+* the loop that begins one writes an entry without a timeline (`busy`) before it ends, and the
+  leader key can be released only after that.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -18,8 +30,16 @@ from aeroctl.kernel.keyspace import Event, History, KeyValue
 
 PRIMARY = frozenset({"primary", "master"})
 """Patroni before 4.0 says master. The leader of a standby cluster is neither."""
+LEADING = PRIMARY | {"standby_leader"}
 DOWN = frozenset({"stopping", "stopped", "stop failed", "starting", "start failed", "crashed"})
 """States in which a node does not serve, whatever role it still claims."""
+LOOPS = 2
+"""Entries of a serving holder that prove a whole loop: it was begun after the first of them, and
+ended with the second."""
+
+Removal = Literal["cleared", "deleted", "replaced"]
+"""How the request left the failover key. Patroni clears it by writing `{}`, as anybody may; it
+never deletes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +62,10 @@ class Asked:
         if self.command == "request_demotion":
             return holder != self.target
         return holder == self.target
+
+    def asks_holder(self) -> bool:
+        """Whether it is sent to the holder's own agent; a forced one goes to the target's."""
+        return self.command != "force_promotion"
 
     def written_as(self, value: str | None) -> bool:
         """Whether this is how the engine's agent writes this request into the failover key."""
@@ -73,140 +97,250 @@ class Described:
         """It served as primary."""
         return self.role in PRIMARY and self.state not in DOWN
 
+    @property
+    def serving(self) -> bool:
+        """It led, and its agent had no action under way: neither a step-down nor a restart."""
+        return self.role in LEADING and self.state == "running" and self.timeline is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Traces:
     """As far as they go; each is None until it is there. Those that are numbers are commits.
 
-    The request: `arrived` (the failover key was written for it), `replaced` (it names something
-    else, before anybody acted), `cleared` (it names nobody again, in the same reign).
+    `begun`: they go somewhere. `leader`: who holds authority where they end.
 
-    The reign that it found: `held`, by whom; `served`, how the holder described itself as primary
-    in it; `interrupted`, the holder no longer did, or did on another timeline; `resumed`, after the
-    clear it still did, on the same timeline; `vacant`, that reign is over.
+    The request: `arrived` (the failover key was written for it), `withdrawn` (that key no longer
+    names it, see `removal`), `replaced` (it names something else, before authority passed), `again`
+    (it was written once more, after it had been withdrawn: whose that is nothing tells).
 
-    What came after it: `holder`, who holds authority where the traces end; `passed`, the latest
-    reign; `ended`, one was over before its holder was seen as primary in it; `primary`, the holder
-    of `passed` was, on `timeline`.
+    The reign that it found: `held`, by whom; `served`, how the holder described itself as its
+    leader; `busy`, it was no longer `serving`; `interrupted`, it did not serve, or on another
+    timeline; `loops`, when it was serving after the withdrawal; `resumed`, the first of these after
+    the engine's word; `left`, that reign was over, and `released`, not by the end of its lease.
+
+    What came after it: `passed`, the latest reign; `ended`, one was over before its holder was seen
+    as primary in it; `primary`, the holder of `passed` was, on `timeline`; `settled`, when it was
+    serving after both that and the withdrawal.
     """
 
+    begun: bool = False
+    leader: Authority | None = None
     arrived: int | None = None
+    withdrawn: int | None = None
+    removal: Removal | None = None
     replaced: int | None = None
-    cleared: int | None = None
+    again: int | None = None
     held: Authority | None = None
     served: Described | None = None
+    busy: int | None = None
     interrupted: int | None = None
+    loops: tuple[int, ...] = ()
     resumed: int | None = None
-    vacant: bool = False
-    holder: Authority | None = None
+    left: int | None = None
+    released: bool = False
     passed: Authority | None = None
     ended: int | None = None
     primary: int | None = None
     timeline: int | None = None
+    settled: tuple[int, ...] = ()
 
     @property
-    def interrupted_before_clear(self) -> bool:
-        """The holder was seen not to serve while the engine had the request."""
-        if self.cleared is None or self.interrupted is None:
+    def moved_on(self) -> bool:
+        """The holder's own entries prove that no step-down can still come of the request."""
+        if self.withdrawn is None or self.left is not None or self.held is None:
             return False
-        return self.interrupted < self.cleared
+        return self.resumed is not None or len(self.loops) >= LOOPS
 
-    def decided(self, failed: bool) -> bool:
-        """Nothing that follows can belong to the request. `failed`: the engine said so itself."""
-        if self.cleared is not None:
-            proved = self.held is None or self.interrupted or self.resumed or self.vacant
-            return failed or bool(proved)
-        return self.primary is not None or (self.replaced is not None and self.passed is not None)
+    @property
+    def contested(self) -> bool:
+        """Another request was there as well: which of the two the engine acted on nothing tells."""
+        return self.replaced is not None or self.again is not None
+
+    @property
+    def acted_on(self) -> bool:
+        """Authority passed because of what was asked: the request stood until it did, or the holder
+        began to step down before its reign was over, and then let it go itself.
+        """
+        if self.withdrawn is None or self.passed is None or self.withdrawn > self.passed.reign:
+            return True
+        return self.busy is not None and self.released
+
+    def over(self, asked: Asked) -> bool:
+        """Nothing that follows can change what became of the request."""
+        if self.moved_on:
+            return True
+        if self.passed is None or self.primary is None:
+            return False
+        if self.contested or asked.wants(self.passed.node):
+            return True
+        # Another one leads, or the old holder again: it could still act on what it has read.
+        back = self.held is not None and self.passed.node == self.held.node
+        may = (back or not asked.asks_holder()) and self.interrupted is None
+        return self.withdrawn is not None and len(self.settled) >= (LOOPS if may else 1)
 
 
 NOTHING = Traces()
 
 
 def follow(
-    asked: Asked, history: History, traces: Traces = NOTHING, *, failed: bool = False
+    asked: Asked, history: History, traces: Traces = NOTHING, *, word: int | None = None
 ) -> Traces:
     """The traces of the request in `history`, up to whatever decides about it.
 
-    `traces`: found up to where this history begins. `failed`: the engine said that it failed. An
-    arrival that was lost to compaction is not found; see `Asked.reached_by`.
+    `traces`: found up to where this history begins. `word`: a commit that was there when the
+    holder's own agent had answered that the request is gone from the keys as it sees them. An
+    event's effect is judged by what the nodes had last said of themselves.
     """
-    leader = authority(history.base.keys.get("leader"))
+    if not traces.begun:
+        traces = Traces(begun=True, leader=holder_at(asked, history))
     nodes = {
         key.removeprefix(MEMBERS): _described(pair.value)
         for key, pair in history.base.keys.items()
         if key.startswith(MEMBERS)
     }
+    gone = {(each.commit_id, each.key) for each in history.events if each.value is None}
     for event in history.events:
-        if traces.decided(failed):
+        if traces.arrived is not None and traces.over(asked):
             break
         if event.key == "leader":
-            leader = _holder(event)
-            if traces.arrived is not None and leader != traces.holder:
-                traces = _reign(traces, leader, event.commit_id, nodes)
+            traces = _led(traces, event, nodes, gone)
         elif event.key == "failover":
-            if traces.arrived is None:
-                if asked.written_as(event.value):
-                    traces = _arrival(event.commit_id, leader, nodes)
-            elif not traces.vacant:
-                traces = _rewritten(asked, traces, event)
+            traces = _asked_for(asked, traces, event, nodes)
         elif event.key.startswith(MEMBERS):
             name = event.key.removeprefix(MEMBERS)
             nodes[name] = _described(event.value)
-            if traces.holder is not None and traces.holder.node == name:
-                traces = _heard(traces, nodes[name], event.commit_id)
+            if traces.arrived is not None and traces.leader and traces.leader.node == name:
+                fresh = event.created != event.commit_id
+                traces = _heard(traces, nodes[name], event.commit_id, word, fresh=fresh)
     return traces
 
 
-def _arrival(commit: int, leader: Authority | None, nodes: Mapping[str, Described]) -> Traces:
-    found = nodes.get(leader.node) if leader else None
-    served = found if found is not None and found.primary else None
-    return Traces(arrived=commit, held=leader, holder=leader, served=served)
-
-
-def _rewritten(asked: Asked, traces: Traces, event: Event) -> Traces:
-    """The failover key was written again in the reign that the request found.
-
-    Later the engine rewrites it itself: while paused, the new holder leaves only the candidate.
+def holder_at(asked: Asked, history: History) -> Authority | None:
+    """Who holds authority where the history begins. The dispatch was bound to a reign, which may be
+    younger than the key: a name can be written over another one in place.
     """
-    if traces.cleared is not None:
+    pair, before = history.base.keys.get("leader"), asked.before
+    if pair is None or before is None or pair.value != before.node:
+        return authority(pair)
+    return before if pair.created <= before.reign <= pair.modified else authority(pair)
+
+
+def leader_after(asked: Asked, history: History) -> Authority | None:
+    """Who holds authority where the history ends."""
+    leader = holder_at(asked, history)
+    for event in history.events:
+        if event.key == "leader":
+            leader = taken(leader, event)
+    return leader
+
+
+def taken(leader: Authority | None, event: Event) -> Authority | None:
+    """Who holds authority after a write of the leader key.
+
+    A reign is a name and the commit at which that name took the key (P6-A1): whoever holds it may
+    write it again, for a new lease, and a woken old leader may write over another one's name
+    (Patroni before 4.1), which leaves the commit that created the key as it was.
+    """
+    if event.value is None:
+        return None
+    if leader is not None and leader.node == event.value and event.created != event.commit_id:
+        return leader
+    return Authority(node=event.value, reign=event.commit_id)
+
+
+def _led(
+    traces: Traces, event: Event, nodes: Mapping[str, Described], gone: set[tuple[int, str]]
+) -> Traces:
+    """The leader key was written. Whoever writes it within a reign ends none."""
+    before, leader = traces.leader, taken(traces.leader, event)
+    traces = replace(traces, leader=leader)
+    if traces.arrived is None or leader == before:
         return traces
-    if _names_nobody(event.value):
-        return replace(traces, cleared=event.commit_id)
-    if traces.replaced is None and not asked.written_as(event.value):
-        return replace(traces, replaced=event.commit_id)
+    if traces.left is None:
+        ended = before is not None and (event.commit_id, MEMBERS + before.node) in gone
+        traces = replace(traces, left=event.commit_id, released=leader is None and not ended)
+    if traces.passed is not None and traces.primary is None:
+        traces = replace(traces, ended=event.commit_id)
+    if leader is None:
+        return traces
+    traces = replace(traces, passed=leader, primary=None, settled=())
+    if traces.held is not None and leader.node == traces.held.node:
+        return traces  # what it said in its old reign says nothing of this one
+    said = nodes.get(leader.node, Described())
+    if said.primary:
+        return replace(traces, primary=event.commit_id, timeline=said.timeline)
     return traces
 
 
-def _reign(
-    traces: Traces, leader: Authority | None, commit: int, nodes: Mapping[str, Described]
+def _asked_for(
+    asked: Asked, traces: Traces, event: Event, nodes: Mapping[str, Described]
 ) -> Traces:
-    """A reign ended or began. Patroni may write the leader key within one; that is neither."""
-    traces = replace(traces, holder=leader, vacant=True)
-    if leader is None:
-        return traces if traces.passed is None else replace(traces, ended=commit)
-    traces = replace(traces, passed=leader)
-    return _heard(traces, nodes.get(leader.node, Described()), commit)
-
-
-def _heard(traces: Traces, said: Described, commit: int) -> Traces:
-    """What the holder of authority says of itself."""
-    if traces.vacant:
-        if said.primary:
-            return replace(traces, primary=commit, timeline=said.timeline)
+    """The failover key was written."""
+    ours = asked.written_as(event.value)
+    if traces.arrived is None:
+        return _arrival(traces, event.commit_id, nodes) if ours else traces
+    if ours:
+        if traces.withdrawn is None or traces.left is not None:
+            return traces  # the same again, which replaces nothing
+        traces = replace(traces, again=traces.again or event.commit_id, withdrawn=None)
+        return replace(traces, removal=None, loops=(), resumed=None)
+    other = not _names_nobody(event.value)
+    if other and traces.left is None and traces.replaced is None:
+        # Later the engine rewrites it itself: while paused, the new holder leaves the candidate.
+        traces = replace(traces, replaced=event.commit_id)
+    if traces.withdrawn is not None:
         return traces
-    served = traces.served
+    removal: Removal = "replaced" if other else "deleted" if event.value is None else "cleared"
+    return replace(traces, withdrawn=event.commit_id, removal=removal)
+
+
+def _arrival(traces: Traces, commit: int, nodes: Mapping[str, Described]) -> Traces:
+    held = traces.leader
+    found = nodes.get(held.node) if held else None
+    served = found if found is not None and found.serving else None
+    return replace(traces, arrived=commit, held=held, served=served)
+
+
+def _heard(
+    traces: Traces, said: Described, commit: int, word: int | None, *, fresh: bool
+) -> Traces:
+    """What the holder of authority says of itself; `fresh`: in place of what it had said before.
+
+    An entry where there was none may be written at the beginning of a loop, which proves less.
+    """
+    if traces.left is not None:
+        return _new(traces, said, commit, fresh=fresh)
     if said == Described():
         return traces  # it said nothing, and its silence proves nothing
-    if served is None:  # it had not begun to serve when the request came
-        if said.primary:
-            resumed = None if traces.cleared is None else commit
-            return replace(traces, served=said, resumed=resumed)
+    served = traces.served
+    if served is None and not said.serving:  # it had not begun to serve when the request came
         return traces
-    if not said.primary or (said.timeline or 0) > (served.timeline or said.timeline or 0):
-        return traces if traces.interrupted else replace(traces, interrupted=commit)
-    if traces.cleared is not None and said.timeline == served.timeline:
-        return replace(traces, resumed=commit)
+    served = served or said
+    traces = replace(traces, served=served)
+    if said.role not in LEADING or said.state in DOWN or _later(said, served):
+        traces = replace(traces, interrupted=traces.interrupted or commit)
+    if not said.serving:
+        return replace(traces, busy=traces.busy or commit)
+    if traces.withdrawn is None or not fresh:
+        return traces
+    if word is not None and traces.withdrawn <= word < commit and traces.resumed is None:
+        traces = replace(traces, resumed=commit)
+    return replace(traces, loops=(*traces.loops, commit)[:LOOPS])
+
+
+def _new(traces: Traces, said: Described, commit: int, *, fresh: bool) -> Traces:
+    """The holder of a new reign."""
+    back = traces.held is not None and traces.passed is not None
+    back = back and traces.passed.node == traces.held.node  # type: ignore[union-attr]
+    if traces.primary is None and said.primary and (said.serving or not back):
+        traces = replace(traces, primary=commit, timeline=said.timeline)
+    if said.serving and fresh and traces.primary is not None and traces.withdrawn is not None:
+        return replace(traces, settled=(*traces.settled, commit)[:LOOPS])
     return traces
+
+
+def _later(said: Described, served: Described) -> bool:
+    return (said.timeline or 0) > (served.timeline or said.timeline or 0)
 
 
 def authority(leader: KeyValue | None) -> Authority | None:
@@ -225,8 +359,10 @@ def pending(failover: KeyValue | None) -> bool:
     return failover is not None and not _names_nobody(failover.value)
 
 
-def _holder(event: Event) -> Authority | None:
-    return None if event.value is None else Authority(node=event.value, reign=event.created)
+def described(keys: Mapping[str, KeyValue], name: str) -> Described:
+    """How a node describes itself in `keys`."""
+    pair = keys.get(MEMBERS + name)
+    return Described() if pair is None else _described(pair.value)
 
 
 def _names_nobody(value: str | None) -> bool:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.envelope import Note
@@ -11,15 +12,17 @@ from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
 from aeroctl.contract.terms import Evaluation
 from aeroctl.kernel import judge, patroni, recording
+from aeroctl.kernel import pulse as pulses
 from aeroctl.kernel.engine import Engine, Sent
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel, parse
+from aeroctl.kernel.keyspace import History
+from aeroctl.kernel.pulse import POLL_SECONDS, Pulse
 from aeroctl.kernel.recording import Dispatched, Plan
 from aeroctl.kernel.snapshot import Source, notes, observed
 from aeroctl.kernel.timing import Attempts, uptime
 from aeroctl.kernel.writable import weighed, writable
 
-POLL_SECONDS = 0.3
 LAST_WORDS_SECONDS = 3.0
 """Once the store shows the transfer: how much longer is waited for the engine's reply, or for the
 new holder's own word that it accepts writes."""
@@ -43,12 +46,12 @@ async def carry_out(
     ends = dispatched.began + dispatched.deadline_seconds - PROOF_SECONDS
     call = asyncio.create_task(_ask(source, engine, dispatched, plan, ends))
     try:
-        await _settled(source, dispatched, call, ends)
+        watch = await _settled(source, dispatched, call, ends)
         sent = _sent(call)
     finally:
         call.cancel()  # nobody waits for the reply any more; what left has left
         await asyncio.wait({call})
-    kernel, found = await _proof(source, dispatched, sent)
+    kernel, found = await _proof(source, dispatched, sent, watch)
     found, missing = await record(source, dispatched, found)
     if found.outcome == "rejected" and found.final:
         words = found.engine_reply and found.engine_reply.status is not None
@@ -138,37 +141,99 @@ def _unsent(why: str) -> Sent:
     return Sent(False, EngineReply(status=None, body=f"not sent: {why}"))
 
 
+@dataclass
+class _Watch:
+    """What is learned while the engine is at work, beside the store's history.
+
+    `answered`: a commit that was there once the engine's reply had come. `pulse`: of the holder's
+    agent. `seen`: when each of the engine's keys was last written.
+    """
+
+    answered: int | None = None
+    pulse: Pulse | None = None
+    seen: Mapping[str, int] | None = None
+    found: judge.Judgement | None = None
+
+
 async def _settled(
     source: Source, dispatched: Dispatched, call: asyncio.Task[Sent], ends: float
-) -> None:
-    """Wait until there is nothing more to wait for, or until `ends`.
+) -> _Watch:
+    """Wait until nothing can change the outcome any more, or until `ends`.
 
     A store that can't be read meanwhile is tolerated: the request is on its way whatever we see.
     """
-    before = patroni.authority(dispatched.kernel)
-    proved: float | None = None
+    watch, proved = _Watch(), None
     while (now := uptime()) < ends:
         if call.done() and _refused(_sent(call)):
-            return
-        try:
-            kernel = await source.kernel()
-        except Failure:
-            kernel = None
-        if kernel is not None and patroni.authority(kernel) == before:
-            cleared = kernel.failover_commit > dispatched.kernel.failover_commit
-            if call.done() and cleared and not kernel.failover.pending:
-                return
-        elif kernel is not None:
-            writes = await _writes(source, kernel)
-            if writes == "holds" and call.done():
-                return
-            proved = None if writes == "does_not_hold" else proved or now
-            if proved is not None and now - proved >= LAST_WORDS_SECONDS:
-                return
+            break
+        with contextlib.suppress(Failure):
+            kernel = await _look(source, dispatched, call, watch)
+            if watch.found is not None and watch.found.final:
+                if watch.found.authority_after == patroni.authority(dispatched.kernel):
+                    if call.done():
+                        break
+                else:
+                    writes = await _writes(source, kernel)
+                    if writes == "holds" and call.done():
+                        break
+                    proved = None if writes == "does_not_hold" else proved or now
+                    if proved is not None and now - proved >= LAST_WORDS_SECONDS:
+                        break
         if call.done():
             await asyncio.sleep(POLL_SECONDS)
         else:
             await asyncio.wait({call}, timeout=POLL_SECONDS)
+    return watch
+
+
+async def _look(
+    source: Source, dispatched: Dispatched, call: asyncio.Task[Sent], watch: _Watch
+) -> Kernel:
+    """Read the keys, and judge anew if there is anything new. Raises Failure."""
+    done = call.done()
+    keyspace = await source.store.read(source.prefix)
+    news = watch.seen != (seen := {key: pair.modified for key, pair in keyspace.keys.items()})
+    if done and watch.answered is None:
+        watch.answered, news = keyspace.commit_id, True
+    if watch.pulse is not None and watch.found is not None:
+        began = max(watch.found.withdrawn or 0, 0 if watch.pulse.count else watch.answered or 0)
+        if watch.pulse.since < began:  # renewals before that prove nothing, or less
+            watch.pulse = None
+    if watch.found is not None and (needed := watch.found.waiting):
+        leader = keyspace.keys.get("leader")
+        if leader is not None and leader.lease:
+            pulse = watch.pulse
+            watch.pulse = await pulses.feel(source.store, leader.lease, pulse, keyspace.commit_id)
+            if watch.pulse is not None and watch.pulse.count >= needed:
+                await asyncio.sleep(POLL_SECONDS)  # see pulse.observe
+                news = True
+    if news:
+        history = await source.store.history(source.prefix, dispatched.commit_id)
+        watch.found = _judged(dispatched, history, _sent(call), watch)
+        watch.seen = seen
+    return parse(source.scope, keyspace)
+
+
+def _judged(dispatched: Dispatched, history: History, sent: Sent, watch: _Watch) -> judge.Judgement:
+    """Still in flight: its key stands until the outcome is recorded, longer if it is not final."""
+    asked = dispatched.asked
+    requested = judge.Asked(
+        command=asked.command.name,
+        target=asked.request.target,
+        before=patroni.authority(dispatched.kernel),
+        failover_commit=dispatched.kernel.failover_commit,
+        dispatched=dispatched.commit_id,
+    )
+    renewals = watch.pulse.renewals if watch.pulse else None
+    return judge.judge(
+        requested,
+        history,
+        True,
+        sent.reply,
+        sent.sent,
+        answered=watch.answered,
+        renewals=renewals,
+    )
 
 
 async def _writes(source: Source, kernel: Kernel) -> Evaluation:
@@ -179,17 +244,10 @@ async def _writes(source: Source, kernel: Kernel) -> Evaluation:
 
 
 async def _proof(
-    source: Source, dispatched: Dispatched, sent: Sent
+    source: Source, dispatched: Dispatched, sent: Sent, watch: _Watch
 ) -> tuple[Kernel, RequestStatus]:
     """What the store's history since the dispatch and the holder of authority prove."""
     asked = dispatched.asked
-    requested = judge.Asked(
-        command=asked.command.name,
-        target=asked.request.target,
-        before=patroni.authority(dispatched.kernel),
-        failover_commit=dispatched.kernel.failover_commit,
-        dispatched=dispatched.commit_id,
-    )
     try:
         history = await source.store.history(source.prefix, dispatched.commit_id)
         kernel = parse(source.scope, history.keyspace)
@@ -204,8 +262,7 @@ async def _proof(
             outcome="not_executed" if _refused(sent) else "unknown",
             engine_reply=sent.reply,
         ) from failure
-    # Still in flight: its key stands until the outcome is recorded, and longer if it is not final.
-    found = judge.judge(requested, history, True, sent.reply, sent.sent)
+    found = _judged(dispatched, history, sent, watch)
     outcome, final, evidence = found.outcome, found.final, found.evidence
     if found.authority_after == patroni.authority(kernel):  # what comes later is not weighed
         shown = await writable(source, kernel)
@@ -221,7 +278,7 @@ async def _proof(
         code=None,
         message=found.message,
         engine_reply=sent.reply,
-        authority_before=requested.before,
+        authority_before=patroni.authority(dispatched.kernel),
         authority_after=found.authority_after,
         commits=Commits(
             requested=dispatched.commit_id, dispatched=dispatched.commit_id, outcome=None

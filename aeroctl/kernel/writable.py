@@ -28,11 +28,14 @@ async def writable(source: Source, kernel: Kernel) -> Rule:
 def weighed(outcome: RequestOutcome, final: bool, shown: Rule) -> tuple[RequestOutcome, bool]:
     """What history proves, together with what the new holder `shown` says of itself. Pure.
 
-    A transfer is not over while whoever was to write refuses writes. What the holder can't be asked
-    for takes nothing from what history proves.
+    A transfer is not over while whoever was to write refuses writes, nor is one rejected whose
+    holder is in recovery. What it can't be asked for takes nothing from what history proves.
     """
     executed = outcome in ("executed", "executed_other")
     if executed and shown.evaluation == "does_not_hold":
+        return "in_progress", False
+    recovering = any(fact.name == "in_recovery" and fact.value is True for fact in shown.evidence)
+    if outcome == "rejected" and recovering:
         return "in_progress", False
     return outcome, final
 

@@ -58,6 +58,14 @@ def transferring(w: World, holder: str, target: str, reply: str) -> Any:
     return act
 
 
+async def loops(w: World, holder: str) -> None:
+    """What that node's agent writes while its database is written to."""
+    for position in range(1000):
+        await asyncio.sleep(0.1)
+        entry = w.member(holder, "primary", xlog_location=67108960 + position)
+        await w.put(**{f"members__{holder}": entry})
+
+
 @pytest.mark.parametrize(
     ("command", "target", "posted"),
     [
@@ -146,6 +154,8 @@ def test_the_engine_rejects(inside: In) -> None:
 
 
 def test_the_holder_rejects_before_it_acts(inside: In) -> None:
+    """Its next entry proves it: it is not stepping down."""
+
     async def test(w: World) -> None:
         async def act(asked: Any) -> tuple[int, str]:
             await w.arrive(asked)
@@ -154,8 +164,44 @@ def test_the_holder_rejects_before_it_acts(inside: In) -> None:
 
         body = await w.request("request_promotion", "n1")
         w.script.append(act)
+        going_on = asyncio.create_task(loops(w, "n3"))
         found = error(await w.send("request_promotion", body), "ENGINE_REJECTED")
+        going_on.cancel()
         assert found.message == "Switchover failed"
+
+    inside(test)
+
+
+@pytest.mark.parametrize("end", [None, "n1", "n2"])
+def test_the_engine_says_that_it_failed_and_steps_down_all_the_same(
+    inside: In, monkeypatch: pytest.MonkeyPatch, end: str | None
+) -> None:
+    """Somebody deleted the failover key: what Patroni says is evidence, not proof."""
+    monkeypatch.setattr(transfer, "PROOF_SECONDS", 25.0)  # of 33
+
+    async def test(w: World) -> None:
+        async def step_down() -> None:
+            await asyncio.sleep(1)
+            if end:
+                await w.put(members__n3=w.member("n3", "primary", timeline=None))
+                await w.put(leader=None)
+                await w.put(leader=end)
+                await w.put(**{f"members__{end}": w.member(end, "primary", timeline=2)})
+
+        async def act(asked: Any) -> tuple[int, str]:
+            await w.arrive(asked)
+            await w.put(failover=None)
+            return 503, "Switchover failed"
+
+        body = await w.request("request_promotion", "n1")
+        w.script.append(act)
+        going_on = asyncio.create_task(step_down())
+        found = status(await w.send("request_promotion", body))
+        await going_on
+        outcome = {None: "in_progress", "n1": "executed", "n2": "executed_other"}[end]
+        assert (found.outcome, found.final) == (outcome, end is not None)
+        later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
+        assert status(later).outcome == outcome
 
     inside(test)
 

@@ -39,6 +39,18 @@ async def asked(all_: Kept) -> RequestStatus:
     return envelope.data
 
 
+async def fly(all_: Kept) -> Authority:
+    """A request that is dispatched, and in flight; returns who holds authority."""
+    before = await all_.begin()
+    await all_.append(*dispatched(before), flying=await all_.store.lease(60))
+    return before
+
+
+async def land(all_: Kept) -> None:
+    """It is in flight no longer, as when its lease ends."""
+    await all_.store.transact([], [Delete(ledger.inflight_key(all_.scope))])
+
+
 def rules(found: RequestStatus) -> dict[str, str]:
     return {rule.rule_id: rule.evaluation for rule in found.evidence}
 
@@ -124,8 +136,7 @@ def test_somebody_else_is_in_flight(etcd_store: Store, scope: str) -> None:
 
 def test_executed_and_nobody_left_to_record_it(etcd_store: Store, scope: str) -> None:
     async def work(all_: Kept) -> None:
-        before = await all_.begin()
-        await all_.append(*dispatched(before))
+        await fly(all_)
         reign = await transfer(all_)
         found = await asked(all_)
         assert (found.outcome, found.final) == ("executed", True)
@@ -147,8 +158,7 @@ def test_proof_beyond_the_first_window(
     monkeypatch.setattr(requests, "WINDOW", 3)
 
     async def work(all_: Kept) -> None:
-        before = await all_.begin()
-        await all_.append(*dispatched(before))
+        await fly(all_)
         await transfer(all_)
         assert (await asked(all_)).outcome == "executed"
 
@@ -257,8 +267,7 @@ def test_the_new_holder_must_accept_writes(
     monkeypatch.setattr(requests, "writable", says(writes))
 
     async def work(all_: Kept) -> None:
-        before = await all_.begin()
-        await all_.append(*dispatched(before))
+        await fly(all_)
         await transfer(all_)
         found = await asked(all_)
         assert (found.outcome, found.final) == (outcome, outcome == "executed")
@@ -361,6 +370,80 @@ def test_records_of_another_request(etcd_store: Store, scope: str) -> None:
         assert key in caught.value.error.message
 
     kept(etcd_store, scope, work)
+
+
+@pytest.mark.parametrize("flying", [True, False])
+def test_one_that_reads_the_same_and_was_taken_up_later(
+    etcd_store: Store, scope: str, flying: bool
+) -> None:
+    """Whoever asks the same when the kernel has it in flight no longer asks for himself."""
+
+    async def work(all_: Kept) -> None:
+        await fly(all_)
+        if flying:
+            await all_.engine("failover", SWITCHOVER)
+        await land(all_)
+        await transfer(all_)
+        found = await asked(all_)
+        assert (found.outcome, found.final) == ("executed" if flying else "unknown", True)
+        assert flying or "nothing proves that it was this one" in str(found.message)
+
+    kept(etcd_store, f"{scope}-{flying}", work)
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (EngineReply(status=200, body="Successfully"), "executed"),
+        (EngineReply(status=503, body="Switchover status unknown"), "executed"),
+        (EngineReply(status=503, body="failed to write failover key into DCS"), "unknown"),
+        (EngineReply(status=None, body="cut"), "unknown"),
+    ],
+)
+def test_unless_its_agent_has_answered_that_it_wrote_it(
+    etcd_store: Store, scope: str, reply: EngineReply, outcome: str
+) -> None:
+    async def work(all_: Kept) -> None:
+        before = await all_.begin()
+        await all_.append(*dispatched(before))
+        await transfer(all_)
+        await all_.append(facts("outcome", outcome="in_progress", engine_reply=reply))
+        assert (await asked(all_)).outcome == outcome
+
+    kept(etcd_store, f"{scope}-{outcome}-{reply.status}", work)
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_an_idle_holder_of_which_only_the_pulse_is_felt(
+    etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    """It renews its lease in every loop; a frozen one does not, and may act yet (P7-E2)."""
+    monkeypatch.setattr(requests, "OBSERVE_SECONDS", 60.0 if alive else 4.0)
+
+    async def work(all_: Kept) -> None:
+        await all_.begin()
+        lease = await all_.store.lease(30)
+        leader = all_.source.prefix + "leader"
+        await all_.store.transact([], [Delete(leader)])
+        reign = await all_.store.transact([], [Put(leader, "n3", lease)])
+        before = Authority(node="n3", reign=reign or 0)
+        await all_.append(*dispatched(before), flying=await all_.store.lease(60))
+        await all_.engine("failover", SWITCHOVER)
+        await all_.engine("failover", {})
+
+        async def loops() -> None:
+            while alive:
+                await asyncio.sleep(1.5)
+                await asyncio.to_thread(etcd_store.ask, "lease/keepalive", ID=str(lease))
+
+        running = asyncio.create_task(loops())
+        found = await asked(all_)
+        running.cancel()
+        assert (found.outcome, found.final) == ("rejected" if alive else "in_progress", alive)
+        told = {rule.rule_id: rule.evaluation for rule in found.evidence}
+        assert told["agent_moved_on"] == ("holds" if alive else "undetermined")
+
+    kept(etcd_store, f"{scope}-{alive}", work)
 
 
 def test_a_cluster_of_the_same_name_elsewhere(etcd_store: Store, scope: str) -> None:

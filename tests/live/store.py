@@ -41,7 +41,7 @@ class State:
 def read(sandbox: Sandbox, prefix: str, at: int = 0) -> State:
     """The keys below `prefix` as of the commit `at` (0: now), in one read."""
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-    asked = {"key": _base64(prefix), "range_end": _base64(end), "revision": at}
+    asked = {"key": encoded(prefix), "range_end": encoded(end), "revision": at}
     answer = tell(sandbox, "/v3/kv/range", asked)
     keys = {
         _text(kv["key"]).removeprefix(prefix): Entry(
@@ -108,7 +108,8 @@ def tell(sandbox: Sandbox, path: str, body: Mapping[str, object]) -> Any:
     return json.loads(content)
 
 
-def _base64(text: str) -> str:
+def encoded(text: str) -> str:
+    """As etcd's gateway takes it."""
     return base64.b64encode(text.encode()).decode()
 
 
