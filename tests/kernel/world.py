@@ -99,7 +99,8 @@ class World:
         return f"/service/{self.scope}/{name.replace('__', '/')}"
 
     def member(self, name: str, role: str = "replica", **changes: Any) -> dict[str, Any]:
-        url = f"{self.agents[name].base}/patroni"
+        agent = self.agents.get(name)
+        url = f"{agent.base}/patroni" if agent else None
         return member(name, role, api_url=url, conn_url=NOWHERE, **changes)
 
     def account(self, node: str, **changes: Any) -> dict[str, Any]:
