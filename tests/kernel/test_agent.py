@@ -299,7 +299,7 @@ class TestBeforeDispatch:
                 await stuck.wait()
 
             w.accounts["n3"] = act
-            body = await asyncio.wait_for(w.request("request_promotion", "n1"), 10)
+            body = await asyncio.wait_for(w.request("request_promotion", "n1"), 20)
             clock = asyncio.get_running_loop().time
             began = clock()
             waiting = asyncio.create_task(w.send("request_promotion", body))
@@ -309,7 +309,7 @@ class TestBeforeDispatch:
             answer = await w.send("force_promotion", other)
             assert answer.json()["error"]["code"] == "ENGINE_REJECTED"
             refusal(await waiting, "AGENT_UNREACHABLE")
-            assert clock() - began < 8  # a node may take 1 s here; the machine is busy
+            assert clock() - began < 20  # a node may take 3 s here, and the machine be busy
             stuck.set()
 
         inside(test)

@@ -101,7 +101,8 @@ class World:
         return f"/service/{self.scope}/{name.replace('__', '/')}"
 
     def member(self, name: str, role: str = "replica", **changes: Any) -> dict[str, Any]:
-        url = f"{self.agents[name].base}/patroni"
+        base = self.agents[name].base if name in self.agents else self.agent.base
+        url = f"{base}/patroni"
         return member(name, role, api_url=url, conn_url=NOWHERE, **changes)
 
     def account(self, node: str, **changes: Any) -> dict[str, Any]:
@@ -220,7 +221,7 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
             store=Etcd(client, [etcd.url], seconds=2),
             namespace="service",
             scope=scope,
-            access=Access(None, None, "postgres", 1),
+            access=Access(None, None, "postgres", 3),
             seconds=5,
         )
         file = directory / "tokens"
