@@ -122,6 +122,16 @@ def replica_frozen(sandbox: Sandbox) -> Iterator[Words]:
 
 
 @contextmanager
+def agent_frozen(sandbox: Sandbox) -> Iterator[Words]:
+    """The leader's Patroni hangs, and its database goes on: nobody is there to be asked."""
+    node = leader(sandbox)
+    node.patroni.freeze()
+    yield {"replica": replica(sandbox).name}
+    node.patroni.thaw()
+    sandbox.wait_until_ready()
+
+
+@contextmanager
 def change(sandbox: Sandbox) -> Iterator[Words]:
     """A healthy cluster, to be changed by what is run."""
     sandbox.wait_until_ready()
@@ -275,8 +285,8 @@ SCENARIOS: dict[str, Callable[[Sandbox], AbstractContextManager[Words]]] = {
     scenario.__name__: scenario
     for scenario in (
         healthy, incident, busy, change, observing, in_flight, no_candidate, lagging, forced,
-        paused, synchronous, replica_stopped, replica_frozen, holder_in_recovery, leaderless,
-        promoted, compacted, store_down,
+        paused, synchronous, replica_stopped, replica_frozen, agent_frozen, holder_in_recovery,
+        leaderless, promoted, compacted, store_down,
     )
 }  # fmt: skip
 

@@ -281,6 +281,34 @@ def test_no_target_is_chosen_for_the_operator(verb: str) -> None:
     assert run(verb, "n1", "n2", "--yes").code == 2  # and there is no bulk form
 
 
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        ({"agent_identified": "does_not_hold"}, "AGENT_MISMATCH"),
+        ({"agent_identified": "undetermined"}, "AGENT_UNREACHABLE"),
+        ({"agent_known": "does_not_hold", "agent_identified": "undetermined"}, "RULE_NOT_MET"),
+        ({"agent_known": "does_not_hold"}, "RULE_NOT_MET"),
+    ],
+)
+def test_an_agent_that_is_not_the_nodes_is_told_before_anybody_consents(
+    broken: dict[str, str], code: str
+) -> None:
+    rules = [
+        {
+            "rule_id": rule_id, "description": "", "evaluation": evaluation,
+            "enforced_by": "kernel", "evidence": [{"name": "problem", "value": "it is frozen"}],
+        }
+        for rule_id, evaluation in broken.items()
+    ]  # fmt: skip
+    changes = {"conclusion": "refused", "rules_applied": rules}
+    for terminal in (False, True):
+        words = () if terminal else ("--yes",)
+        result, sent = tried("promote", "n2", *words, terminal=terminal, typed="yes\n", **changes)
+        assert (result.code, result.out, sent) == (4, "", [])
+        assert code in result.err
+        assert "it is frozen" in result.err
+
+
 def test_what_the_kernel_refuses_is_not_asked_for() -> None:
     rule = {
         "rule_id": "nothing_in_flight", "description": "", "evaluation": "does_not_hold",

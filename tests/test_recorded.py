@@ -71,6 +71,7 @@ CASES: dict[str, tuple[str, ...]] = {
     ),
     "replica_stopped": ("inspect cluster", "inspect nodes", "inspect wal", "health --check"),
     "replica_frozen": (*VIEWS, "inspect node {node}", "health --check"),
+    "agent_frozen": ("explain promote {replica}", "promote {replica} --yes"),
     "holder_in_recovery": (
         "inspect cluster", "inspect nodes", "inspect promotion", "health --check",
     ),

@@ -136,7 +136,7 @@ def unidentified(plan: Plan, state: State) -> Failure | None:
         409,
         "kernel_rejection",
         "AGENT_MISMATCH",
-        f"{whose} is another one's, so it was asked for nothing else: "
+        f"{whose} did not prove to be it, so it was asked for nothing else: {fact['problem']}: "
         f"it must be {_named(*wanted)}; it says that it is {_named(*found)}",
         invariants=["P7-A2", "P7-F1"],
     )

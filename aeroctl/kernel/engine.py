@@ -78,17 +78,21 @@ class Engine:
         """The account of the agent of `node` at `base`, for telling who it is. Never raises for the
         network, and takes no longer than `seconds`, nor than IDENTIFY_SECONDS.
         """
-        asked_at = uptime()
-        reply, _ = await self.account(base, min(seconds, IDENTIFY_SECONDS))
-        return Account(node, base, reply, asked_at)
+        asked_at, seconds = uptime(), min(seconds, IDENTIFY_SECONDS)
+        (reply, _), (members, _) = await asyncio.gather(
+            self.account(base, seconds), self.account(base, seconds, "/cluster")
+        )
+        return Account(node, base, reply, members, asked_at)
 
-    async def account(self, base: str, seconds: float) -> tuple[EngineReply, datetime | None]:
-        """What the agent at `base` says of its node, GET /patroni, and when by its own clock (the
-        reply's Date). Never raises for the network.
+    async def account(
+        self, base: str, seconds: float, path: str = "/patroni"
+    ) -> tuple[EngineReply, datetime | None]:
+        """What the agent at `base` says, of its node if nothing else is asked, and when by its own
+        clock (the reply's Date). Never raises for the network.
         """
         try:
             async with asyncio.timeout(seconds):
-                return await self._exchange("GET", f"{base}/patroni", None, seconds, None)
+                return await self._exchange("GET", base + path, None, seconds, None)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             return EngineReply(status=None, body=_words(error, base, seconds)), None
 

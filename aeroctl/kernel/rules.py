@@ -472,12 +472,14 @@ def agent_known(state: State, receiver: str | None) -> Rule:
 
 def agent_identified(state: State, receiver: str | None) -> Rule:
     """What answers at that address is that node's agent, in this cluster (P7-F1)."""
-    wanted = Wanted(receiver or "", state.kernel.scope, state.kernel.system_id)
+    kernel = state.kernel
+    members = {name: member.api_url for name, member in kernel.members.items()}
+    wanted = Wanted(receiver or "", kernel.scope, kernel.system_id, members)
     account = state.agent
     if account is None or account.node != receiver:
         found = Identity(None, "it was not asked")
     else:
-        found = identity(wanted, account.reply)
+        found = identity(wanted, account.reply, account.members)
     return _rule(
         AGENT_IDENTIFIED,
         "the agent that is to be asked says that it is this node's, of this cluster",

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,9 +33,9 @@ class Agent:
 
 @asynccontextmanager
 async def listening(
-    act: Act, account: Act | None = None, tls: ssl.SSLContext | None = None
+    act: Act, reads: Mapping[str, Act] | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Agent]:
-    """`account`: what it does when it is asked who it is, else `act` does that, too."""
+    """`reads`: what it does when it is asked to GET a path; else `act` does that, too."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         agent.connections += 1
@@ -45,8 +45,9 @@ async def listening(
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             asked = json.loads(body) if body else None
             agent.asked.append((head[0].removesuffix(" HTTP/1.1"), asked))
-            who = account is not None and head[0].startswith("GET /patroni ")
-            reply = await (account if who and account else act)(asked)
+            method, path, _ = head[0].split(" ")
+            does = (reads or {}).get(path, act) if method == "GET" else act
+            reply = await does(asked)
             if isinstance(reply, tuple):
                 status, text = reply
                 content = text.encode()

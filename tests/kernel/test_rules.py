@@ -60,7 +60,11 @@ def account(node: str) -> Account:
     """What its own agent says."""
     software = {"version": "4.1.5", "scope": "demo", "name": node}
     told = {"database_system_identifier": STORED["initialize"], "patroni": software}
-    return Account(node, "http://a:1", EngineReply(status=200, body=json.dumps(told)), 0.0)
+    members = [{"name": name, "api_url": member(name)["api_url"]} for name in ("n1", "n2", "n3")]
+    own, all_ = (
+        EngineReply(status=200, body=json.dumps(body)) for body in (told, {"members": members})
+    )
+    return Account(node, "http://a:1", own, all_, 0.0)
 
 
 def rule(found: list[Rule], rule_id: str) -> Rule:

@@ -67,7 +67,8 @@ def puts(request: httpx.Request, key: str) -> bool:
 @dataclass
 class World:
     """`script` is what the agents do when they are asked for a change, one after the other, whoever
-    it is; `accounts` what each does when it is asked who it is. `agent`: what all were asked.
+    it is; `accounts` what each does when it is asked who it is, `views` whom its store names.
+    `agent`: what all were asked.
 
     `clients`: of one server, by authority. `beside`: of another one at its side.
     """
@@ -82,6 +83,7 @@ class World:
     beside: dict[str | None, httpx.AsyncClient]
     script: list[Act] = field(default_factory=list)
     accounts: dict[str, Act] = field(default_factory=dict)
+    views: dict[str, Act] = field(default_factory=dict)
 
     async def put(self, **changes: Any) -> int:
         """Write keys as Patroni would; None deletes. The commit."""
@@ -99,8 +101,8 @@ class World:
         return f"/service/{self.scope}/{name.replace('__', '/')}"
 
     def member(self, name: str, role: str = "replica", **changes: Any) -> dict[str, Any]:
-        agent = self.agents.get(name)
-        url = f"{agent.base}/patroni" if agent else None
+        base = self.agents[name].base if name in self.agents else self.agent.base
+        url = f"{base}/patroni"
         return member(name, role, api_url=url, conn_url=NOWHERE, **changes)
 
     def account(self, node: str, **changes: Any) -> dict[str, Any]:
@@ -110,6 +112,16 @@ class World:
         known = {key: value for key, value in software.items() if value is not None}
         told = {key: value for key, value in told.items() if value is not None}
         return {"state": "running", "role": "replica", "timeline": 1, **told, "patroni": known}
+
+    async def view(self, _: Any) -> tuple[int, str]:
+        """What Patroni says of its store: here, of this one."""
+        keys = (await self.store.read(f"/service/{self.scope}/")).keys
+        members = [
+            {"name": name.removeprefix("members/"), "api_url": json.loads(pair.value)["api_url"]}
+            for name, pair in sorted(keys.items())
+            if name.startswith("members/") and "api_url" in pair.value
+        ]
+        return 200, json.dumps({"members": members, "scope": self.scope})
 
     async def arrive(self, asked: dict[str, str]) -> None:
         """What a request that is taken up leaves in the store (patroni dcs, manual_failover)."""
@@ -187,13 +199,17 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
         return await script.pop(0)(body)
 
     accounts: dict[str, Act] = {}
+    views: dict[str, Act] = {}
+
+    def later(acts: dict[str, Act], name: str) -> Act:
+        return lambda body: acts[name](body)
 
     async with AsyncExitStack() as stack:
         agent = Agent("http://127.0.0.1:1")
         each: dict[str, Agent] = {}
         for name in ("n1", "n2", "n3"):
             one = await stack.enter_async_context(
-                listening(act, lambda body, name=name: accounts[name](body))  # type: ignore[misc]
+                listening(act, {"/patroni": later(accounts, name), "/cluster": later(views, name)})
             )
             one.asked, each[name] = agent.asked, one
         wire = Wire(verify=False)
@@ -205,7 +221,7 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
             store=Etcd(client, [etcd.url], seconds=2),
             namespace="service",
             scope=scope,
-            access=Access(None, None, "postgres", 1),
+            access=Access(None, None, "postgres", 3),
             seconds=5,
         )
         file = directory / "tokens"
@@ -238,7 +254,9 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
             await callers(replace(source, pen=asyncio.Lock())),
             script,
             accounts,
+            views,
         )
+        views |= dict.fromkeys(each, found.view)
         accounts |= {name: saying(200, json.dumps(found.account(name))) for name in each}
         keys = stored(
             members__n1=found.member("n1"),

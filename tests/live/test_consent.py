@@ -10,6 +10,7 @@ import pytest
 from aeroctl.kernel.sandbox.cluster import Sandbox
 from aeroctl.kernel.sandbox.kernel import Kernel
 from aeroctl.kernel.sandbox.waiting import wait_until
+from tests.live.faults import FAULTS
 from tests.live.operator import Done, Operator, request_id_in
 from tests.live.test_changes import PROMPT, next_to_lead
 from tests.relay import Relay, relaying
@@ -196,7 +197,8 @@ class TestAnotherCluster:
             assert relay.count("GET /patroni") >= 3
         assert explanation["conclusion"] == "refused"
         ids = {sandbox.stored()["initialize"], other.stored()["initialize"]}
-        assert (done.code, done.says) == (4, "AGENT_MISMATCH"), done
+        row = FAULTS["another cluster's agent at the address"]
+        assert (done.code, done.says) == (row.exit, row.says), done
         assert code_of(answer) == "AGENT_MISMATCH", answer.text
         for message in (done.error["message"], answer.json()["error"]["message"]):
             assert all(system_id in message for system_id in ids)
