@@ -29,7 +29,7 @@ ENDS = frozenset({"executed", "executed_other", "rejected", "rolled_back", "not_
 """Outcomes that are only ever recorded when they are final."""
 OBSERVE_SECONDS = 6.0
 """For how long an agent's pulse is felt where nothing else proves that it has moved on. Less than
-aeroctl waits for one answer."""
+aeroctl waits for one answer. It is in no history, so that a later answer may know less again."""
 WINDOW = 1000
 """Commits of history that are held at a time. The first ones after the dispatch nearly always hold
 the proof; what is later can't change it."""
