@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench reconstruct record contract completions clean
+.PHONY: demo test lint bench reconstruct interference record contract completions clean
 
 demo: .venv/.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- sh tests/demo.sh
@@ -24,6 +24,10 @@ SEEDS ?= 20
 FIRST ?= 1
 reconstruct: .venv/.done
 	$(BIN)/python -m tests.live.reconstruct --seeds $(SEEDS) --first $(FIRST)
+
+# Has somebody write the engine's keys during as many changes, and holds aerokernel to what happened.
+interference: .venv/.done
+	$(BIN)/python -m tests.live.interference --seeds $(SEEDS) --first $(FIRST)
 
 # Runs the scenarios on real clusters and writes down what the kernel answered and aeroctl printed.
 record: .venv/.done

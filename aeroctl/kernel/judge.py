@@ -35,8 +35,8 @@ agent wrote it (`KVCache.set` in `PatroniEtcd3Client.call_rpc`). So there must b
 * otherwise the end of a loop that began after the withdrawal. Two entries, or three renewals.
 
 A frozen agent does neither, so nothing about it is final (P7-E2). What is taken for granted: an
-agent's view of the keys does not go back, and where the agent that wrote the request is not the
-holder's (a forced promotion) it is not older than a whole loop.
+agent's view of the keys does not go back; and where the holder's agent gave no such answer, or the
+request was written by another one's (a forced promotion), its view is not older than a whole loop.
 
 A node that leads again, or another one than asked, may have read the request too: `rolled_back` and
 `executed_other` are final only once the request is withdrawn, and that node serves after that. That
@@ -46,7 +46,8 @@ before its reign ended, and released it itself; else what happened is told as `u
 That a request never arrived is final only where the engine answered that it refuses it, or where it
 provably never left: a frozen agent may take it up long after everybody stopped waiting for it. Nor
 is a request that reads the same, but was taken up when the kernel had none in flight any more,
-taken for this one. One that another operator made within that time can't be told from it.
+taken for this one. One that another operator made within that time can't be told from it; so
+nothing is `rejected` while the kernel has it in flight and no agent has answered: it may yet come.
 """
 
 from dataclasses import dataclass, replace
@@ -75,7 +76,16 @@ FAILED, FAILURES = 503, frozenset({"Switchover failed", "Failover failed"})
 Verdict = tuple[RequestOutcome, bool, str]
 """Outcome, whether it is final, and words."""
 
-__all__ = ["REFUSALS", "Asked", "Judgement", "Renewals", "failed", "judge", "overdue", "wrote"]
+__all__ = [
+    "REFUSALS",
+    "Asked",
+    "Judgement",
+    "Renewals",
+    "attributed",
+    "failed",
+    "judge",
+    "wrote",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,8 @@ class Judgement:
     decided, else who holds it where the history ends. `evidence`: the rules that bear on it, in a
     fixed order. `message`: in the engine's words where it refused. `rejected` is always final.
     `waiting`: it is known but for what the holder's agent still may do; so many renewals of its
-    lease from now on would prove that (0: nothing is waited for). `arrived`, `withdrawn`: commits.
+    lease from now on would prove that (0: nothing is waited for). `arrived`, `withdrawn`, `echo`:
+    commits of the failover key, see traces.py.
     """
 
     outcome: RequestOutcome
@@ -105,6 +116,7 @@ class Judgement:
     waiting: int = 0
     arrived: int | None = None
     withdrawn: int | None = None
+    echo: int | None = None
 
 
 def failed(reply: EngineReply | None) -> bool:
@@ -151,7 +163,8 @@ def judge(
     elif traces.arrived is None:
         outcome, final, message = _not_arrived(in_flight)
     elif traces.left is None:
-        outcome, final, message = _same_reign(asked, traces, in_flight, moved_on)
+        silent = in_flight and (reply is None or reply.status is None)
+        outcome, final, message = _same_reign(asked, traces, in_flight, moved_on, silent=silent)
         if traces.withdrawn is not None and traces.held is not None and not final:
             waiting = LOOPS if _spoken(traces, word) else LOOPS + 1
     else:
@@ -166,10 +179,28 @@ def judge(
         waiting,
         None if lost else traces.arrived,
         traces.withdrawn,
+        traces.echo,
     )
 
 
-def overdue(found: Judgement) -> Judgement:
+def attributed(found: Judgement, landed: int | None) -> Judgement:
+    """A judgement, where the kernel had the request in flight up to commit `landed` (None: nothing
+    tells how long), or its agent had answered by then.
+
+    A request that reads the same and came later is another one, and of two within that time nothing
+    tells which is this one.
+    """
+    if found.arrived is None:
+        return found
+    if landed is None or found.arrived > landed:
+        return _overdue(found)
+    if found.echo is None or found.echo > landed:
+        return found
+    words = f"one that reads the same was made at commit {found.echo}: which is this one is unknown"
+    return replace(found, outcome="unknown", waiting=0, message=f"{found.message}; {words}")
+
+
+def _overdue(found: Judgement) -> Judgement:
     """What is left of a judgement where the kernel no longer had the request in flight when one
     that reads the same was taken up: whose that was, nothing proves (P7-E2).
     """
@@ -246,8 +277,10 @@ def _lost(asked: Asked, history: History, traces: Traces, in_flight: bool) -> Ve
     return "unknown", False, words
 
 
-def _same_reign(asked: Asked, traces: Traces, in_flight: bool, moved_on: bool) -> Verdict:
-    """The reign that the request found goes on (P7-E3)."""
+def _same_reign(
+    asked: Asked, traces: Traces, in_flight: bool, moved_on: bool, *, silent: bool
+) -> Verdict:
+    """The reign that the request found goes on (P7-E3). `silent`: no agent has answered yet."""
     if traces.withdrawn is None:
         return "in_progress", False, _waiting(traces)
     words = _withdrawn(traces)
@@ -255,6 +288,9 @@ def _same_reign(asked: Asked, traces: Traces, in_flight: bool, moved_on: bool) -
         words += "; nobody held authority, and nothing proves that no node has read it before"
         return ("in_progress" if in_flight else "unknown"), False, words
     node = traces.held.node
+    if moved_on and silent:
+        words += f", and {node} acted on nothing; but the agent that was asked has not answered, so"
+        return "in_progress", False, f"{words} that this may have been another, equal request"
     if moved_on and traces.held != asked.before:
         words += f", and {node} acted on nothing; it held authority only after the dispatch, and"
         return "unknown", True, f"{words} nothing proves that whoever held it before did not act"

@@ -17,7 +17,7 @@ from aeroctl.contract.rules import Fact, Rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
 from aeroctl.kernel import patroni, pulse, snapshot, trail
 from aeroctl.kernel.failures import Failure, unreadable
-from aeroctl.kernel.judge import Asked, Judgement, Renewals, judge, overdue, told, wrote
+from aeroctl.kernel.judge import Asked, Judgement, Renewals, attributed, judge, told, wrote
 from aeroctl.kernel.keys import Kernel
 from aeroctl.kernel.keyspace import History
 from aeroctl.kernel.ledger import inflight_key, request_key
@@ -30,7 +30,7 @@ ENDS = frozenset({"executed", "executed_other", "rejected", "rolled_back", "not_
 """Outcomes that are only ever recorded when they are final."""
 OBSERVE_SECONDS = 6.0
 """For how long an agent's pulse is felt where nothing else proves that it has moved on. Less than
-aeroctl waits for one answer."""
+aeroctl waits for one answer. It is in no history, so that a later answer may know less again."""
 WINDOW = 1000
 """Commits of history that are held at a time. The first ones after the dispatch nearly always hold
 the proof; what is later can't change it."""
@@ -140,37 +140,36 @@ async def _recorded(
         except Failure:  # the record stands, also where history can't be read
             evidence = _proof(records)
         return _status(records, ended, outcome.message, evidence, final=True), 0
+    landed = await _landed(source, dispatched, outcome, now)
     found = await _judged(
-        source, dispatched, outcome, in_flight, now, near=False, renewals=renewals
+        source, dispatched, outcome, in_flight, now, near=False, landed=landed, renewals=renewals
     )
-    found = await _in_time(source, dispatched, outcome, in_flight, found)
+    found = attributed(found, landed)
     found = await _weighed(source, kernel, found)
     answer = _status(records, found.outcome, found.message, found.evidence, final=found.final)
     answer = answer.model_copy(update={"authority_after": found.authority_after})
     return answer, found.waiting
 
 
-async def _in_time(
-    source: Source,
-    dispatched: AuditRecord,
-    outcome: AuditRecord | None,
-    in_flight: bool,
-    found: Judgement,
-) -> Judgement:
-    """A request that was taken up is this one only if the kernel had it in flight then, or if the
-    agent's own reply shows that it wrote it. Whoever asks the same later asks for himself.
+async def _landed(
+    source: Source, dispatched: AuditRecord, outcome: AuditRecord | None, now: int
+) -> int | None:
+    """Up to which commit the kernel had the request in flight, or its agent had not answered yet
+    that it wrote it. None: history does not tell.
     """
-    if found.arrived is None or in_flight or (outcome and wrote(outcome.engine_reply)):
-        return found
-    key = inflight_key(source.scope)
-    try:
-        seen = await source.store.read_together([], [key], found.arrived)
-    except Failure as failure:
-        if failure.error.code != "COMMIT_COMPACTED":
-            raise
-        return overdue(found)
-    flying = seen.keys.get(key)
-    return found if flying and flying.value == dispatched.request_id else overdue(found)
+    if outcome is not None and wrote(outcome.engine_reply):
+        return outcome.commit_id
+    key, since = inflight_key(source.scope), dispatched.commit_id
+    while since < now:
+        history = await source.store.history(key, since, now, window=WINDOW)
+        found = history.base.keys.get("")
+        if not history.complete or found is None or found.value != dispatched.request_id:
+            return None
+        for event in history.events:
+            if event.key == "" and event.value != dispatched.request_id:
+                return event.commit_id
+        since = history.keyspace.commit_id
+    return now
 
 
 def _in_part(
@@ -217,9 +216,11 @@ async def _judged(
     now: int,
     *,
     near: bool,
+    landed: int | None = None,
     renewals: Renewals | None = None,
 ) -> Judgement:
-    """By history up to `now`; `near`: the part of it right after the dispatch is enough.
+    """By history up to `now`, at least up to commit `landed`; `near`: the part of it right after
+    the dispatch is enough.
 
     Read window by window, however long it is, with the traces carried over.
     """
@@ -240,7 +241,7 @@ async def _judged(
             asked, seen, in_flight, reply, None, traces, answered=answered, renewals=renewals
         )
         since = history.keyspace.commit_id
-        if judgement.final or near or since >= now:
+        if near or since >= now or (judgement.final and since >= (landed or 0)):
             return judgement
 
 

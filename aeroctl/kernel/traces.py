@@ -111,7 +111,8 @@ class Traces:
 
     The request: `arrived` (the failover key was written for it), `withdrawn` (that key no longer
     names it, see `removal`), `replaced` (it names something else, before authority passed), `again`
-    (it was written once more, after it had been withdrawn: whose that is nothing tells).
+    (it was written once more, after it had been withdrawn: whose that is nothing tells), `echo` (it
+    was, after what became of the first one was decided).
 
     The reign that it found: `held`, by whom; `served`, how the holder described itself as its
     leader; `busy`, it was no longer `serving`; `interrupted`, it did not serve, or on another
@@ -130,6 +131,7 @@ class Traces:
     removal: Removal | None = None
     replaced: int | None = None
     again: int | None = None
+    echo: int | None = None
     held: Authority | None = None
     served: Described | None = None
     busy: int | None = None
@@ -185,12 +187,14 @@ NOTHING = Traces()
 def follow(
     asked: Asked, history: History, traces: Traces = NOTHING, *, word: int | None = None
 ) -> Traces:
-    """The traces of the request in `history`, up to whatever decides about it.
+    """The traces of the request in `history`, up to whatever decides about it, and its echo.
 
     `traces`: found up to where this history begins. `word`: a commit that was there when the
     holder's own agent had answered that the request is gone from the keys as it sees them. An
     event's effect is judged by what the nodes had last said of themselves.
     """
+    if traces.echo is not None:
+        return traces
     if not traces.begun:
         traces = Traces(begun=True, leader=holder_at(asked, history))
     nodes = {
@@ -201,7 +205,9 @@ def follow(
     gone = {(each.commit_id, each.key) for each in history.events if each.value is None}
     for event in history.events:
         if traces.arrived is not None and traces.over(asked):
-            break
+            if event.key == "failover" and asked.written_as(event.value):
+                return replace(traces, echo=event.commit_id)
+            continue
         if event.key == "leader":
             traces = _led(traces, event, nodes, gone)
         elif event.key == "failover":

@@ -225,7 +225,7 @@ def _judged(dispatched: Dispatched, history: History, sent: Sent, watch: _Watch)
         dispatched=dispatched.commit_id,
     )
     renewals = watch.pulse.renewals if watch.pulse else None
-    return judge.judge(
+    found = judge.judge(
         requested,
         history,
         True,
@@ -234,6 +234,7 @@ def _judged(dispatched: Dispatched, history: History, sent: Sent, watch: _Watch)
         answered=watch.answered,
         renewals=renewals,
     )
+    return judge.attributed(found, history.keyspace.commit_id)
 
 
 async def _writes(source: Source, kernel: Kernel) -> Evaluation:

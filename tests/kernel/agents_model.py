@@ -167,6 +167,8 @@ class Agents:
         if found is not None and found.modified == failover.commit:
             self.write("failover", EMPTY, by=name)
             self.refused.add(failover.commit)
+        while self.nodes[name].delivered < len(self.events):
+            self.deliver(name)  # a comparison that fails has the view made anew (_restart_watcher)
         return False
 
     def _step_down(self, name: str) -> Iterator[None]:

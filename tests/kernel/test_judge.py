@@ -17,8 +17,8 @@ from aeroctl.kernel.judge import (
     Asked,
     Judgement,
     Renewals,
+    attributed,
     judge,
-    overdue,
     told,
     wrote,
 )
@@ -431,8 +431,15 @@ class TestSameReign:
             assert (found.outcome, found.final, found.waiting) == ("unknown", False, 3)
             assert evaluations(found)["agent_moved_on"] == "undetermined"
             assert judged(SWITCHOVER, *writes, reply=reply, in_flight=True).waiting == 3
-        found = judged(SWITCHOVER, CLEAR, ANSWER, *LOOP, reply=reply, in_flight=True)
+        found = judged(SWITCHOVER, CLEAR, ANSWER, *LOOP, reply=reply)
         assert (found.outcome, found.final, found.waiting) == ("rejected", True, 0)
+        # a request that reads the same may have been another's while the agent has not answered
+        flying = judged(SWITCHOVER, CLEAR, ANSWER, *LOOP, reply=reply, in_flight=True)
+        silent = reply is None or reply.status is None
+        assert (flying.outcome, flying.final) == (
+            "in_progress" if silent else "rejected",
+            not silent,
+        )
 
     @pytest.mark.parametrize(
         ("count", "since", "reply", "final"),
@@ -473,9 +480,19 @@ class TestSameReign:
 
 def test_a_request_that_was_taken_up_when_none_was_in_flight() -> None:
     """P7-E2: whoever asked the same later asked for himself."""
-    found = overdue(judged(*EXECUTED))
-    assert (found.outcome, found.final) == ("unknown", True)
-    assert "nothing proves that it was this one" in str(found.message)
+    for landed in (None, 109):
+        found = attributed(judged(*EXECUTED), landed)
+        assert (found.outcome, found.final) == ("unknown", True)
+        assert "nothing proves that it was this one" in str(found.message)
+    assert attributed(judged(*EXECUTED), 110).outcome == "executed"
+
+
+def test_of_two_that_read_the_same_nothing_tells_which_is_this_one() -> None:
+    """The first was another operator's, perhaps, and its own agent was slow to write this one."""
+    twice = judged(SWITCHOVER, DELETE, *LOOP, STILL, SWITCHOVER, *AWAY)
+    assert (twice.outcome, twice.echo) == ("rejected", 160)
+    assert attributed(twice, 150).outcome == "rejected"
+    assert (attributed(twice, 160).outcome, attributed(twice, 160).final) == ("unknown", True)
 
 
 @pytest.mark.parametrize(

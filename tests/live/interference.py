@@ -34,6 +34,7 @@ LOGGER = logging.getLogger("interference")
 STAGES = ("dispatched", "arrived", "stepping down", "released", "taken", "cleared")
 STEPPED_DOWN = re.compile(r"Demoting self \(graceful\)")
 ENDS = ("executed", "executed_other", "rejected", "rolled_back")
+REFUSED = range(400, 500)
 STAGE_SECONDS = 4.0
 RECOVERY_SECONDS = 75.0
 AT_ONCE = 0.002
@@ -60,6 +61,8 @@ class Round:
     said: list[tuple[str, bool]] = field(default_factory=list)
     """Outcomes, and whether they were final, in the order in which they were told."""
     recorded: int | None = None
+    refused: bool = False
+    """The engine refused to be asked."""
     stepped_down: int = 0
     reigns: list[tuple[str, int]] = field(default_factory=list)
     """Who took the leader key after the dispatch, and by which commit."""
@@ -89,6 +92,8 @@ class Round:
         return found
 
     def _rejected(self) -> Iterator[str]:
+        if self.refused:
+            return
         begun = self.busy is not None and (self.recorded is None or self.busy < self.recorded)
         if self.stepped_down and (begun or not self.rivals):
             yield f"{self.old} stepped down"
@@ -119,8 +124,11 @@ class Round:
             yield f"{self.old} never stepped down"
 
     def _first(self) -> str | None:
-        """Who was first seen as primary in a reign that was taken after the dispatch."""
-        return self.primaries[0][0] if self.primaries else None
+        """Who was first seen as primary in a reign that was taken after the dispatch. The old
+        holder only where nobody else was: somebody may have written its name again.
+        """
+        names = [name for name, _ in self.primaries]
+        return next((name for name in names if name != self.old), names[0] if names else None)
 
     def _wants(self, name: str) -> bool:
         return name == self.target if self.command == "request_promotion" else name != self.old
@@ -318,6 +326,8 @@ class Interference:
                 round_.dispatched = record["commit_id"]
             if record["kind"] == "outcome" and record["outcome"] in ENDS:
                 round_.recorded = record["commit_id"]
+                reply = record["engine_reply"]
+                round_.refused = reply is not None and (reply["status"] or 0) in REFUSED
         log = self.sandbox.nodes[round_.old].patroni.log.read_text(errors="replace")
         round_.stepped_down = len(STEPPED_DOWN.findall(log[logs[round_.old] :]))
         if round_.dispatched:
