@@ -18,6 +18,7 @@ from aeroctl.contract.chain import digest
 from aeroctl.contract.events import Logged
 from aeroctl.kernel import ledger
 from aeroctl.kernel.etcd import Etcd
+from aeroctl.kernel.failures import unreadable
 from aeroctl.kernel.keyspace import KeyValue
 
 PAGE = 1000
@@ -60,6 +61,19 @@ def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
         head = Head(sequence=head.sequence + 1, hash=record["hash"])
         texts.append(json.dumps(record, separators=(",", ":"), ensure_ascii=False))
     return texts, head
+
+
+async def check_room(store: Etcd, scope: str, *, prefix: str) -> None:
+    """Raise Failure KERNEL_STATE_UNREADABLE where a key stands in the way of the next record."""
+    head_key = ledger.head_key(scope)
+    seen = await store.read_together([], [head_key])
+    end = ledger.parse(scope, None, seen.keys, prefix=prefix)
+    key = ledger.audit_key(scope, end.head.sequence + 1)
+    found = await store.read_together([], [head_key, key], errors=BYTES)
+    head = found.keys.get(head_key)
+    if key in found.keys and (head.modified if head else 0) == end.head_commit:
+        words = f"it lies beyond the end of the audit trail, which is record {end.head.sequence}"
+        raise unreadable(key, f"{words}, and nothing can be recorded after that")
 
 
 async def page(
