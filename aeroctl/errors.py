@@ -314,8 +314,9 @@ KINDS: dict[str, Kind] = {
     "TIME_NOT_PINNED": Kind(
         "kernel_rejection",
         Exit.NO_SNAPSHOT,
-        "no logged time says which commit stood at that time",
-        "Give a commit; aeroctl timeline shows which there are.",
+        "it is not known which state stood at that time: no logged time bounds it, or the state "
+        "changed in between",
+        "Give a commit instead of a time; aeroctl timeline lists the commits.",
         ("P7-D1",),
     ),
     "CLUSTER_NOT_FOUND": Kind(

@@ -133,7 +133,8 @@ class History:
             "broken": [
                 each.model_dump()
                 for each in self.broken
-                if (each.sequence or 0) > after and since <= each.commit_id <= at
+                if (each.sequence is None or each.sequence > after)
+                and since <= each.commit_id <= at
             ],
             "head": {"sequence": head["sequence"], "hash": head["hash"]},
             "next": shown[-1]["sequence"] if len(left) > len(shown) else None,

@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aeroctl.contract.audit import BrokenRecord
 from aeroctl.contract.cluster import Authority
 from aeroctl.contract.terms import EVENT_KINDS, RECORD_KINDS
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.timeline import Place
 from aeroctl.views.lanes import MANY, drawn
-from aeroctl.views.timeline import Entry, Span, Wanted, merged, named, words
+from aeroctl.views.timeline import Entry, Span, Wanted, merged, named, of_event, when, words
 from tests.answering import Handler, Received, answer, answering
 from tests.harness import Result, run
 from tests.stories import (
@@ -394,6 +395,70 @@ def test_a_time_is_taken_for_a_commit_and_says_for_which() -> None:
     assert "# note: COMMIT_TAKEN: until 2026-11-23T10:00:01Z: up to commit 60" in lines.out
     both = timeline(handle, "--since", "30s", "--until", "30s")[0]
     assert both.code == 0
+
+
+HOLES = [
+    BrokenRecord(
+        sequence=sequence, last=sequence, key=f"/aerodb/demo/audit/{sequence or 'x'}",
+        commit_id=commit, written=70, problem="it is nested too deep",
+    )
+    for sequence, commit in ((2, 35), (None, 36))
+]  # fmt: skip
+
+
+def test_a_broken_place_is_an_entry_that_no_filter_takes_away() -> None:
+    history = failover(broken=HOLES)
+    for options in ([], ["--node", "n9"], ["--kind", "paused"], ["--request", IDS[2]]):
+        result, _ = timeline(history, "-o", "json", *options)
+        found = [each for each in result.json["data"]["entries"] if each["kind"] == "broken"]
+        assert [(each["sequence"], each["commit_id"]) for each in found] == [(2, 35), (None, 36)]
+    table = timeline(history)[0].out
+    assert "audit record 2 can't be read: it is nested too deep" in table
+    assert "the key /aerodb/demo/audit/x can't be read" in table
+    assert timeline(history, "-o", "jsonl")[0].out.count('"kind":"broken"') == 2
+    assert "audit record 2 can" in run_report(history)
+    audit = run_audit(history, "--verify")
+    assert audit.code == 8
+    assert audit.json["data"]["verification"]["first_broken"] == 2
+    assert len(audit.json["data"]["broken"]) == 2
+    lines = run_audit(history, "--verify", form="jsonl")
+    assert [name for line in lines.out.splitlines() for name in json.loads(line)].count(
+        "broken"
+    ) == 2
+
+
+def run_report(history: History) -> str:
+    with answering(history) as kernel:
+        return run("report", "--kernel", kernel.url).out
+
+
+def run_audit(history: History, *options: str, form: str = "json") -> Result:
+    with answering(history) as kernel:
+        return run("audit", *options, "--kernel", kernel.url, "-o", form)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        ("2026-11-24T09:28:12.9Z", "2026-11-24T09:29:11.1Z",
+         "2026-11-24 between 09:28:12 and 09:29:12 UTC"),
+        ("2026-11-24T09:28:12Z", "2026-11-24T09:29:12Z",
+         "2026-11-24 between 09:28:12 and 09:29:12 UTC"),
+        ("2026-11-24T23:59:30Z", "2026-11-25T00:00:30Z",
+         "between 2026-11-24 23:59:30 and 2026-11-25 00:00:30 UTC"),
+        ("2026-11-24T09:28:12.9Z", None, "not before 2026-11-24 09:28:12 UTC"),
+        (None, "2026-11-24T09:28:12.9Z", "not after 2026-11-24 09:28:13 UTC"),
+        (None, None, None),
+    ],
+)  # fmt: skip
+def test_between_two_pins(first: str | None, last: str | None, words: str | None) -> None:
+    """In whole seconds that leave nothing out."""
+    entry = of_event(event(5, "paused", not_before=first, not_after=last), 0)
+    assert when(entry) == words
+    logged = of_event(
+        event(5, "paused", not_before=first, not_after=last, time="2026-11-24T09:00:00Z"), 0
+    )
+    assert when(logged) == "2026-11-24T09:00:00Z"
 
 
 def test_a_young_cluster_shows_all_that_history_holds() -> None:

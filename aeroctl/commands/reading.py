@@ -96,7 +96,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--at",
         type=MomentType(),
         metavar="MOMENT",
-        help="Show the state of a commit (812), of a logged time (2026-11-23T10:15:19Z) or of a "
+        help="Show the state of a commit (812), of a time (2026-11-23T10:15:19Z) or of a "
         "while ago (10m), instead of now.",
     )(file_option(reading))
 

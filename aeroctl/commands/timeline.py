@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     "--since",
     type=MomentType(),
     metavar="MOMENT",
-    help="From this commit on (812), a logged time (2026-11-23T10:15:19Z) or a while ago (10m). "
-    "[default: all that history holds; with --follow, from now]",
+    help="From this commit on (812), a time (2026-11-23T10:15:19Z) or a while ago (10m), with "
+    "all that may have been later than that. [default: all that history holds; with --follow, from "
+    "now]",
 )
 @click.option(
     "--until", type=MomentType(), metavar="MOMENT", help="Up to it, likewise. [default: now]"

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.requests import RequestEnvelope
-from aeroctl.kernel import decision, diagnose, explain, recording, throttle, transfer
+from aeroctl.kernel import decision, diagnose, explain, recording, throttle, trail, transfer
 from aeroctl.kernel.agent import Account
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.failures import Failure
@@ -146,6 +146,7 @@ async def _dispatched(
     if refusal is not None:
         LOGGER.error("request %s: refused and not recorded: %s", asked.request_id, refusal)
         raise refusal
+    await trail.check_room(source.store, source.scope, prefix=source.prefix)
     raise _busy("authority-relevant state, or the audit trail,")
 
 

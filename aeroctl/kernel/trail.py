@@ -18,12 +18,15 @@ from aeroctl.contract.chain import digest
 from aeroctl.contract.events import Logged
 from aeroctl.kernel import ledger
 from aeroctl.kernel.etcd import Etcd
+from aeroctl.kernel.failures import unreadable
 from aeroctl.kernel.keyspace import KeyValue
 
 PAGE = 1000
 """Records read by one transaction, at most."""
 AT_ONCE = 100
 """Keys read by one transaction; etcd takes 128 (max-txn-ops)."""
+TOGETHER = 3
+"""Records that one transaction writes, at most."""
 BYTES = "surrogateescape"
 """How bytes that are no text are read, so that they can be told from text."""
 
@@ -60,6 +63,21 @@ def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
         head = Head(sequence=head.sequence + 1, hash=record["hash"])
         texts.append(json.dumps(record, separators=(",", ":"), ensure_ascii=False))
     return texts, head
+
+
+async def check_room(store: Etcd, scope: str, *, prefix: str) -> None:
+    """Raise Failure KERNEL_STATE_UNREADABLE where a key stands in the way of the next records."""
+    head_key = ledger.head_key(scope)
+    seen = await store.read_together([], [head_key])
+    end = ledger.parse(scope, None, seen.keys, prefix=prefix)
+    last = end.head.sequence
+    keys = [ledger.audit_key(scope, last + place) for place in range(1, TOGETHER + 1)]
+    found = await store.read_together([], [head_key, *keys], errors=BYTES)
+    head = found.keys.get(head_key)
+    for key in keys:
+        if key in found.keys and (head.modified if head else 0) == end.head_commit:
+            words = f"it lies beyond the end of the audit trail, which is record {last}"
+            raise unreadable(key, f"{words}, and nothing can be recorded after that")
 
 
 async def page(

@@ -812,6 +812,22 @@ class TestRaces:
 
         inside(test)
 
+    def test_a_key_in_the_way_of_the_next_record(
+        self, inside: In, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is named, and nothing is dispatched."""
+        monkeypatch.setattr(command, "RECORD_SECONDS", 0.3)
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+            key = ledger.audit_key(w.scope, 2)
+            await w.store.transact([], [Put(key, "x")])
+            answer = await w.send("request_promotion", body)
+            assert key in error(answer, "KERNEL_STATE_UNREADABLE").message
+            assert w.agent.posts == []
+
+        inside(test)
+
     def test_a_store_that_never_holds_still(
         self, inside: In, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -1088,7 +1104,9 @@ def test_a_record_is_never_written_over(inside: In, monkeypatch: pytest.MonkeyPa
         zero = json.dumps({"sequence": 0, "hash": chain.NO_HASH})
         await w.store.transact([], [Put(head, zero)])
         other = await w.request("request_promotion", "n1")
-        error(await w.send("request_promotion", other), "KERNEL_BUSY")
+        answer = await w.send("request_promotion", other)
+        found = error(answer, "KERNEL_STATE_UNREADABLE")
+        assert ledger.audit_key(w.scope, 1) in found.message
         assert await w.records() == before
         assert w.agent.posts == []
 

@@ -1,6 +1,7 @@
 """Which commit stands for a time: only where the logs prove it."""
 
 import asyncio
+import base64
 import random
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -330,6 +331,33 @@ def test_after_compaction(etcd_store: Store, tmp_path: Path) -> None:
         page = (await world.clients["observer"].get("/v1/events")).json()["data"]
         assert page["events"][-1]["not_before"] == at(19)
         assert page["events"][-1]["not_after"] is None
+
+    run(etcd_store, tmp_path, test)
+
+
+def test_a_server_that_may_not_read_the_pins(etcd_store: Store, tmp_path: Path) -> None:
+    """It tells what happened all the same, without times."""
+
+    async def test(world: World) -> None:
+        await clock(world, at(10))
+        commit = await world.put(config={"ttl": 40})
+        await clock(world, at(11))
+        name = base64.b64encode(ledger.clock_key(world.scope).encode())
+
+        async def refuse(request: httpx.Request) -> httpx.Response | None:
+            if name in request.content:
+                denied = {"code": 7, "message": "etcdserver: permission denied"}
+                return httpx.Response(403, json=denied)
+            return None
+
+        for spoil, expected in ((None, (at(10), at(11))), (refuse, (None, None))):
+            world.wire.spoil = spoil
+            answer = await world.clients["observer"].get("/v1/events")
+            assert answer.status_code == 200
+            (found,) = [
+                each for each in answer.json()["data"]["events"] if each["commit_id"] == commit
+            ][:1]
+            assert (found["not_before"], found["not_after"]) == expected
 
     run(etcd_store, tmp_path, test)
 

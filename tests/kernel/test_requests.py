@@ -461,3 +461,79 @@ def test_a_cluster_of_the_same_name_elsewhere(etcd_store: Store, scope: str) -> 
         assert (await asked(all_)).recorded
 
     kept(etcd_store, scope, work)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+@pytest.mark.parametrize("place", [1, 2, 3, 4])
+@pytest.mark.parametrize("ended", ["executed", "rejected", "unknown", None])
+def test_a_broken_record_is_told_and_what_is_left_proves(
+    etcd_store: Store, ended: Any, place: int, gone: bool
+) -> None:
+    """P7-E2: nothing is final that the broken one may have said otherwise."""
+    scope = f"broken-{ended}-{place}-{gone}"
+
+    async def work(all_: Kept) -> None:
+        before = await all_.begin()
+        await all_.append(*dispatched(before))
+        if ended == "executed":
+            await transfer(all_)
+        if ended is not None:
+            reply = EngineReply(status=412, body="no") if ended == "rejected" else None
+            await all_.append(facts("outcome", outcome=ended, engine_reply=reply, message="words"))
+        whole = await asked(all_)
+        key = ledger.audit_key(scope, place)
+        if gone:
+            await all_.store.transact([], [Delete(key)])
+        else:
+            await all_.store.transact([], [Put(key, "[" * 100_000)])
+        if ended is None and place == 4:
+            return  # there is none, and nobody says that there was
+        envelope = await status(all_.source, ID)
+        found = envelope.data
+        (note,) = [each for each in envelope.notes if each.code == "RECORD_BROKEN"]
+        assert f"audit record {place} can't be read" in note.message
+        assert found.recorded
+        if found.final:
+            assert (found.outcome, whole.final) == (whole.outcome, True)
+        if place < 3 and ended is not None:
+            assert (found.outcome, found.final) == (whole.outcome, whole.final)
+        if place == 3 and ended in ("unknown", None):
+            assert (found.outcome, found.final) == ("unknown", False)
+            assert "what was asked of the engine, if anything, is not known" in (
+                found.message or ""
+            )
+
+    kept(etcd_store, scope, work)
+
+
+def test_of_a_refusal_that_is_broken_nothing_is_said(etcd_store: Store, scope: str) -> None:
+    """There may have been a dispatch, for all that is known."""
+
+    async def work(all_: Kept) -> None:
+        await all_.begin()
+        await all_.append(facts(), facts("refused", outcome="rejected", code="RULE_NOT_MET"))
+        await all_.store.transact([], [Put(ledger.audit_key(scope, 2), "\0")])
+        found = await asked(all_)
+        assert (found.outcome, found.final) == ("unknown", False)
+        await all_.store.transact([], [Put(ledger.audit_key(scope, 1), "{}")])
+        found = await asked(all_)
+        assert (found.recorded, found.command, found.outcome) == (True, None, "unknown")
+
+    kept(etcd_store, scope, work)
+
+
+@pytest.mark.parametrize("key", ["head", "request"])
+def test_a_key_of_the_ledger_that_is_broken_is_named(etcd_store: Store, key: str) -> None:
+    scope = f"broken-{key}"
+
+    async def work(all_: Kept) -> None:
+        await all_.begin()
+        await all_.append(*dispatched(Authority(node="n3", reign=1)))
+        name = {"head": ledger.head_key(scope), "request": ledger.request_key(scope, ID)}[key]
+        for value in ("[" * 100_000, "{}", ""):
+            await all_.store.transact([], [Put(name, value)])
+            with pytest.raises(Failure, match=name) as caught:
+                await asked(all_)
+            assert caught.value.error.code == "KERNEL_STATE_UNREADABLE"
+
+    kept(etcd_store, scope, work)

@@ -40,16 +40,11 @@ def authority(done: Any) -> str:
     return str(done.data["authority"]["node"])
 
 
-def test_a_commit_or_a_logged_time_shows_what_was_then(operator: Operator) -> None:
+def test_a_commit_shows_what_was_then(operator: Operator) -> None:
     old, new, dispatched = promoted(operator)
     then = dispatched["commit_id"]
     assert authority(operator.ask("inspect", "cluster", "--at", str(then))) == old
     assert authority(operator.ask("inspect", "cluster")) == new
-    by_time = operator.ask("inspect", "cluster", "--at", dispatched["time"])
-    assert authority(by_time) == old
-    assert json.loads(by_time.out)["observed_at"]["commit_id"] == then
-    (note,) = [each for each in json.loads(by_time.out)["notes"] if each["code"] == "COMMIT_TAKEN"]
-    assert f"commit {then}" in note["message"]
     a_while_ago = operator.ask("inspect", "cluster", "--at", "0s")
     assert authority(a_while_ago) == new
     for moment in ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z", "9999d"):
@@ -154,5 +149,6 @@ def test_an_interrupted_view_says_so(operator: Operator) -> None:
 
 
 def ledger(sandbox: Sandbox) -> object:
-    """What the kernel keeps for itself in the store."""
-    return store.read(sandbox, store.LEDGER).keys
+    """What the kernel keeps for itself in the store, but for its clock."""
+    keys = store.read(sandbox, store.LEDGER).keys
+    return {name: entry for name, entry in keys.items() if name != "clock"}
