@@ -447,14 +447,24 @@ def _is_loopback(host: str) -> bool:
 def _tls(connection: Connection, scheme: str) -> ssl.SSLContext:
     if scheme != "https":
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; a real one costs 30 ms
+    if connection.key is not None and connection.cert is None:
+        raise failure("BAD_TLS_FILE", "--key needs --cert: a key without its certificate")
     try:
         # The system's trust store: the one that an operator's own authority is installed in.
-        context = ssl.create_default_context(cafile=connection.ca_file)
-        if connection.cert:
-            context.load_cert_chain(connection.cert, connection.key)
+        context = ssl.create_default_context(cafile=_named("--ca-file", connection.ca_file))
+        if connection.cert is not None:
+            key = _named("--key", connection.key)
+            context.load_cert_chain(str(_named("--cert", connection.cert)), key)
     except (OSError, ssl.SSLError) as error:
         raise failure("BAD_TLS_FILE", f"{error}") from error
     return context
+
+
+def _named(option: str, path: str | None) -> str | None:
+    """A file that was named, or None. To ssl an empty name is as good as none at all."""
+    if path == "":
+        raise failure("BAD_TLS_FILE", f"{option} names no file")
+    return path
 
 
 def _transport(error: httpx.HTTPError, connection: Connection) -> Failure:

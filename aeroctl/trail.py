@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aeroctl.contract.chain import Chain
+from aeroctl.errors import failure
 from aeroctl.reading import check_held, noted
 from aeroctl.views import audit
 
@@ -38,8 +39,12 @@ def show_trail(
     Under jsonl each page is printed as it comes, in constant memory, and the verdict last; else
     all are held until the end. Raises Failure; what was printed by then stays.
     """
-    at, notes = reader.commit_of(moment)
     streams = reader.output.format == "jsonl"
+    if streams and reader.output.taken is not None:
+        raise failure(
+            "USAGE", "-o jsonl prints a line for each record: it can't be combined with --watch"
+        )
+    at, notes = reader.commit_of(moment)
     chain, checked = Chain(), 0
     kept: list[AuditRecord] = []
     first = last = None

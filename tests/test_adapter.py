@@ -67,15 +67,8 @@ def test_options_stand_before_or_after_the_command(tmp_path: Path) -> None:
     with answering(answer(document())) as kernel:
         after = run("inspect", "nodes", "-o", "json", "--kernel", kernel.url)
         before = run("-o", "json", "--kernel", kernel.url, "inspect", "nodes")
-        between = run(
-            "-o",
-            "table",
-            "inspect",
-            "-o",
-            "json",
-            "nodes",
-            environment={"AEROCTL_KERNEL": kernel.url},
-        )
+        variable = {"AEROCTL_KERNEL": kernel.url}
+        between = run("inspect", "-o", "json", "nodes", environment=variable)
     assert before == after == between
 
 

@@ -2,14 +2,14 @@
 
 import click
 
-from aeroctl.cli import shared_options
+from aeroctl.cli import option, shared_options
 from aeroctl.commands.reading import Asked, reading_options, show
 from aeroctl.errors import Exit
 
 
 @click.command()
-@click.option("--verify", is_flag=True, help="Check the hash chain; exit 8 if it is broken.")
-@click.option("--request", type=click.UUID, metavar="ID", help="Only this request's records.")
+@option("--verify", is_flag=True, help="Check the hash chain; exit 8 if it is broken.")
+@option("--request", type=click.UUID, metavar="ID", help="Only this request's records.")
 @reading_options
 @shared_options
 @click.pass_context
@@ -22,8 +22,6 @@ def audit(ctx: click.Context, verify: bool, request: object, asked: Asked) -> Ex
     """
     from aeroctl.trail import show_trail
 
-    if asked.watch is not None and ctx.ensure_object(dict).get("output") == "jsonl":
-        raise click.UsageError("with --watch a line is a frame, and here a record: see timeline")
     chosen = None if request is None else str(request)
     whole = show(ctx, asked, lambda reader: show_trail(reader, chosen, verify, asked.at))
     return Exit.DONE if whole else Exit.CHECK_FAILED
