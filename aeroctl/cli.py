@@ -302,7 +302,7 @@ def _kernel_of(ctx: click.Context) -> "Kernel":
     options = options_of(ctx)
     connection = Connection(
         url=options.get("kernel", DEFAULT_KERNEL),
-        token=read_token(options.get("token_file"), os.environ),
+        token=read_token(options.get("token_file"), os.environ, options.get("timeout")),
         timeout=options.get("timeout", 10.0),
         proxy=options.get("proxy"),
         ca_file=options.get("ca_file"),
