@@ -40,7 +40,7 @@ def serving(
 ) -> Iterator[tuple[str, list[int]]]:
     """Every connection has `serve`, in a thread; the address, and a list that grows by each."""
     over, seen = threading.Event(), [0]
-    threads = []
+    threads: list[threading.Thread] = []
 
     def one(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
