@@ -129,7 +129,7 @@ def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
 
 def _contradicted(ctx: click.Context, parameter: click.Parameter) -> click.UsageError:
     """Values are not shown: an address may hold a password."""
-    return click.UsageError(f"{parameter.opts[-1]} is given twice, with different values", ctx)
+    return click.UsageError(f"{parameter.opts[-1]} is given twice, with different values.", ctx)
 
 
 @dataclass(frozen=True, slots=True)
