@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeroctl.cli import SHARED, CommandTable, Shared, cli, options_of, spoken
+from aeroctl.commands.audit import HeadType
 from aeroctl.commands.reading import MomentType
 from tests.answering import Received, answer, answering
 from tests.harness import ENVIRONMENT, run
@@ -35,6 +36,8 @@ def values_of(parameter: click.Parameter) -> tuple[str, str]:
         return one, other
     if isinstance(kind, click.FloatRange | MomentType):
         return "3", "7"
+    if isinstance(kind, HeadType):
+        return "1" * 64, "2" * 64
     if kind is click.UUID:
         return str(
             kind("6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b")
