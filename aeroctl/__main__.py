@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str]) -> int:
     import click
 
-    from aeroctl.cli import cli
+    from aeroctl.cli import cli, spoken
     from aeroctl.errors import Exit, Failure, failure
 
     for stream in (sys.stdout, sys.stderr):
@@ -57,7 +57,7 @@ def _run(arguments: list[str]) -> int:
         give_up()
         return _report(failure("OUTPUT_FAILED", f"{error.strerror}"), arguments)
     except Exception as error:
-        if "--debug" in arguments:
+        if ("--debug", "") in spoken(arguments):
             raise
         if "_AEROCTL_COMPLETE" in os.environ:
             return Exit.BUG  # a shell's prompt is no place for words
@@ -78,14 +78,12 @@ def _report(error: "Failure", arguments: list[str]) -> int:
 
 
 def _asks_for_json(arguments: list[str]) -> bool:
-    """Whether errors are to be JSON; looked up in argv because parsing may be what failed."""
-    chosen = ""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        if word in ("-o", "--output"):
-            chosen = following
-        elif word.startswith(("-o", "--output=")):
-            chosen = word.removeprefix("--output=").removeprefix("-o")
-    return chosen in ("json", "jsonl")
+    """Whether errors are to be JSON; looked up in the words because parsing may have failed."""
+    from aeroctl.cli import spoken
+
+    return any(
+        name == "--output" and value in ("json", "jsonl") for name, value in spoken(arguments)
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ calls, and hands on only what keeps the contract.
 
 import json
 import queue
+import socket
 import ssl
 import sys
 import threading
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 import httpx  # noqa: E402
 
-MAX_ANSWER_BYTES = 128 * 1024 * 1024
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+MAX_ERROR_BYTES = 1024 * 1024
+MAX_ANSWER_VALUES = 500_000
+"""Values in one answer: each takes some 300 B, or 1 kB where it is wrong, however short it is."""
 Result = TypeVar("Result")
-Reply = tuple[int, str | None, bytes]
+Reply = tuple[int, str | None, bytearray]
 """Status, Location and body."""
 
 
@@ -120,7 +124,7 @@ class Kernel:
         from aeroctl.contract.requests import RequestEnvelope
 
         try:
-            status, location, body = exchange.result(self.connection.url, wait.tick)
+            status, location, body = exchange.result(wait.tick)
             if status == 200 or 300 <= status < 400:
                 answer = _parsed(
                     self._accepted(status, location, body), RequestEnvelope.model_validate_json
@@ -214,14 +218,17 @@ class Kernel:
         seconds: float | None = None,
     ) -> "Call[Reply]":
         connection = replace(self.connection, timeout=seconds or self.connection.timeout)
-        asked = _Asked(method, path, query, content, departure or Departure())
-        return Call(lambda: self._exchange(connection, asked), connection.timeout)
+        line = Line()
+        asked = _Asked(method, path, query, content, departure or Departure(), line)
+        words = f"{connection.url}: no answer within {connection.timeout:g} s"
+        late = failure("KERNEL_TIMEOUT", words)
+        return Call(lambda: self._exchange(connection, asked), connection.timeout, late, line.cut)
 
-    def _body(self, exchange: "Call[Reply]") -> bytes:
+    def _body(self, exchange: "Call[Reply]") -> bytearray:
         """The body of a 200. Raises Failure for everything else."""
-        return self._accepted(*exchange.result(self.connection.url))
+        return self._accepted(*exchange.result())
 
-    def _accepted(self, status: int, location: str | None, body: bytes) -> bytes:
+    def _accepted(self, status: int, location: str | None, body: bytearray) -> bytearray:
         if 300 <= status < 400 and location is not None:
             raise failure(
                 "REDIRECT_REFUSED", f"{self.connection.url} redirects to {location}: not followed"
@@ -256,25 +263,25 @@ class Kernel:
                     content=asked.content,
                     headers=headers,
                     follow_redirects=False,
-                    extensions={"trace": asked.departure.watch},
+                    extensions={"trace": asked.trace},
                 ) as response,
             ):
+                largest = MAX_ANSWER_BYTES if response.status_code == 200 else MAX_ERROR_BYTES
                 body = bytearray()
                 for chunk in response.iter_raw():
                     body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise failure(
-                            "ANSWER_TOO_LARGE", f"the answer is larger than {MAX_ANSWER_BYTES} B"
-                        )
+                    if len(body) > largest:
+                        words = f"the answer is larger than {largest} B"
+                        raise failure("ANSWER_TOO_LARGE", words)
         except httpx.UnsupportedProtocol as error:
             raise failure("BAD_KERNEL_URL", f"{connection.url}: {error}") from error
         except httpx.HTTPError as error:
-            raise _transport(error, connection) from error
+            raise _transport(error, connection, asked.line.tls_refused) from error
         except (httpx.InvalidURL, ValueError, ImportError) as error:
             # A name that can't be looked up (IDNA), a proxy that is no address.
             raise failure("BAD_KERNEL_URL", f"{connection.url}: {error}") from error
         self.trace(f"{response.status_code}, {len(body)} B in {time.monotonic() - started:.3f} s")
-        return response.status_code, response.headers.get("location"), bytes(body)
+        return response.status_code, response.headers.get("location"), body
 
 
 class Departure:
@@ -322,19 +329,74 @@ class _Asked:
     query: dict[str, str]
     content: bytes | None
     departure: Departure
+    line: "Line"
+
+    def trace(self, event: str, details: Mapping[str, Any]) -> None:
+        """What httpx tells of its steps, as it takes them."""
+        self.line.watch(event, details)
+        self.departure.watch(event, details)
+
+
+class Line:
+    """The connection of one exchange, which another thread can cut at any moment.
+
+    httpx bounds each read, not the whole: a peer that drips would keep a thread for ever.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is connected, nothing is cut."""
+        self._lock = threading.RLock()  # a signal may come while it is held
+        self._stream: Any = None
+        self._unheard: Any = None
+        self._cut = False
+        self.tls_refused = False
+        """It ended before the TLS handshake did, on our side or on the peer's."""
+
+    def watch(self, event: str, details: Mapping[str, Any]) -> None:
+        """A trace for httpx: what was connected last, bare or in TLS, and how it ended."""
+        *_, act, step = event.split(".")
+        if hasattr(details.get("return_value"), "get_extra_info"):
+            with self._lock:
+                self._stream = details["return_value"]
+                if self._cut:
+                    self.cut()
+            tls = self._stream.get_extra_info("ssl_object")
+            self._unheard = tls if tls is not None and tls.version() == "TLSv1.3" else None
+        if step == "failed" and act == "start_tls":
+            self.tls_refused = True
+        if step == "failed" and act == "receive_response_headers" and self._unheard is not None:
+            # In TLS 1.3 the client's side of the handshake ends first. That its certificate is
+            # missed or refused, it hears only when it reads, and from many servers not even that:
+            # the connection just ends. One that accepts a client sends it a session ticket first.
+            session = self._unheard.session
+            self.tls_refused = session is None or not session.has_ticket
+
+    def cut(self) -> None:
+        """End what is under way, and whatever would follow."""
+        with self._lock:
+            self._cut = True
+            peer = self._stream and self._stream.get_extra_info("socket")
+            if peer is not None:
+                with suppress(OSError):  # it is closed already
+                    # Not the method of ssl, which forgets the encryption under a reader's hands.
+                    socket.socket.shutdown(peer, socket.SHUT_RDWR)
 
 
 class Call(Generic[Result]):
-    """A call that has begun, in a thread that the process does not wait for.
-
-    httpx bounds each read, not the whole: a name server that hangs or a body that drips would
-    take for ever.
+    """A call that has begun, in a thread that the process does not wait for: what it does (names
+    looked up, a pipe opened) may never come back.
     """
 
-    def __init__(self, call: Callable[[], Result], seconds: float) -> None:
-        """Begin `call`; it has `seconds` from now."""
+    def __init__(
+        self,
+        call: Callable[[], Result],
+        seconds: float,
+        late: Failure,
+        give_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin `call`. When `seconds` are over, `give_up` has it end, and `late` is raised."""
         self._outcomes: queue.SimpleQueue[Callable[[], Result]] = queue.SimpleQueue()
-        self._seconds = seconds
+        self._seconds, self._late, self._give_up = seconds, late, give_up
         self._began = time.monotonic()
         threading.Thread(target=self._run, args=(call,), daemon=True).start()
 
@@ -351,14 +413,14 @@ class Call(Generic[Result]):
         else:
             self._outcomes.put(lambda: result)
 
-    def result(self, address: str, tick: Callable[[int], None] = lambda _: None) -> Result:
-        """What the call returned or raised, or KERNEL_TIMEOUT when its time is over."""
+    def result(self, tick: Callable[[int], None] = lambda _: None) -> Result:
+        """What the call returned or raised."""
         while (gone := time.monotonic() - self._began) < self._seconds:
             tick(int(gone))
             with suppress(queue.Empty):
                 return self._outcomes.get(timeout=min(1 - gone % 1, self._seconds - gone))()
-        words = f"{address}: no answer within {self._seconds:g} s"
-        raise failure("KERNEL_TIMEOUT", words)
+        self._give_up()
+        raise self._late
 
 
 def _query(sections: Sequence[Section], at: int | None) -> dict[str, str]:
@@ -391,7 +453,7 @@ def _about(
     return answer
 
 
-def _own_refusal(status: int, body: bytes, request: "CommandRequest") -> Failure:
+def _own_refusal(status: int, body: bytearray, request: "CommandRequest") -> Failure:
     """The kernel's refusal of a command. Raises CONTRACT_BROKEN where it is somebody else's."""
     refusal = _rejection(status, body)
     if refusal.code == "CONTRACT_BROKEN":
@@ -426,15 +488,16 @@ def _checked_url(connection: Connection) -> httpx.URL:
         raise failure("BAD_KERNEL_URL", "give only scheme, host and port; tokens go in a file")
     try:
         url = httpx.URL(connection.url)
+        host = url.host  # decoded only here, where an `xn--` name can turn out to be none
     except (httpx.InvalidURL, ValueError) as error:
         raise failure("BAD_KERNEL_URL", f"{connection.url}: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise failure("BAD_KERNEL_URL", f"not an http or https address: {connection.url}")
     if url.query or url.fragment or url.path not in ("", "/"):
         raise failure("BAD_KERNEL_URL", f"more than scheme, host and port: {connection.url}")
     if url.port is not None and not 0 < url.port < 65536:
         raise failure("BAD_KERNEL_URL", f"no port of TCP: {url.port}")
-    exposed = url.scheme == "http" and (connection.proxy or not _is_loopback(url.host))
+    exposed = url.scheme == "http" and (connection.proxy or not _is_loopback(host))
     if connection.token is not None and exposed:
         raise failure(
             "TOKEN_OVER_PLAINTEXT", f"will not send a token unencrypted to {connection.url}"
@@ -452,45 +515,63 @@ def _is_loopback(host: str) -> bool:
 def _tls(connection: Connection, scheme: str) -> ssl.SSLContext:
     if scheme != "https":
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; a real one costs 30 ms
+    if connection.key is not None and connection.cert is None:
+        raise failure("BAD_TLS_FILE", "--key needs --cert: a key without its certificate")
     try:
         # The system's trust store: the one that an operator's own authority is installed in.
-        context = ssl.create_default_context(cafile=connection.ca_file)
-        if connection.cert:
-            context.load_cert_chain(connection.cert, connection.key)
+        context = ssl.create_default_context(cafile=_named("--ca-file", connection.ca_file))
+        if connection.cert is not None:
+            key = _named("--key", connection.key)
+            context.load_cert_chain(str(_named("--cert", connection.cert)), key)
     except (OSError, ssl.SSLError) as error:
         raise failure("BAD_TLS_FILE", f"{error}") from error
     return context
 
 
-def _transport(error: httpx.HTTPError, connection: Connection) -> Failure:
+def _named(option: str, path: str | None) -> str | None:
+    """A file that was named, or None. To ssl an empty name is as good as none at all."""
+    if path == "":
+        raise failure("BAD_TLS_FILE", f"{option} names no file")
+    return path
+
+
+def _transport(error: httpx.HTTPError, connection: Connection, tls_refused: bool) -> Failure:
     """Which failure an httpx error is."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
+    words = str(error).rstrip(".") or type(error).__name__
     if cause is not None:
         code = "TLS_FAILED"
-    elif isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        code = "KERNEL_UNREACHABLE"
     elif isinstance(error, httpx.TimeoutException):
-        code = "KERNEL_TIMEOUT"
+        connecting = isinstance(error, httpx.ConnectTimeout)
+        code = "KERNEL_UNREACHABLE" if connecting else "KERNEL_TIMEOUT"
+    elif tls_refused:
+        code = "TLS_FAILED"
+        words += "; the other end closed the connection during the TLS handshake: it may want"
+        words += " another client certificate, or one at all"
+    elif isinstance(error, httpx.ConnectError):
+        code = "KERNEL_UNREACHABLE"
     else:
         code = "CONNECTION_LOST"
-    return failure(code, f"{connection.url}: {str(error) or type(error).__name__}")
+    return failure(code, f"{connection.url}: {words}")
 
 
-def _parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
-    """The answer, if it keeps the contract. Raises UNKNOWN_API_VERSION, CONTRACT_BROKEN."""
+def _parsed(body: bytearray, parse: Callable[[bytearray], Result]) -> Result:
+    """The answer, if it keeps the contract. Raises UNKNOWN_API_VERSION, CONTRACT_BROKEN, and
+    ANSWER_TOO_LARGE for one that would take many times its size.
+    """
     from pydantic_core import ValidationError
 
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_ANSWER_VALUES:
+        words = f"the answer holds more than {MAX_ANSWER_VALUES} values"
+        raise failure("ANSWER_TOO_LARGE", words)
     try:
         return parse(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
-        for detail in found:
-            if detail["loc"] == ("api_version",) and isinstance(detail["input"], str):
-                raise failure(
-                    "UNKNOWN_API_VERSION", f"the kernel speaks {detail['input']}, aeroctl v1"
-                ) from error
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if any(detail["loc"] == ("api_version",) for detail in found):
+            raise _other_version(body) from error
         where = "; ".join(
             f"{'.'.join(str(part) for part in detail['loc']) or 'body'}: {detail['msg']}"
             for detail in found[:3]
@@ -498,7 +579,18 @@ def _parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
         raise failure("CONTRACT_BROKEN", where) from error
 
 
-def _rejection(status: int, body: bytes) -> Failure:
+def _other_version(body: bytearray) -> Failure:
+    """The answer's api_version is not ours."""
+    from pydantic_core import from_json
+
+    spoken = from_json(body).get("api_version")
+    if isinstance(spoken, str):
+        words = f"the kernel speaks {spoken}, aeroctl v1"
+        return failure("UNKNOWN_API_VERSION", words)
+    return failure("CONTRACT_BROKEN", "api_version: it is no text, or missing")
+
+
+def _rejection(status: int, body: bytearray) -> Failure:
     """The kernel's own error, verbatim; CONTRACT_BROKEN where it sent none."""
     from pydantic import ValidationError
 
@@ -517,4 +609,5 @@ def _rejection(status: int, body: bytes) -> Failure:
         error.outcome,
         error.request_id,
         (error.engine_reply.status, error.engine_reply.body) if error.engine_reply else None,
+        from_kernel=True,
     )

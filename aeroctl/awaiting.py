@@ -53,6 +53,7 @@ def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
     began = time.monotonic()
     end = began + (app.patience or PATIENCE)
     last: RequestEnvelope | Failure
+    passing: tuple[str, ...] = PASSING
     while True:
         left = max(end - time.monotonic(), 0.001)
         connection = replace(app.kernel.connection, timeout=min(CALL, left))
@@ -60,8 +61,9 @@ def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
             last = replace(app.kernel, connection=connection).request(request_id)
             if decided(last.data):
                 break
+            passing = (*PASSING, "TLS_FAILED")  # it was right before: the kernel is going or coming
         except Failure as error:
-            if error.code not in PASSING:
+            if error.code not in passing:
                 raise
             last = error
         if time.monotonic() + INTERVAL > end:

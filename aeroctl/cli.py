@@ -6,11 +6,12 @@ command's module is imported when it runs.
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from math import isnan
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import click
 
@@ -108,47 +109,71 @@ class CommandTable(click.Group):
         ]
 
 
-def _keep(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
-    """Remember a shared option. A command's own position wins over the group's before it."""
-    if value is not None and parameter.name is not None:
-        ctx.ensure_object(dict)[parameter.name] = value
+def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
+    """An option as click has it; but given twice with different values it is a usage error.
+
+    click itself would take the last value without a word. Every command's options are made by this.
+    """
+    if settings.get("multiple") or settings.get("is_flag"):
+        return click.option(*names, **settings)
+    then = settings.pop("callback", None)
+
+    def only(ctx: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+        value = values[0] if values else None
+        if any(other != value for other in values):
+            raise _contradicted(ctx, parameter)
+        return then(ctx, parameter, value) if then else value
+
+    return click.option(*names, multiple=True, callback=only, **settings)
 
 
-_SHARED: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (
+def _contradicted(ctx: click.Context, parameter: click.Parameter) -> click.UsageError:
+    """Values are not shown: an address may hold a password."""
+    return click.UsageError(f"{parameter.opts[-1]} is given twice, with different values.", ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """An option that every command takes, in any position. `variable` has a value for it where
+    the command line has none.
+    """
+
+    names: tuple[str, ...]
+    settings: Mapping[str, Any]
+    variable: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What click calls it."""
+        return self.names[-1].removeprefix("--").replace("-", "_")
+
+
+SHARED: tuple[Shared, ...] = (
+    Shared(
         ("--kernel",),
-        {
-            "metavar": "URL",
-            "envvar": "AEROCTL_KERNEL",
-            "help": f"Where the kernel listens. [default: {DEFAULT_KERNEL}]",
-        },
+        {"metavar": "URL", "help": f"Where the kernel listens. [default: {DEFAULT_KERNEL}]"},
+        "AEROCTL_KERNEL",
     ),
-    (
+    Shared(
         ("--token-file",),
         {
             "metavar": "FILE",
-            "envvar": "AEROCTL_TOKEN_FILE",
             "help": "File with your token; - is standard input. AEROCTL_TOKEN works too.",
         },
+        "AEROCTL_TOKEN_FILE",
     ),
-    (
+    Shared(
         ("--ca-file",),
-        {
-            "metavar": "FILE",
-            "envvar": "AEROCTL_CA_FILE",
-            "help": "Trust this authority instead of the system's.",
-        },
+        {"metavar": "FILE", "help": "Trust this authority instead of the system's."},
+        "AEROCTL_CA_FILE",
     ),
-    (
-        ("--cert",),
-        {"metavar": "FILE", "envvar": "AEROCTL_CERT", "help": "Client certificate (PEM)."},
-    ),
-    (("--key",), {"metavar": "FILE", "envvar": "AEROCTL_KEY", "help": "Its private key (PEM)."}),
-    (
+    Shared(("--cert",), {"metavar": "FILE", "help": "Client certificate (PEM)."}, "AEROCTL_CERT"),
+    Shared(("--key",), {"metavar": "FILE", "help": "Its private key (PEM)."}, "AEROCTL_KEY"),
+    Shared(
         ("--proxy",),
         {"metavar": "URL", "help": "Go through this proxy; proxy variables are ignored."},
     ),
-    (
+    Shared(
         ("--timeout",),
         {
             "type": Seconds(min=0.001, max=86400),
@@ -156,26 +181,60 @@ _SHARED: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "help": "Bound on the whole call. [default: 10; for a change, what the kernel says]",
         },
     ),
-    (
+    Shared(
         ("-o", "--output"),
         {
             "type": click.Choice(["table", "json", "jsonl"]),
             "help": "Text, an indented JSON document, or one line of JSON. [default: table]",
         },
     ),
-    (("--no-color",), {"is_flag": True, "default": None, "help": "No colour on a terminal."}),
-    (
+    Shared(("--no-color",), {"is_flag": True, "default": None, "help": "No colour on a terminal."}),
+    Shared(
         ("--debug",),
         {"is_flag": True, "default": None, "help": "Trace requests; tracebacks for bugs."},
     ),
 )
+_VARIABLES = {each.key: each.variable for each in SHARED if each.variable}
+
+
+class Options:
+    """The shared options of one invocation, in whatever position they were given."""
+
+    def __init__(self) -> None:
+        """None is given yet."""
+        self._given: dict[str, Any] = {}
+
+    def give(self, ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+        """Remember what the command line says. Raises UsageError where it says two things."""
+        name = str(parameter.name)
+        if value is not None and self._given.setdefault(name, value) != value:
+            raise _contradicted(ctx, parameter)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The command line's value, else the variable's, else `default`.
+
+        Variables are read only here: one that click read at a command's own position would win
+        over an option before it. An empty variable is none.
+        """
+        if name in self._given:
+            return self._given[name]
+        return os.environ.get(_VARIABLES.get(name, ""), "") or default
+
+
+def options_of(ctx: click.Context) -> Options:
+    """The shared options that were given so far."""
+    return ctx.ensure_object(Options)
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+    options_of(ctx).give(ctx, parameter, value)
 
 
 def shared_options(function: Function) -> Function:
     """The options that stand before or after any command."""
-    for names, settings in reversed(_SHARED):
-        option = click.option(*names, **settings, callback=_keep, expose_value=False)
-        function = option(function)
+    for each in reversed(SHARED):
+        made = option(*each.names, **each.settings, callback=_keep, expose_value=False)
+        function = made(function)
     return function
 
 
@@ -211,7 +270,7 @@ def _look_of(ctx: click.Context, stream: TextIO | None) -> tuple[Any, bool, bool
     """Format, whether it is for a terminal, and whether in colour."""
     from aeroctl.output import wants_color
 
-    options = ctx.ensure_object(dict)
+    options = options_of(ctx)
     terminal = stream is not None and stream.isatty()
     color = wants_color(options.get("no_color", False), os.environ, terminal)
     # Who forces colour on a pipe wants what a terminal would show.
@@ -220,7 +279,7 @@ def _look_of(ctx: click.Context, stream: TextIO | None) -> tuple[Any, bool, bool
 
 def app_of(ctx: click.Context) -> App:
     """The App that this invocation's options ask for. Raises Failure; connects to nobody."""
-    patience = ctx.ensure_object(dict).get("timeout")
+    patience = options_of(ctx).get("timeout")
     return App(_kernel_of(ctx), output_of(ctx), dialogue_of(ctx), patience)
 
 
@@ -240,10 +299,10 @@ def _kernel_of(ctx: click.Context) -> "Kernel":
     from aeroctl.credentials import read_token
     from aeroctl.output import tell
 
-    options = ctx.ensure_object(dict)
+    options = options_of(ctx)
     connection = Connection(
         url=options.get("kernel", DEFAULT_KERNEL),
-        token=read_token(options.get("token_file"), os.environ),
+        token=read_token(options.get("token_file"), os.environ, options.get("timeout")),
         timeout=options.get("timeout", 10.0),
         proxy=options.get("proxy"),
         ca_file=options.get("ca_file"),
@@ -269,3 +328,43 @@ def cli() -> None:
 
     Every invocation fetches one snapshot, prints what follows from it, and remembers nothing.
     """
+
+
+def spoken(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The options that click finds, with their values ("" for a flag), whatever is wrong elsewhere.
+
+    Errors are told in the format that was asked for, also where parsing is what failed. What is an
+    option is decided as click does it: `-ojson` and `--output=json` are, the `-o` of `--reason -o`
+    is a reason. A command that is unknown takes what every command takes.
+    """
+    words, command = list(arguments), cast("click.Command", cli)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            if not isinstance(command, click.Group):
+                return
+        elif not word.startswith("-") or word == "-":
+            if isinstance(command, click.Group):
+                command = _inner(command, word) or click.Command(word, params=cli.params)
+        else:
+            known = {name: each for each in command.params for name in each.opts}
+            name, attached, rest = word.partition("=")
+            if name not in known and not word.startswith("--"):
+                name, attached, rest = word[:2], word[2:], word[2:]
+            found = known.get(name)
+            if not isinstance(found, click.Option) or found.is_flag:
+                if attached and not word.startswith("--"):  # short ones in a bundle
+                    words.insert(0, f"-{rest}")
+                yield name, ""
+                continue
+            if attached:
+                words.insert(0, rest)
+            omits = isinstance(found.flag_value, str)  # --watch stands without a value
+            if words and not (omits and words[0].startswith("-") and words[0] != "-"):
+                yield found.opts[-1], words.pop(0)
+
+
+def _inner(group: click.Group, name: str) -> click.Command | None:
+    with suppress(Exception):  # a module that can't be loaded may be what failed
+        return group.get_command(click.Context(group), name)
+    return None

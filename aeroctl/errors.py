@@ -244,7 +244,8 @@ KINDS: dict[str, Kind] = {
     "ANSWER_TOO_LARGE": Kind(
         "control_plane_validation",
         Exit.NO_SNAPSHOT,
-        "the answer exceeds 128 MiB, or a million entries that had to be held together",
+        "the answer exceeds 32 MiB or 500,000 values, or a million entries that had to be held "
+        "together",
         None,
         ("P7-F1",),
     ),
@@ -367,6 +368,19 @@ KINDS: dict[str, Kind] = {
     "OUTPUT_FAILED": Kind("transport", Exit.TRANSPORT, "stdout could not be written"),
 }
 
+OWN = frozenset(
+    {
+        "USAGE", "UNKNOWN_FIELD", "BAD_KERNEL_URL", "BAD_TLS_FILE", "TOKEN_UNREADABLE",
+        "TOKEN_EXPOSED", "CASE_UNREADABLE", "TOKEN_OVER_PLAINTEXT", "CONFIRMATION_MISSING",
+        "DECLINED", "CONFIRMATION_STALE", "OVERRIDE_INCOMPLETE", "INTERRUPTED",
+        "UNKNOWN_API_VERSION", "CONTRACT_BROKEN", "CASE_DAMAGED", "NOT_IN_CASE",
+        "NOTHING_TO_COMPARE", "ANSWER_TOO_LARGE", "BUG", "KERNEL_UNREACHABLE", "KERNEL_TIMEOUT",
+        "CONNECTION_LOST", "TLS_FAILED", "REDIRECT_REFUSED", "OUTPUT_FAILED",
+    }
+)  # fmt: skip
+"""Codes that only aeroctl itself can mean. From a kernel they are words like any other: its exit
+code is then its domain's, never that of a bug or an interrupt here."""
+
 _DOMAIN_EXIT: dict[Domain, Exit] = {
     "operator_input": Exit.INPUT,
     "control_plane_validation": Exit.REFUSED,
@@ -387,6 +401,8 @@ class Failure(Exception):
     request_id: str | None = None
     engine_reply: tuple[int | None, str] | None = None
     """What the database engine answered: its own code, its words."""
+    from_kernel: bool = False
+    """The kernel sent it; else aeroctl found it."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -398,7 +414,7 @@ class Failure(Exception):
             return Exit.UNKNOWN
         if self.outcome == "executed":
             return Exit.NOT_AS_ASKED
-        kind = KINDS.get(self.code)
+        kind = self._kind
         return kind.exit if kind and kind.domain == self.domain else _DOMAIN_EXIT[self.domain]
 
     @property
@@ -406,8 +422,12 @@ class Failure(Exception):
         """Where to look next, if there is something to say."""
         if self.outcome == "unknown" and self.request_id:
             return f"To learn what happened: aeroctl outcome {self.request_id}"
-        kind = KINDS.get(self.code)
+        kind = self._kind
         return kind.next if kind else None
+
+    @property
+    def _kind(self) -> Kind | None:
+        return None if self.from_kernel and self.code in OWN else KINDS.get(self.code)
 
 
 def failure(code: str, message: str) -> Failure:

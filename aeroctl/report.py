@@ -45,5 +45,6 @@ def _checked(case: CaseFile) -> Trail:
     page, raw = case.audit(0, None)
     chain, head = Chain(), page.data.head
     chain.follow(raw, page.data.broken)
-    verdict = audit.verification(len(raw), chain.end(head.sequence, head.hash))
+    found = chain.end(head.sequence, head.hash)
+    verdict = audit.verification(len(raw), found, f"{head.sequence}:{head.hash}")
     return Trail(audit.AuditView(tuple(page.data.records), tuple(page.data.broken), verdict), head)

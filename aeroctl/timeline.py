@@ -142,6 +142,8 @@ def follow(reader: "Reader", asked: Asked) -> None:
     A kernel that goes away is said on stderr and asked again; what happened meanwhile comes then,
     nothing twice and nothing left out. Raises every other Failure.
     """
+    if reader.output.format == "json":
+        raise failure("USAGE", "a document has an end: with --follow, use -o jsonl")
     since, _, notes = _bounds(reader, asked)
     if asked.since is None:
         since = reader.source.snapshot(("cluster",), None).observed_at.commit_id + 1

@@ -4,7 +4,8 @@ import gc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from aeroctl.contract.chain import Chain
+from aeroctl.contract.chain import NO_HASH, Chain
+from aeroctl.errors import failure
 from aeroctl.reading import check_held, noted
 from aeroctl.views import audit
 
@@ -31,16 +32,28 @@ def pages(
 
 
 def show_trail(
-    reader: "Reader", request_id: str | None, verify: bool, moment: "Moment | None"
+    reader: "Reader",
+    request_id: str | None,
+    verify: bool,
+    moment: "Moment | None",
+    noted_head: tuple[int | None, str] | None = None,
 ) -> bool:
-    """Print the records, of one request or of all; False if `verify` finds the chain broken.
+    """Print the records, of one request or of all; False if `verify` finds the chain broken, or not
+    to hold the head (a sequence, where it is known, and a hash) that was noted of it earlier.
 
     Under jsonl each page is printed as it comes, in constant memory, and the verdict last; else
     all are held until the end. Raises Failure; what was printed by then stays.
     """
-    at, notes = reader.commit_of(moment)
     streams = reader.output.format == "jsonl"
+    if streams and reader.output.taken is not None:
+        raise failure(
+            "USAGE", "-o jsonl prints a line for each record: it can't be combined with --watch"
+        )
+    at, notes = reader.commit_of(moment)
     chain, checked = Chain(), 0
+    expected = None if noted_head is None else audit.Noted(*noted_head)
+    if expected is not None:
+        expected.follow(0, NO_HASH)
     kept: list[AuditRecord] = []
     broken: list[BrokenRecord] = []
     first = last = None
@@ -51,6 +64,9 @@ def show_trail(
                 reader.dialogue.notes([*page.notes, *notes])
         chain.follow(raw, page.data.broken)
         checked += len(raw)
+        if expected is not None:
+            for each in raw:
+                expected.follow(each["sequence"], each["hash"])
         for record in page.data.records:
             if request_id not in (None, record.request_id):
                 continue
@@ -69,11 +85,13 @@ def show_trail(
     assert first is not None
     assert last is not None
     head = last.data.head
-    found = chain.end(head.sequence, head.hash) if verify else None
-    verdict = audit.verification(checked, found) if verify else None
+    verdict = None
+    if verify:
+        found = chain.end(head.sequence, head.hash)
+        verdict = audit.verification(checked, found, f"{head.sequence}:{head.hash}", expected)
     if not streams:
         view = audit.AuditView(tuple(kept), tuple(broken), verdict)
         reader.output.show(noted(first, notes), view, audit.layout(view))
     elif verdict is not None:
         reader.output.document({"verification": verdict})
-    return found is None
+    return verdict is None or verdict.verdict == "intact"

@@ -103,7 +103,8 @@ def checked() -> Trail:
     found, head, raw = records()
     chain = Chain()
     chain.follow(raw)
-    verdict = audit.verification(len(raw), chain.end(head.sequence, head.hash))
+    broken = chain.end(head.sequence, head.hash)
+    verdict = audit.verification(len(raw), broken, f"{head.sequence}:{head.hash}")
     return Trail(audit.AuditView(tuple(found), (), verdict), head)
 
 

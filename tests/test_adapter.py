@@ -1,5 +1,6 @@
 """The kernel boundary: what is sent, what is refused, and how each failure is named."""
 
+import ast
 import json
 import socket
 import threading
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from aeroctl import adapter
+from aeroctl.errors import KINDS, OWN, Failure
 from tests.answering import Handler, answer, answering
 from tests.harness import run
 from tests.samples import ENVELOPE, document
@@ -67,15 +69,8 @@ def test_options_stand_before_or_after_the_command(tmp_path: Path) -> None:
     with answering(answer(document())) as kernel:
         after = run("inspect", "nodes", "-o", "json", "--kernel", kernel.url)
         before = run("-o", "json", "--kernel", kernel.url, "inspect", "nodes")
-        between = run(
-            "-o",
-            "table",
-            "inspect",
-            "-o",
-            "json",
-            "nodes",
-            environment={"AEROCTL_KERNEL": kernel.url},
-        )
+        variable = {"AEROCTL_KERNEL": kernel.url}
+        between = run("inspect", "-o", "json", "nodes", environment=variable)
     assert before == after == between
 
 
@@ -199,6 +194,46 @@ def test_the_kernels_own_error_passes_verbatim() -> None:
     with answering(answer(body, 409)) as kernel:
         text = run("inspect", "nodes", "--kernel", kernel.url).err
     assert "SOMETHING_NEW:  in the kernel's \\x1b[31mown words" in text
+
+
+BY_DOMAIN = {
+    "operator_input": 2, "control_plane_validation": 3, "kernel_rejection": 4, "transport": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("domain", BY_DOMAIN)
+@pytest.mark.parametrize("code", sorted(OWN))
+def test_a_kernel_can_not_make_itself_a_fault_or_an_interrupt_of_aeroctl(
+    code: str, domain: str
+) -> None:
+    own: dict[str, Any] = {
+        "domain": domain, "code": code, "message": "m", "invariants": [],
+        "outcome": "not_executed", "request_id": None,
+    }  # fmt: skip
+    error = nodes(answer(json.dumps({"error": own}).encode(), 409))
+    assert error == {"engine_reply": None, **own, "next": None, "exit": BY_DOMAIN[domain]}
+
+
+@pytest.mark.parametrize("domain", BY_DOMAIN)
+@pytest.mark.parametrize("code", [*KINDS, "exit", "130", "SystemExit", "KeyboardInterrupt", ""])
+@pytest.mark.parametrize("outcome", ["not_executed", "unknown", "executed"])
+def test_no_error_of_a_kernel_has_an_exit_code_that_means_something_here(
+    code: str, domain: Any, outcome: Any
+) -> None:
+    found = Failure(code, "m", domain, (), outcome, from_kernel=True).exit
+    assert found in {2, 3, 4, 5, 6, 7, 9}
+
+
+def test_which_codes_are_aeroctls_own() -> None:
+    """Exactly those that no module of the kernel mentions."""
+    kernel = Path(adapter.__file__).parent / "kernel"
+    said = {
+        node.value
+        for path in kernel.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {code for code in KINDS if code not in said} == OWN
 
 
 @pytest.mark.parametrize("status", [404, 500, 502])

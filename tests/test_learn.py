@@ -126,9 +126,11 @@ def pages(records: list[dict[str, Any]], size: int = 2, head: int | None = None)
     return handle
 
 
-def verified(records: list[dict[str, Any]], **settings: Any) -> tuple[Result, list[str]]:
+def verified(
+    records: list[dict[str, Any]], *options: str, **settings: Any
+) -> tuple[Result, list[str]]:
     with answering(pages(records, **settings)) as kernel:
-        result = run("audit", "--verify", "--kernel", kernel.url, "-o", "json")
+        result = run("audit", "--verify", "--kernel", kernel.url, "-o", "json", *options)
     return result, [path for path, _ in kernel.requests]
 
 
@@ -139,6 +141,7 @@ def test_a_whole_trail_verifies_page_by_page_at_one_commit() -> None:
     assert [each["sequence"] for each in found["records"]] == [1, 2, 3, 4, 5]
     assert found["verification"] == {
         "verdict": "intact", "records": 5, "first_broken": None, "reason": None,
+        "head": f"5:{trail(5)[-1]['hash']}", "expected_head": None,
     }  # fmt: skip
     assert paths == [
         "/v1/audit?after=0", "/v1/audit?after=2&at=21", "/v1/audit?after=4&at=21",
@@ -184,6 +187,78 @@ def test_a_trail_that_was_cut_short_does_not_reach_its_end() -> None:
     chain = Chain()
     chain.follow(trail(3))
     assert chain.end(3, "f" * 64) == Break(4, "the kept end of the trail names another hash")
+
+
+def rewritten(records: list[dict[str, Any]], sequence: int) -> list[dict[str, Any]]:
+    """The trail as who can write all of it would leave it: whole by its own account."""
+    changed = [dict(each) for each in records]
+    before = changed[sequence - 2]["hash"] if sequence > 1 else NO_HASH
+    changed[sequence - 1]["reason"] = "something else"
+    for each in changed[sequence - 1 :]:
+        each["previous_hash"] = before
+        before = each["hash"] = digest(each)
+    return changed
+
+
+@pytest.mark.parametrize("size", [2])
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_trail_without_its_tail_is_not_the_one_whose_head_was_noted(
+    bare: bool, size: int
+) -> None:
+    whole = trail(5)
+
+    def noted(count: int) -> str:
+        text, _ = verified(whole[:count])
+        head = text.json["data"]["verification"]["head"]
+        assert head == f"{count}:{whole[count - 1]['hash']}"
+        return str(head).partition(":")[2] if bare else str(head)
+
+    for then in range(1, 6):
+        for now in range(1, 6):
+            result, _ = verified(whole[:now], "--head", noted(then), size=size)
+            found = result.json["data"]["verification"]
+            assert found["expected_head"] == noted(then)
+            if now >= then:
+                assert (result.code, found["verdict"]) == (0, "intact")
+                assert found["head"] == f"{now}:{whole[now - 1]['hash']}"
+            else:
+                assert (result.code, found["verdict"], found["head"]) == (8, "broken", None)
+                assert found["first_broken"] == (None if bare else now + 1)
+                assert f"{now}" in found["reason"]
+        for changed in range(1, 6):
+            result, _ = verified(rewritten(whole, changed), "--head", noted(then), size=size)
+            assert result.code == (8 if changed <= then else 0)
+
+
+def test_a_head_that_was_noted_of_another_place_or_of_nothing() -> None:
+    whole = trail(3)
+    assert verified(whole, "--head", f"2:{whole[2]['hash']}")[0].code == 8
+    assert verified(whole, "--head", f"0:{NO_HASH}")[0].code == 0  # it was empty then
+    assert verified(whole, "--head", NO_HASH)[0].code == 0
+    assert verified(whole, "--head", f" 3:{whole[2]['hash'].upper()} ")[0].code == 0
+    assert (
+        verified(
+            whole,
+            "--head",
+            f"3:{whole[2]['hash']}",
+            "--request",
+            "6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b",
+        )[0].code
+        == 0
+    )
+    with answering(pages(whole)) as kernel:
+        where = ("--kernel", kernel.url, "--head", f"9:{whole[2]['hash']}")
+        lines = run("audit", "--verify", *where, "-o", "jsonl")
+        text = run("audit", "--verify", *where)
+        alone = run("audit", *where)
+    assert (lines.code, text.code, alone.code) == (8, 8, 2)
+    assert json.loads(lines.out.splitlines()[-1])["verification"]["verdict"] == "broken"
+    assert (
+        f"the trail ends at record 3; --head was noted when it reached 9:{whole[2]['hash']}"
+        in text.out
+    )
+    for wrong in ("", "x", "3:", whole[2]["hash"][:-1], f"-1:{NO_HASH}", f"3:{NO_HASH}0"):
+        assert run("audit", "--verify", "--head", wrong).code == 2
 
 
 def test_pages_that_go_round_in_circles_are_refused() -> None:

@@ -276,7 +276,8 @@ def test_a_broken_chain_is_told() -> None:
     assert found is not None
     from aeroctl.views.audit import AuditView, Verification
 
-    broken = Verification("broken", found.records, 3, "its content does not match its hash")
+    reason = "its content does not match its hash"
+    broken = Verification("broken", found.records, 3, reason, None, None)
     trail = Trail(AuditView(whole.view.records, (), broken), whole.head)
     assert "its content does not match its hash" in check(page_of(trail=trail)).text
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
@@ -15,6 +16,7 @@ from aeroctl.contract.envelope import Snapshot, SnapshotEnvelope
 from aeroctl.contract.lsn import distance, parse, render
 from aeroctl.output import Output
 from aeroctl.schemas import schema_of
+from aeroctl.views import view as views
 from aeroctl.views.node import view_of
 from aeroctl.views.nodes import node_rows
 from aeroctl.views.topology import branches
@@ -159,3 +161,27 @@ def test_positions(one: int, other: int) -> None:
     assert distance(None, render(one)) is None
     with pytest.raises(ValueError, match="not an LSN"):
         parse("12")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A row of a view."""
+
+    node: str
+    kind: str
+    since: int | None
+    unavailable: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the contract calls the same now: `since` has another name there."""
+
+    kind: str
+    since_commit: int | None
+
+
+def test_a_field_that_the_contract_renamed_is_no_null() -> None:
+    with pytest.raises(AttributeError, match="since"):
+        views.row(Held, "n1", Told("backend", 7), unavailable=None)
+    assert views.row(Held, "n1", None, unavailable="why") == Held("n1", None, None, "why")  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from aeroctl.cli import app_of, shared_options
+from aeroctl.cli import app_of, option, shared_options
 from aeroctl.commands.reading import sendable
 from aeroctl.confirm import Consent
 from aeroctl.contract.commands import VERBS
@@ -21,7 +21,7 @@ def _reason(ctx: click.Context, parameter: click.Parameter, value: str | None) -
 
 
 def _reason_option(required: bool) -> Callable[[Function], Function]:
-    return click.option(
+    return option(
         "--reason",
         metavar="TEXT",
         required=required,
@@ -31,7 +31,7 @@ def _reason_option(required: bool) -> Callable[[Function], Function]:
 
 
 def _token_option(function: Function) -> Function:
-    return click.option(
+    return option(
         "--confirm",
         "token",
         metavar="TOKEN",
@@ -41,7 +41,7 @@ def _token_option(function: Function) -> Function:
 
 def _standard(function: Function) -> Function:
     """What gives a standard confirmation. No variable can (P7-A2)."""
-    yes = click.option("--yes", is_flag=True, help="Confirm without being asked.")
+    yes = option("--yes", is_flag=True, help="Confirm without being asked.")
     return yes(_token_option(_reason_option(required=False)(shared_options(function))))
 
 
@@ -92,14 +92,14 @@ def demote(ctx: click.Context, node: str, yes: bool, token: str | None, reason: 
 
 @click.command("force-promote")
 @click.argument("node", callback=sendable)
-@click.option(
+@option(
     "--acknowledge",
     "acknowledged",
     multiple=True,
     metavar="ID",
     help="An invariant that is overridden; once for each that aeroctl explain lists.",
 )
-@click.option("--accept-responsibility", is_flag=True, help="Take responsibility for what is lost.")
+@option("--accept-responsibility", is_flag=True, help="Take responsibility for what is lost.")
 @_token_option
 @_reason_option(required=True)
 @shared_options

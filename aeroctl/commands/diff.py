@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aeroctl.cli import reader_of, shared_options
+from aeroctl.cli import option, reader_of, shared_options
 from aeroctl.commands.reading import row_options
 from aeroctl.errors import Exit
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@click.option("--check", is_flag=True, help="Exit 8 if anything shown differs.")
+@option("--check", is_flag=True, help="Exit 8 if anything shown differs.")
 @row_options
 @shared_options
 @click.pass_context

@@ -2,7 +2,7 @@
 
 import click
 
-from aeroctl.cli import app_of, shared_options
+from aeroctl.cli import app_of, option, shared_options
 from aeroctl.commands.reading import sendable
 from aeroctl.contract.commands import VERBS
 from aeroctl.errors import Exit
@@ -11,7 +11,7 @@ from aeroctl.errors import Exit
 @click.command()
 @click.argument("command", type=click.Choice(list(VERBS)))
 @click.argument("node", required=False, callback=sendable)
-@click.option("--check", is_flag=True, help="Exit 8 unless every rule holds.")
+@option("--check", is_flag=True, help="Exit 8 unless every rule holds.")
 @shared_options
 @click.pass_context
 def explain(ctx: click.Context, command: str, node: str | None, check: bool) -> Exit:

@@ -2,13 +2,13 @@
 
 import click
 
-from aeroctl.cli import shared_options
+from aeroctl.cli import option, shared_options
 from aeroctl.commands.reading import Asked, reading_options, row_options, show, view_named
 from aeroctl.errors import Exit
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Exit 8 unless every rule shown holds.")
+@option("--check", is_flag=True, help="Exit 8 unless every rule shown holds.")
 @reading_options
 @row_options
 @shared_options

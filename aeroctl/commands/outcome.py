@@ -2,13 +2,13 @@
 
 import click
 
-from aeroctl.cli import app_of, shared_options
+from aeroctl.cli import app_of, option, shared_options
 from aeroctl.errors import Exit
 
 
 @click.command()
 @click.argument("request_id", type=click.UUID)
-@click.option(
+@option(
     "--wait", is_flag=True, help="Ask again until it is decided; --timeout bounds that. [300 s]"
 )
 @shared_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from aeroctl.cli import Seconds, reader_of, shared_options
+from aeroctl.cli import Seconds, option, reader_of, shared_options
 
 if TYPE_CHECKING:
     from aeroctl.moment import Moment
@@ -63,7 +63,7 @@ def sendable(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 
 def file_option(function: Function) -> Function:
     """--from, for what a case file holds."""
-    return click.option(
+    return option(
         "--from",
         "file",
         metavar="FILE",
@@ -84,7 +84,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
     reading.__doc__, reading.__name__ = function.__doc__, function.__name__
     if hasattr(function, "__click_params__"):
         reading.__click_params__ = function.__click_params__  # type: ignore[attr-defined]
-    reading = click.option(
+    reading = option(
         "--watch",
         type=_Period(min=0.1, max=86400),
         is_flag=False,
@@ -92,7 +92,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="SECONDS",
         help="Show it again and again, what changed is marked; Ctrl-C ends it. [every 2 s]",
     )(reading)
-    return click.option(
+    return option(
         "--at",
         type=MomentType(),
         metavar="MOMENT",
@@ -103,14 +103,14 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def row_options(function: Function) -> Function:
     """--filter and --sort-by, for views that have rows."""
-    function = click.option(
+    function = option(
         "--filter",
         "filters",
         multiple=True,
         metavar="FIELD=VALUE",
         help="Only rows of the first table that match: = != < <= > >=. May be repeated.",
     )(function)
-    return click.option(
+    return option(
         "--sort-by", metavar="FIELD", help="Order the rows by this field; -FIELD descends."
     )(function)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aeroctl.cli import reader_of, shared_options
+from aeroctl.cli import option, reader_of, shared_options
 from aeroctl.commands.reading import MomentType, file_option
 
 if TYPE_CHECKING:
@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--at", type=MomentType(), metavar="MOMENT", help="Report on this moment instead of now."
-)
+@option("--at", type=MomentType(), metavar="MOMENT", help="Report on this moment instead of now.")
 @file_option
 @shared_options
 @click.pass_context

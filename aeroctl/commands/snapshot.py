@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aeroctl.cli import shared_options
+from aeroctl.cli import option, shared_options
 from aeroctl.commands.reading import Asked, reading_options, show
 from aeroctl.contract.terms import SECTIONS, Section
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
+@option(
     "--include",
     "sections",
     multiple=True,
     type=click.Choice(SECTIONS),
     help="Only this section. May be repeated. [default: all, under --at those history holds]",
 )
-@click.option("--full", is_flag=True, help="With events and audit trail: a file for --from.")
+@option("--full", is_flag=True, help="With events and audit trail: a file for --from.")
 @reading_options
 @shared_options
 @click.pass_context

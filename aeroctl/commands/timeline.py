@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aeroctl.cli import reader_of, shared_options
+from aeroctl.cli import option, reader_of, shared_options
 from aeroctl.commands.reading import MomentType, file_option, sendable
 from aeroctl.contract.terms import EVENT_KINDS, RECORD_KINDS
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
+@option(
     "--since",
     type=MomentType(),
     metavar="MOMENT",
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     "all that may have been later than that. [default: all that history holds; with --follow, from "
     "now]",
 )
-@click.option(
-    "--until", type=MomentType(), metavar="MOMENT", help="Up to it, likewise. [default: now]"
-)
-@click.option(
+@option("--until", type=MomentType(), metavar="MOMENT", help="Up to it, likewise. [default: now]")
+@option(
     "--node",
     "nodes",
     multiple=True,
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     callback=lambda ctx, parameter, names: tuple(sendable(ctx, parameter, each) for each in names),
     help="Only what is about this node. May be repeated.",
 )
-@click.option(
+@option(
     "--kind",
     "kinds",
     multiple=True,
@@ -40,13 +38,13 @@ if TYPE_CHECKING:
     metavar="KIND",
     help="Only entries of this kind, such as authority_gained. May be repeated.",
 )
-@click.option(
+@option(
     "--request",
     type=click.UUID,
     metavar="ID",
     help="Only this request's records, and what happened between its first and its last.",
 )
-@click.option("--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@option("--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @file_option
 @shared_options
 @click.pass_context
@@ -76,8 +74,6 @@ def timeline(
         raise click.UsageError("--follow goes on, --until ends: give one")
     if follow and file is not None:
         raise click.UsageError("--follow shows what happens now: not with --from")
-    if follow and ctx.ensure_object(dict).get("output") == "json":
-        raise click.UsageError("a document has an end: with --follow, use -o jsonl")
     from aeroctl import timeline as story
 
     asked = story.Asked(since, until, nodes, kinds, None if request is None else str(request))

@@ -33,7 +33,7 @@ class Record:
         raise AttributeError(f"{name}: kernel state is immutable")
 
 
-def parse_snapshot(body: bytes) -> "SnapshotEnvelope":
+def parse_snapshot(body: bytes | bytearray) -> "SnapshotEnvelope":
     """The answer to GET /v1/snapshot. Raises pydantic_core.ValidationError."""
     return cast("SnapshotEnvelope", _validator().validate_json(body))
 

@@ -3,12 +3,61 @@
 from typing import TYPE_CHECKING
 
 from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Grid
-from aeroctl.views.explanation import RULES, rule_rows
+from aeroctl.views.explanation import RULES, evidence_of, rule_rows
 
 if TYPE_CHECKING:
     from aeroctl.contract.cluster import Authority
     from aeroctl.contract.errors import EngineReply
     from aeroctl.contract.requests import RequestStatus
+    from aeroctl.contract.rules import Rule
+    from aeroctl.contract.terms import Evaluation, RequestOutcome
+
+EVIDENCE = "RULE EVALUATION EVIDENCE MEANS"
+_MEANS: dict[str, tuple[str, str, str]] = {
+    "recorded": (
+        "The request was recorded before Patroni was asked.",
+        "The request was not recorded before Patroni was asked.",
+        "It is not known whether the request was recorded before Patroni was asked.",
+    ),
+    "arrived": (
+        "Patroni took the request up.",
+        "Patroni did not take the request up.",
+        "It is not known whether Patroni took the request up.",
+    ),
+    "cleared_in_same_reign": (
+        "The request was withdrawn while the same reign went on.",
+        "The reign ended in which Patroni took the request up.",
+        "The request was not seen to be withdrawn while the same reign went on.",
+    ),
+    "holder_stayed_primary": (
+        "The holder of that reign stayed primary.",
+        "The holder of that reign stopped being primary.",
+        "It is not known whether the holder of that reign stayed primary.",
+    ),
+    "agent_moved_on": (
+        "The holder's Patroni has gone on since: it will not act on the request any more.",
+        "The holder's Patroni has not gone on since: it may still act on the request.",
+        "It is not known whether the holder's Patroni can still act on the request.",
+    ),
+    "authority_passed": (
+        "Authority passed as it was asked for.",
+        "Authority did not pass as it was asked for.",
+        "It is not known yet whether authority passes as it was asked for.",
+    ),
+    "new_holder_is_primary": (
+        "The new holder of authority is primary.",
+        "The new holder of authority did not become primary.",
+        "It is not known yet whether the new holder of authority is primary.",
+    ),
+    "history_complete": (
+        "The store's history since the request is complete.",
+        "The store no longer holds all history since the request.",
+        "It is not known whether the store's history since the request is complete.",
+    ),
+}
+"""What it means that a rule holds, does not hold, or is undetermined. In a request's history either
+can be as it should be: in a promotion the holder stops being primary.
+"""
 
 
 def layout(view: "RequestStatus") -> tuple[Block, ...]:
@@ -31,10 +80,44 @@ def layout(view: "RequestStatus") -> tuple[Block, ...]:
         ("outcome at commit", commits.outcome),
     ]
     blocks: list[Block] = [Facts(tuple(facts))]
-    blocks.append(Grid(RULES, rule_rows(view.evidence), "evidence"))
+    rows = tuple(_evidence_row(rule, view.outcome) for rule in view.evidence)
+    blocks.append(Grid(EVIDENCE, rows, "evidence"))
     if view.diagnostics is not None:
         blocks.append(Grid(RULES, rule_rows(view.diagnostics), "diagnostics"))
     return tuple(blocks)
+
+
+def _evidence_row(rule: "Rule", outcome: "RequestOutcome") -> tuple[Cell, ...]:
+    """A rule as a row under `EVIDENCE`; it stands out where it is why all is not as was asked."""
+    against = _speaks_against(rule.rule_id, rule.evaluation, outcome)
+    evaluation: Cell = Flagged(rule.evaluation) if against else rule.evaluation
+    return rule.rule_id, evaluation, evidence_of(rule), _means(rule)
+
+
+def _speaks_against(rule_id: str, evaluation: "Evaluation", outcome: "RequestOutcome") -> bool:
+    """Whether it speaks against an outcome as it was asked for. Nothing does once it is executed.
+
+    What is undetermined does so only while the outcome is.
+    """
+    if outcome == "executed":
+        return False
+    if evaluation == "undetermined":
+        return outcome in ("in_progress", "unknown", "not_executed")
+    if rule_id == "cleared_in_same_reign":
+        return evaluation == "holds"
+    if rule_id == "holder_stayed_primary":  # that it did not is an interruption, or a transfer
+        return evaluation == "does_not_hold" and outcome in ("rolled_back", "rejected", "unknown")
+    return evaluation == "does_not_hold"
+
+
+def _means(rule: "Rule") -> str:
+    """A rule's evaluation in words; for one of a newer kernel, in those of its description."""
+    holds, does_not, undetermined = _MEANS.get(
+        rule.rule_id,
+        (rule.description, f"not so: {rule.description}", f"not known: {rule.description}"),
+    )
+    said = {"holds": holds, "does_not_hold": does_not, "undetermined": undetermined}
+    return said[rule.evaluation]
 
 
 def _authority(held: "Authority | None") -> str | None:

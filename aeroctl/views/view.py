@@ -56,10 +56,11 @@ Row = TypeVar("Row")
 def row(kind: Callable[..., Row], node: str, source: object, **derived: object) -> Row:
     """A row of `kind`: what is derived, and for every other field the source's field of that name.
 
-    `source` None (a node that could not be asked) gives null in each of them.
+    `source` None (a node that could not be asked) gives null in each of them. A field that the
+    source does not have is an AttributeError: a null would say that there is no value.
     """
     taken = {
-        name: getattr(source, name, None)
+        name: None if source is None else getattr(source, name)
         for name in kind.__dataclass_fields__  # type: ignore[attr-defined]
         if name != "node" and name not in derived
     }

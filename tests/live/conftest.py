@@ -1,6 +1,7 @@
 """What the live tests share: one cluster for all of them."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,20 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def certificates(sandbox: Sandbox) -> Path:
-    """An authority, and a server's and a client's certificate, where the kernel can read them."""
+    """An authority, a server's and a client's certificate, and one of a client that has expired,
+    where the kernel can read them.
+    """
     directory = sandbox.directory / "certificates"
     directory.mkdir()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(directory / "ca.pem")
-    for name in ("server", "client"):
-        issued = authority.issue_cert("127.0.0.1", common_name=name)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    for name in ("server", "client", "expired"):
+        end = yesterday if name == "expired" else None
+        begin = None if end is None else end - timedelta(days=1)
+        issued = authority.issue_cert(
+            "127.0.0.1", common_name=name, not_before=begin, not_after=end
+        )
         issued.private_key_pem.write_to_path(directory / f"{name}.key")
         issued.cert_chain_pems[0].write_to_path(directory / f"{name}.pem")
     return directory
