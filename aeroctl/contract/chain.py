@@ -87,5 +87,5 @@ class Chain:
 
 
 def _place(hole: "BrokenRecord") -> int:
-    """Strays come first: of the rest the kernel's order is that of sequences."""
-    return hole.sequence or 0
+    """A key that is no record's comes last: the records themselves may be whole."""
+    return hole.sequence or 2**53

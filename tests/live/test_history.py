@@ -50,7 +50,7 @@ def test_a_commit_shows_what_was_then(operator: Operator) -> None:
     for moment in ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z", "9999d"):
         refused = operator.ask("inspect", "cluster", "--at", moment)
         assert (refused.code, refused.error["code"]) == (7, "TIME_NOT_PINNED"), refused
-    refused = operator.ask("inspect", "wal", "--at", dispatched["time"])
+    refused = operator.ask("inspect", "wal", "--at", str(then))
     assert (refused.code, refused.error["code"]) == (7, "SECTION_NOT_IN_HISTORY")
 
 
