@@ -58,7 +58,7 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
     needed = source.access.seconds + postgres.CANCEL_SECONDS
     latest = dispatched.began + dispatched.deadline_seconds - needed
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(latest - uptime()) as waiting, source.turns:
+        async with asyncio.timeout(latest - uptime()) as waiting, source.own:
             waiting.reschedule(None)  # from here on each node has its own time
             diagnostics, message = await _read(source, engine, kernel), None
     held = patroni.authority(kernel)

@@ -28,7 +28,7 @@ async def explain(source: Source, command: Command, target: str | None) -> Expla
         check_target(command, target, State(kernel, kept.in_flight))
         return kernel, kept
 
-    seen = await snapshot.measure(source, read, ["replication"])
+    seen = await snapshot.measure(source, read, ["replication"], source.own)
     answers = snapshot.replication(seen.kernel, seen.answers)
     state = State(
         kernel=seen.kernel,

@@ -37,7 +37,7 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
     Raises Failure: those of Etcd.read, CLUSTER_NOT_FOUND, KERNEL_BUSY.
     """
     time = datetime.now(UTC)
-    async with source.in_time(), source.turns:
+    async with source.in_time(), source.own:
         kernel, ledger = await source.kernel_and_ledger(request_id)
         if ledger.request is None:
             data = _unseen(request_id, kernel.commit_id)

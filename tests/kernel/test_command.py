@@ -1092,14 +1092,14 @@ class TestDiagnostics:
             body = await w.request("run_diagnostics", None)
             monkeypatch.setattr(postgres, "CANCEL_SECONDS", 3.8)  # of 5, and 1 for the node
             for _ in range(READERS):
-                await w.source.turns.acquire()
+                await w.source.own.acquire()
             found = status(await asyncio.wait_for(w.send("run_diagnostics", body), 5))
             assert (found.outcome, found.final) == ("not_executed", True)
             assert (found.diagnostics, w.agent.asked) == (None, [])
             assert "not asked" in found.message
             assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
             for _ in range(READERS):
-                w.source.turns.release()
+                w.source.own.release()
             later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
             assert (status(later).outcome, status(later).final) == ("not_executed", True)
 

@@ -33,6 +33,7 @@ def test_every_operation_is_described() -> None:
         ("get", "/v1/commits"),
         ("get", "/v1/audit"),
         ("get", "/v1/health"),
+        ("get", "/v1/ready"),
         ("get", "/v1/openapi.json"),
     }
 
