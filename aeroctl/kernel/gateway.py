@@ -55,6 +55,10 @@ class Unsent(Unusable):
     """An endpoint that the request provably never reached."""
 
 
+class Dropped(Unusable):
+    """An endpoint that closed the connection instead of answering, perhaps only that one."""
+
+
 class Untrusted(Unsent):
     """An endpoint with which no TLS connection comes about: no trust, or no certificate."""
 
@@ -124,6 +128,8 @@ class Gateway:
                 try:
                     result = call.result()
                 except Unusable as problem:
+                    if isinstance(problem, Dropped) and endpoint not in problems:
+                        waiting.append(endpoint)
                     problems[endpoint] = problem
                     self._avoid(endpoint)
                 else:
@@ -258,7 +264,7 @@ class Endpoint:
                 gateway.seconds,
             )
         except (OSError, pipeline.Broken) as error:
-            raise Unusable(_tls(error) or str(error)) from error
+            raise Dropped(_tls(error) or str(error)) from error
         gateway.heard[self] = uptime()
         responses = [httpx.Response(status, content=body) for status, body in answers]
         for response in responses:
@@ -342,8 +348,10 @@ def _problem(error: httpx.HTTPError) -> Unusable:
             f"TLS failed: {untrusted} (see the certificates that etcd and the kernel show each "
             "other: --etcd-ca-file, --etcd-cert and --etcd-key)"
         )
-    unsent = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
-    return (Unsent if isinstance(error, unsent) else Unusable)(_words(error))
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return Unsent(_words(error))
+    kind = Unusable if isinstance(error, httpx.TimeoutException) else Dropped
+    return kind(_words(error))
 
 
 def _tls(error: BaseException | None) -> str | None:

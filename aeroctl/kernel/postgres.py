@@ -111,15 +111,14 @@ async def _read(
         await _check(connection, system_id)
         for section, statement in statements.items():
             try:
-                row = await (await connection.execute(statement)).fetchone()
+                row = await connection.row(statement)
                 answers[section] = str(row[0]) if row else _EMPTY
             except psycopg.Error as error:
-                connection.relay.check()
-                if connection.closed:
+                if connection.closed or isinstance(error, TooMuch):
                     raise
                 answers[section] = _unavailable(error)
     finally:
-        await connection.close()
+        connection.close()
 
 
 async def _connect(node: Node, access: Access) -> Connection:
@@ -178,13 +177,7 @@ def _tls(access: Access) -> dict[str, str | None]:
 
 async def _check(connection: Connection, system_id: str | None) -> None:
     """Refuse a node that belongs elsewhere, and a role that is shown only a part."""
-    try:
-        cursor = await connection.execute(_statement("session"))
-    except psycopg.Error:
-        connection.relay.check()
-        raise
-    row = await cursor.fetchone()
-    found, sees_all, role = row or (None, False, None)
+    found, sees_all, role = await connection.row(_statement("session")) or (None, False, None)
     if system_id is not None and found != system_id:
         message = f"its system id is {found}, the cluster's is {system_id}"
         raise _Unusable("NODE_WRONG_CLUSTER", message)

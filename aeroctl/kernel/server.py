@@ -71,16 +71,18 @@ def application(
 
         return checked
 
-    async def read(request: Request, answer: Callable[[], Awaitable[Model]]) -> Response:
+    async def read(
+        request: Request, gate: Gate, answer: Callable[[], Awaitable[Model]]
+    ) -> Response:
         """In its turn, and not for somebody who has gone meanwhile."""
-        async with gates.readers.turn():
+        async with gate.turn():
             if await request.is_disconnected():
                 return Response(status_code=204)
             return _answer(await answer())
 
     async def get_snapshot(request: Request, _: Caller) -> Response:
         asked = snapshot.request(request.query_params.multi_items())
-        return await read(request, lambda: snapshot.snapshot(source, asked))
+        return await read(request, gates.readers, lambda: snapshot.snapshot(source, asked))
 
     async def post_explain(request: Request, caller: Caller) -> Response:
         _bare(request)
@@ -121,15 +123,17 @@ def application(
 
     async def get_events(request: Request, _: Caller) -> Response:
         parameters = request.query_params.multi_items()
-        return await read(request, lambda: events.events(source, parameters))
+        return await read(request, gates.historians, lambda: events.events(source, parameters))
 
     async def get_commits(request: Request, _: Caller) -> Response:
         parameters = request.query_params.multi_items()
-        return await read(request, lambda: commits.commits(source, parameters))
+        return await read(request, gates.historians, lambda: commits.commits(source, parameters))
 
     async def get_audit(request: Request, caller: Caller) -> Response:
         parameters = request.query_params.multi_items()
-        return await read(request, lambda: audit.audit(source, caller, parameters))
+        return await read(
+            request, gates.historians, lambda: audit.audit(source, caller, parameters)
+        )
 
     async def get_ready(request: Request) -> Response:
         _bare(request)

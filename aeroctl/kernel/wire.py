@@ -10,39 +10,81 @@ import asyncio
 import contextlib
 import os
 import socket
+from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg.adapt import Transformer
 from psycopg.conninfo import make_conninfo
 
 CHUNK = 64 * 1024
 
 
-class Connection(psycopg.AsyncConnection):
-    """One on which everything runs by itself (autocommit), and that ends after `most` bytes."""
+class Connection:
+    """One on which every statement is a transaction, and has one result; it ends after so many
+    bytes.
+    """
 
-    relay: "Relay"
+    def __init__(self, connection: pq.abc.PGconn, relay: "Relay") -> None:
+        self._connection = connection
+        self._relay = relay
 
     @classmethod
     async def begin(cls, most: int, **parameters: str | int | None) -> "Connection":
-        """Connect. Raises psycopg.Error."""
+        """Connect. Raises psycopg.Error, TooMuch among others."""
         relay = Relay(most)
         try:
-            pgconn = await _connected(make_conninfo("", **parameters), relay)
+            return cls(await _connected(make_conninfo("", **parameters), relay), relay)
         except BaseException as error:
             relay.close()
             if isinstance(error, psycopg.Error):
                 relay.check()
             raise
-        connection = cls(pgconn)
-        connection.relay = relay
-        await connection.set_autocommit(True)
-        return connection
 
-    async def close(self) -> None:
+    @property
+    def closed(self) -> bool:
+        """Whether the other side has gone, or is too much."""
+        return self._connection.status == pq.ConnStatus.BAD
+
+    async def row(self, statement: str) -> tuple[Any, ...] | None:
+        """The first row of what a statement gives. Raises psycopg.Error, TooMuch among others.
+
+        A statement that is not waited for any longer is the server's to end (statement_timeout).
+        """
+        connection = self._connection
+        try:
+            connection.send_query_params(statement.encode(), None)
+            while connection.flush():
+                await _ready(connection.socket, writing=True)
+            result = await self._result()
+            if await self._result() is not None:
+                connection.finish()
+                raise TooMuch("it sent more than one result")
+        except psycopg.Error:
+            self._relay.check()
+            raise
+        if result is None or result.status != pq.ExecStatus.TUPLES_OK:
+            self._relay.check()
+            if result is None:
+                raise psycopg.OperationalError("it sent no result")
+            raise psycopg.errors.error_from_result(result)
+        if not result.ntuples:
+            return None
+        transformer = Transformer()
+        transformer.set_pgresult(result)
+        return transformer.load_row(0, tuple)
+
+    def close(self) -> None:
         """Close it and what stands between."""
-        await super().close()
-        self.relay.close()
+        self._connection.finish()
+        self._relay.close()
+
+    async def _result(self) -> pq.abc.PGresult | None:
+        connection = self._connection
+        while connection.is_busy():
+            await _ready(connection.socket, writing=False)
+            connection.consume_input()
+        return connection.get_result()
 
 
 class TooMuch(psycopg.OperationalError):
