@@ -27,6 +27,8 @@ from aeroctl.kernel.timing import uptime
 
 HEDGE_SECONDS = 0.3
 """Without an answer for so long, a read is asked of the next endpoint too."""
+PAUSE_SECONDS = 0.1
+"""Before an endpoint is asked again that could not answer just then."""
 AVOID_SECONDS = 15.0
 """For how long an endpoint that did not answer is tried last."""
 VERSION_SECONDS = 60.0
@@ -57,6 +59,12 @@ class Unsent(Unusable):
 
 class Dropped(Unusable):
     """An endpoint that closed the connection instead of answering, perhaps only that one."""
+
+
+class NotNow(Unusable):
+    """An endpoint that says itself that the store can't answer just now, such as while a leader is
+    elected.
+    """
 
 
 class Untrusted(Unsent):
@@ -110,10 +118,13 @@ class Gateway:
         """
         problems: dict[Endpoint, Exception | None] = {}
         calls: dict[asyncio.Task[Result], Endpoint] = {}
-        waiting = self._in_order()
+        waiting, again = self._in_order(), list[Endpoint]()
         hedge = min(HEDGE_SECONDS, self.seconds / (2 * len(waiting)))
         ends = uptime() + self.seconds
-        while (waiting or calls) and (left := ends - uptime()) > 0:
+        while (waiting or calls or again) and (left := ends - uptime()) > 0:
+            if not waiting and again:
+                await asyncio.sleep(min(left, PAUSE_SECONDS))
+                waiting, again = again, []
             # one that has just answered a part of the read is at work
             if waiting and not any(self._heard(endpoint, hedge) for endpoint in calls.values()):
                 endpoint = waiting.pop(0)
@@ -128,10 +139,12 @@ class Gateway:
                 try:
                     result = call.result()
                 except Unusable as problem:
-                    if isinstance(problem, Dropped) and endpoint not in problems:
-                        waiting.append(endpoint)
+                    dropped = isinstance(problem, Dropped) and endpoint not in problems
                     problems[endpoint] = problem
-                    self._avoid(endpoint)
+                    if dropped or isinstance(problem, NotNow):
+                        again.append(endpoint)
+                    if not isinstance(problem, NotNow):
+                        self._avoid(endpoint)
                 else:
                     self._avoided.pop(endpoint, None)
                     self._avoid(*(slow for slow in calls.values() if not self._heard(slow, hedge)))
@@ -391,7 +404,7 @@ def _refusal(response: httpx.Response) -> Unusable | Refused:
         return _foreign(response.status_code, response.text)
     message = str(answer.get("message", ""))
     if code in (DEADLINE_EXCEEDED, UNAVAILABLE):
-        return Unusable(message)
+        return NotNow(message)
     return Refused(code, message)
 
 
