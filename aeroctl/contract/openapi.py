@@ -298,7 +298,7 @@ def _query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any
 
 
 def _time() -> dict[str, Any]:
-    return TypeAdapter(Time).json_schema()
+    return TypeAdapter(Time).json_schema() | {"format": "date-time"}
 
 
 def _command() -> dict[str, Any]:

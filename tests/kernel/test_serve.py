@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from patroni.dcs import AbstractDCS
+from patroni.dcs.etcd3 import Etcd3
+from patroni.postgresql.mpp import get_mpp
 from starlette.applications import Starlette
 
 from aeroctl.kernel import listening
 from aeroctl.kernel.cli import aerokernel
+from aeroctl.kernel.postgres import Access
+from aeroctl.kernel.snapshot import Source
 
 NEEDED = ["serve", "--scope", "demo", "--etcd", "http://127.0.0.1:2379"]
 
@@ -102,6 +107,25 @@ def test_one_address_for_every_node(
 def test_a_running_command_may_end() -> None:
     """Longer than the longest deadline of Patroni's defaults and of slower loops (40 s)."""
     assert listening.GRACE_SECONDS >= 2 * 40 + 10 + 10
+
+
+@pytest.mark.parametrize(
+    "namespace", ["/service", "service", "/service/", "//service//", "/", "", "//", "a//b", "/a/b/"]
+)
+def test_a_namespace_is_read_as_patroni_reads_it(namespace: str) -> None:
+    """Held to Patroni's own code."""
+    patroni = Etcd3.__new__(Etcd3)
+    AbstractDCS.__init__(
+        patroni, {"namespace": namespace, "scope": "demo", "name": "n1"}, get_mpp({})
+    )
+    source = Source(
+        store=None,  # type: ignore[arg-type]
+        namespace=namespace,
+        scope="demo",
+        access=Access(None, None, "postgres", 1),
+        seconds=1,
+    )
+    assert source.prefix == patroni.client_path("")
 
 
 def test_help_names_what_the_engine_asks_for() -> None:
