@@ -52,13 +52,15 @@ class Gate:
 class Gates:
     """The gates of one server.
 
-    `historians`: readers of the past, who take long, and hold up nobody who asks for the present.
-    `operators`: to have a change explained, or told what became of it; everybody else's way to that
-    is `explanations`, where a caller also waits that asks for a change and may not.
+    `readers`: of the store as it is now, which takes milliseconds. `askers`: readers for whom the
+    nodes are asked too, any of which may let wait. `historians`: readers of the past, who take
+    long. `operators`: to have a change explained, or told what became of it; everybody else's way
+    to that is `explanations`, where a caller also waits that asks for a change and may not.
     """
 
-    readers: Gate = field(default_factory=lambda: Gate(32, 96))
-    historians: Gate = field(default_factory=lambda: Gate(8, 24))
+    readers: Gate = field(default_factory=lambda: Gate(16, 256))
+    askers: Gate = field(default_factory=lambda: Gate(8, 64))
+    historians: Gate = field(default_factory=lambda: Gate(4, 28))
     explanations: Gate = field(default_factory=lambda: Gate(16, 32))
     operators: Gate = field(default_factory=lambda: Gate(16, 32))
     commands: Gate = field(default_factory=lambda: Gate(16, 32))

@@ -23,6 +23,7 @@ from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.explanation import ExplainRequest
 from aeroctl.contract.openapi import document
 from aeroctl.contract.requests import CommandRequest, RequestId
+from aeroctl.contract.terms import MEASURED
 from aeroctl.kernel import audit, body, commits, events, explain, requests, snapshot, tokens
 from aeroctl.kernel.command import command as run_command
 from aeroctl.kernel.engine import Engine
@@ -82,7 +83,8 @@ def application(
 
     async def get_snapshot(request: Request, _: Caller) -> Response:
         asked = snapshot.request(request.query_params.multi_items())
-        return await read(request, gates.readers, lambda: snapshot.snapshot(source, asked))
+        gate = gates.askers if set(asked.sections) & set(MEASURED) else gates.readers
+        return await read(request, gate, lambda: snapshot.snapshot(source, asked))
 
     async def post_explain(request: Request, caller: Caller) -> Response:
         _bare(request)
