@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import resource
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -234,3 +237,27 @@ def test_changes_wait_for_no_readers(sandbox: Sandbox, served: Kernel, token: st
     finally:
         frozen.postgres.thaw()
     sandbox.wait_until_ready()
+
+
+def test_a_promotion_while_the_first_endpoint_is_frozen(sandbox: Sandbox) -> None:
+    """It takes connections and answers nothing, as a member that was stopped does."""
+    sandbox.wait_until_ready()
+    target = next(node for node in sandbox.nodes.values() if node is not sandbox.leader)
+    with socket.create_server((HOST, 0), backlog=200) as frozen:
+        port = frozen.getsockname()[1]
+        served = sandbox.start_kernel(f"--etcd={sandbox.etcd_url}", etcd_port=port)
+        try:
+            environment = sandbox.environment | {"AEROCTL_KERNEL": served.url}
+            run = subprocess.run(
+                [sys.executable, "-m", "aeroctl", "promote", target.name, "--yes"],
+                env=os.environ | environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+        finally:
+            served.terminate()
+    assert run.returncode == 0, run.stderr
+    sandbox.wait_until_ready()
+    assert sandbox.leader is target
