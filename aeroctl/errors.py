@@ -260,7 +260,8 @@ KINDS: dict[str, Kind] = {
     "KERNEL_BUSY": Kind(
         "kernel_rejection",
         Exit.NO_SNAPSHOT,
-        "the nodes or the store could not be read in time",
+        "the kernel has more requests than it can answer, or the nodes or the store could not be "
+        "read in time",
         "Ask again.",
     ),
     "RULE_NOT_MET": Kind(
@@ -331,6 +332,14 @@ KINDS: dict[str, Kind] = {
         Exit.NO_SNAPSHOT,
         "the kernel can't reach its consensus store",
         "See whether etcd runs, and whether the kernel reaches it.",
+    ),
+    "STORE_TLS_FAILED": Kind(
+        "transport",
+        Exit.NO_SNAPSHOT,
+        "the kernel and its consensus store do not trust each other's certificates",
+        "Check the options --etcd-ca-file, --etcd-cert and --etcd-key of aerokernel serve, and "
+        "whether a certificate has expired.",
+        ("P7-F1",),
     ),
     "STORE_REFUSED": Kind(
         "kernel_rejection",

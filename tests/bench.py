@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import yaml
 
+from tests.live import load
+
 RUNS = 15
 COMMITS = 20_000
 HERE = Path(__file__).parent
@@ -47,9 +49,20 @@ def seconds(command: list[str]) -> float:
 
 
 def main() -> None:
-    """The pairs, then long histories."""
+    """The pairs, bursts of readers, then long histories."""
     pairs()
+    bursts()
     streams()
+
+
+def bursts() -> None:
+    """Readers all at once, some of whom hang up, and when the next one is answered as ever."""
+    sys.stdout.write("\nbursts of readers\n")
+    token = Path(os.environ["AEROCTL_TOKEN_FILE"]).read_text().strip()
+    for readers, hanging_up in ((50, 0.0), (350, 0.0), (350, 0.5), (1000, 0.3)):
+        found = load.burst(os.environ["AEROCTL_KERNEL"], token, readers, hanging_up=hanging_up)
+        sys.stdout.write(f"{found.line()}\n")
+        sys.stdout.flush()
 
 
 def streams() -> None:

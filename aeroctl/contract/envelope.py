@@ -74,3 +74,11 @@ class Health(Model):
 
     status: Literal["ok"]
     version: str
+
+
+class Ready(Model):
+    """The consensus store can be read; what an operator should know of it is in the notes."""
+
+    status: Literal["ready"]
+    store_version: str | None = Field(description="As the store says itself.")
+    notes: list[Note]

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from aeroctl.contract.audit import AuditEnvelope
 from aeroctl.contract.base import API_VERSION, Time
 from aeroctl.contract.commands import COMMANDS
-from aeroctl.contract.envelope import Health, SnapshotEnvelope
+from aeroctl.contract.envelope import Health, Ready, SnapshotEnvelope
 from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.events import EventsEnvelope, PinEnvelope
 from aeroctl.contract.explanation import ExplainRequest, ExplanationEnvelope
@@ -27,6 +27,7 @@ MODELS = (
     EventsEnvelope,
     PinEnvelope,
     Health,
+    Ready,
     ErrorBody,
 )
 
@@ -36,7 +37,7 @@ NOBODY = {"401": "UNAUTHENTICATED"}
 FAILED = {
     "500": "INTERNAL",
     "502": "STORE_REFUSED, KERNEL_STATE_UNREADABLE",
-    "503": "STORE_UNAVAILABLE, KERNEL_BUSY, TOKEN_FILE_UNREADABLE",
+    "503": "STORE_UNAVAILABLE, STORE_TLS_FAILED, KERNEL_BUSY, TOKEN_FILE_UNREADABLE",
 }
 HISTORY = {
     "400": "BAD_PARAMETER, FUTURE_COMMIT",
@@ -111,8 +112,8 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                 "post",
                 "requestCommand",
                 "Ask for a confirmed command, once. Every refusal after the body was understood is "
-                "in the audit trail; of those of a caller without authority, the first ten within "
-                "a minute",
+                "in the audit trail, except KERNEL_BUSY; of one caller's, so many within a minute, "
+                "and the last of these says so",
                 "RequestEnvelope",
                 NOBODY
                 | FAILED
@@ -231,6 +232,25 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
             },
         ),
         (
+            "ready",
+            {
+                "get": {
+                    "operationId": "getReady",
+                    "summary": "Whether the cluster can be read from the consensus store",
+                    "responses": {
+                        "200": _answer("It can", "Ready"),
+                        "400": _answer("BAD_PARAMETER", "ErrorBody"),
+                        "404": _answer("CLUSTER_NOT_FOUND", "ErrorBody"),
+                        "500": _answer("INTERNAL", "ErrorBody"),
+                        "502": _answer(FAILED["502"], "ErrorBody"),
+                        "503": _answer(
+                            "STORE_UNAVAILABLE, STORE_TLS_FAILED, KERNEL_BUSY", "ErrorBody"
+                        ),
+                    },
+                }
+            },
+        ),
+        (
             "openapi.json",
             {
                 "get": {
@@ -286,7 +306,7 @@ def _query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any
 
 
 def _time() -> dict[str, Any]:
-    return TypeAdapter(Time).json_schema()
+    return TypeAdapter(Time).json_schema() | {"format": "date-time"}
 
 
 def _command() -> dict[str, Any]:

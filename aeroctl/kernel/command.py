@@ -182,11 +182,20 @@ async def _recorded(
 ) -> bool:
     """Record a refusal. False: the store moved on, so it has to be decided again.
 
-    A store that can't be written undoes no refusal: that is said in the log only.
+    A store that can't be written undoes no refusal: that is said in the log only; as is a refusal
+    too many (throttle.py).
     """
-    written = recording.refusal(asked, kernel, kept, refusal.error, confirmed)
     try:
-        return await source.store.transact(written.compares, written.changes) is not None
+        free = await throttle.room(source, asked.caller)
+        if free is None:
+            LOGGER.warning("request %s: %s; not recorded", asked.request_id, refusal)
+            return True
+        error = free.told(refusal.error)
+        written = recording.refusal(asked, kernel, kept, error, confirmed)
+        done = await throttle.write(source, asked, written, free)
     except Failure as failure:
         LOGGER.error("request %s: %s; not recorded: %s", asked.request_id, refusal, failure)  # noqa: TRY400 - the words say all
         return True
+    if done:
+        refusal.error = error
+    return done

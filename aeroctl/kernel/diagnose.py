@@ -67,7 +67,7 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
     needed = 2 * look + patroni.settling_seconds(kernel)
     latest = dispatched.began + dispatched.deadline_seconds - needed
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(latest - uptime()) as waiting, source.turns:
+        async with asyncio.timeout(latest - uptime()) as waiting, source.own:
             waiting.reschedule(None)  # from here on each node has its own time
             diagnostics, message = await _compared(source, engine, kernel), None
     held = patroni.authority(kernel)

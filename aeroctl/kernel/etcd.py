@@ -3,14 +3,15 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import ssl
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import httpx
 
 from aeroctl.kernel.failures import Failure, unreadable
-from aeroctl.kernel.gateway import Endpoint, Gateway, Refused, Unusable
+from aeroctl.kernel.gateway import Endpoint, Gateway, Refused, Unusable, safe
 from aeroctl.kernel.keyspace import Event, History, Keyspace, KeyValue, Together
 from aeroctl.kernel.timing import uptime
 
@@ -20,7 +21,7 @@ fewer is the backlog's last one."""
 SILENCE = 1.0
 """Seconds without a message after which a backlog is over that may have ended with a full one."""
 COMMITS = 32
-"""Commits that are read by one transaction, at most."""
+"""Commits that are read together, at most."""
 LARGE, OVERHEAD = 4_000_000, 100
 """Bytes that one such transaction looks at, and that one replay gathers, before it stops; and what
 a key counts beside its value."""
@@ -71,8 +72,11 @@ class Etcd:
         seconds: float,
         user: str | None = None,
         password: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._gateway = Gateway(client, endpoints, seconds=seconds, user=user, password=password)
+        self._gateway = Gateway(
+            client, endpoints, seconds=seconds, user=user, password=password, tls=tls
+        )
 
     async def read(self, prefix: str, at: int | None = None) -> Keyspace:
         """Every key below `prefix` in one linearizable range read, now or as of commit `at`.
@@ -89,7 +93,7 @@ class Etcd:
         at: int | None = None,
         errors: str = "strict",
     ) -> Together:
-        """Prefixes and single keys in one atomic view, by one linearizable reading transaction.
+        """Prefixes and single keys in one atomic, linearizable view.
 
         At most 128 of them (etcd: max-txn-ops). `errors`: as Python names them, of values that are
         not UTF-8. Raises as `read` does.
@@ -217,21 +221,63 @@ class Etcd:
             commit = pair.modified - 1
         return tuple(reversed(found))
 
-    async def _anywhere(self, read: Callable[[Endpoint], Awaitable[Read]]) -> Read:
+    async def _anywhere(self, read: Callable[[Endpoint], Coroutine[Any, Any, Read]]) -> Read:
         try:
             return await self._gateway.anywhere(read)
         except Refused as refusal:
             raise _failure(str(refusal)) from refusal
 
     async def _ranges(
-        self, ranges: Iterable[dict[str, str]], at: int | None, errors: str = "strict"
+        self, ranges: Sequence[dict[str, Any]], at: int | None, errors: str = "strict"
     ) -> tuple[int, list[dict[str, KeyValue]]]:
-        revision = {} if at is None else {"revision": str(at)}
-        query = {"success": [{"request_range": keys | revision} for keys in ranges]}
-        answer = await self._anywhere(lambda one: one.post("/v3/kv/txn", query))
-        found = [_pairs(each, errors) for each in _responses(answer)]
-        newest = _revision(answer)
-        return (newest if at is None else at), found
+        async def read(endpoint: Endpoint) -> tuple[int, list[dict[str, Any]]]:
+            if safe(await endpoint.version()):
+                return await _together(endpoint, ranges, at)
+            return await _one_by_one(endpoint, ranges, at)
+
+        commit, answers = await self._anywhere(read)
+        return (commit if at is None else at), [_pairs(each, errors) for each in answers]
+
+    async def version(self) -> str | None:
+        """Which etcd answers, as it says itself; None where it doesn't say. Raises as `read`."""
+
+        async def read(endpoint: Endpoint) -> str | None:
+            return await endpoint.version()
+
+        return await self._anywhere(read)
+
+    def renew(self, password: str | None) -> None:
+        """From now on the password is this one."""
+        self._gateway.password = password
+
+
+async def _together(
+    endpoint: Endpoint, ranges: Sequence[dict[str, Any]], at: int | None
+) -> tuple[int, list[dict[str, Any]]]:
+    """The answers to several ranges of one commit, by one reading transaction."""
+    revision = {} if at is None else {"revision": str(at)}
+    query = {"success": [{"request_range": keys | revision} for keys in ranges]}
+    answer = await endpoint.post("/v3/kv/txn", query)
+    return _revision(answer), _responses(answer)
+
+
+async def _one_by_one(
+    endpoint: Endpoint, ranges: Sequence[dict[str, Any]], at: int | None
+) -> tuple[int, list[dict[str, Any]]]:
+    """As `_together`, but with a request for each range, all of the commit of the first.
+
+    For etcd that panics when a reading transaction is broken off half-way (gateway.py). What
+    the first one has shown is there; the others need not be linearizable.
+    """
+    if not ranges:
+        return await _together(endpoint, ranges, at)
+    revision = {} if at is None else {"revision": str(at)}
+    first = await endpoint.post("/v3/kv/range", ranges[0] | revision)
+    newest = _revision(first)
+    commit = newest if at is None else at
+    same = {"revision": str(commit), "serializable": True}
+    others = [keys | same for keys in ranges[1:]]
+    return newest, [first, *(await endpoint.post_all("/v3/kv/range", others) if others else [])]
 
 
 async def _range(
@@ -296,13 +342,7 @@ async def _commits(endpoint: Endpoint, base: Keyspace, limit: int, end: float) -
     while commit < limit and (not gathered or (gathered < LARGE and uptime() < end)):
         first = commit + 1
         commit = min(limit, commit + max(1, min(COMMITS, LARGE // _size(keys.values()))))
-        below = _below(base.prefix) | {"serializable": True}
-        ranges = [
-            {"request_range": below | {"revision": str(each), "min_mod_revision": str(each)}}
-            for each in range(first, commit + 1)
-        ]
-        answer = await endpoint.post("/v3/kv/txn", {"success": ranges})
-        for each, found in enumerate(_responses(answer), first):
+        for each, found in enumerate(await _written(endpoint, base.prefix, first, commit), first):
             written = _named(base.prefix, _pairs(found, SHOWN))
             gathered += _size(written.values())
             keys |= written
@@ -318,6 +358,18 @@ async def _commits(endpoint: Endpoint, base: Keyspace, limit: int, end: float) -
                 for name, pair in sorted(written.items())
             ]
     return Keyspace(base.prefix, commit, keys), tuple(events)
+
+
+async def _written(endpoint: Endpoint, prefix: str, first: int, last: int) -> list[dict[str, Any]]:
+    """For each of those commits the keys that it wrote, and how many there were."""
+    below = _below(prefix) | {"serializable": True}
+    ranges = [
+        below | {"revision": str(each), "min_mod_revision": str(each)}
+        for each in range(first, last + 1)
+    ]
+    if safe(await endpoint.version()):
+        return (await _together(endpoint, ranges, None))[1]
+    return await endpoint.post_all("/v3/kv/range", ranges)
 
 
 def _size(pairs: Iterable[KeyValue]) -> int:
@@ -356,8 +408,9 @@ async def _events(endpoint: Endpoint, base: Keyspace, now: Keyspace) -> tuple[Ev
     there = False
     found: list[Event] = []
     watch = _watch(base.prefix, base.commit_id + 1)
+    ends = uptime() + endpoint.gateway.seconds
     async with endpoint.stream("/v3/watch", watch) as results:
-        while True:
+        while uptime() < ends:  # nobody may be waiting for it any more
             try:
                 async with asyncio.timeout(SILENCE if there else None):
                     result = await anext(results)

@@ -45,7 +45,7 @@ async def explain(
         return kernel, (kept, None if whom is None else asked[whom])
 
     try:
-        seen = await snapshot.measure(source, read, ["replication"])
+        seen = await snapshot.measure(source, read, ["replication"], source.own)
         kept, account = seen.beside
         agent = None if account is None else await account
     finally:  # they end by themselves, and soon

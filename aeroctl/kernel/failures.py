@@ -47,3 +47,8 @@ def unreadable(key: str, problem: str) -> Failure:
         f"the consensus store's key {key!r} can't be read: {problem}",
         invariants=["P7-F1"],
     )
+
+
+def busy(message: str) -> Failure:
+    """More is asked than can be answered in time; the same request may well be answered soon."""
+    return Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 
 import psycopg
 from psycopg import errors
@@ -11,10 +12,20 @@ from psycopg import errors
 from aeroctl.contract.base import Unavailable
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.terms import Section
+from aeroctl.kernel import reach
 from aeroctl.kernel.measured import Answer
+from aeroctl.kernel.reach import Reach
+from aeroctl.kernel.wire import Connection, TooMuch
 
 CANCEL_SECONDS = 0.5
 """How long a server has to take back a statement that ran out of time."""
+MOST_BYTES = 4 * 1024 * 1024
+"""That one node may send in one connection. libpq holds several times as much."""
+NO_FILE = "/nonexistent/pgpass"
+"""Where libpq finds no password."""
+
+WITHHELD = "authentication method requirement"
+"""In libpq's words: the server asked for what we do not give."""
 
 # At connection time libpq hands on no SQLSTATE, only the server's words.
 NOT_READY = (
@@ -26,20 +37,27 @@ NOT_READY = (
     "too many clients",
     "remaining connection slots",
 )
-DENIED = ("FATAL:", "no password supplied")
+DENIED = ("FATAL:", "no password supplied", WITHHELD)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Access:
     """How to log in to every node: a role that has pg_monitor, and nothing else.
 
-    `password` None leaves it to libpq (PGPASSFILE). `seconds` bounds each node.
+    `password` None leaves it to libpq (PGPASSFILE); it is exchanged when the server reads its files
+    again. `seconds` bounds each node. `reach`: where nodes may be. `ca_file`: TLS with every node,
+    verified by it, name and all. `verified`: libpq's own variables ask for that. `plain`: the
+    password may go to other machines without.
     """
 
     user: str | None
     password: str | None
     database: str
     seconds: float
+    reach: Reach = field(default_factory=Reach)
+    ca_file: Path | None = None
+    verified: bool = False
+    plain: bool = False
 
 
 async def ask(
@@ -73,6 +91,8 @@ async def _ask_node(
         problem = Unavailable(code="NODE_UNREACHABLE", message=str(error))
     except _Unusable as error:
         problem = error.reason
+    except reach.Outside as error:
+        problem = Unavailable(code="NODE_ADDRESS_REFUSED", message=str(error))
     else:
         return answers
     return dict.fromkeys(statements, problem) | answers
@@ -91,40 +111,73 @@ async def _read(
         await _check(connection, system_id)
         for section, statement in statements.items():
             try:
-                row = await (await connection.execute(statement)).fetchone()
+                row = await connection.row(statement)
                 answers[section] = str(row[0]) if row else _EMPTY
             except psycopg.Error as error:
-                if connection.closed:
+                if connection.closed or isinstance(error, TooMuch):
                     raise
                 answers[section] = _unavailable(error)
     finally:
-        await connection.close()
+        connection.close()
 
 
-async def _connect(node: Node, access: Access) -> psycopg.AsyncConnection:
+async def _connect(node: Node, access: Access) -> Connection:
     if not node.registered:
         raise _Unusable("NODE_NOT_REGISTERED", "it does not renew its own entry")
     if node.host is None or node.port is None:
         raise _Unusable("NODE_ADDRESS_UNKNOWN", "its entry holds no address that can be read")
-    return await psycopg.AsyncConnection.connect(
-        host=node.host,
-        port=node.port,
-        user=access.user,
-        # A member key names whom we talk to: whoever that is learns no password from us.
-        require_auth=None if access.password is None else "!password",
-        password=access.password,
-        dbname=access.database,
-        application_name="aerokernel",
-        options=f"-c search_path=pg_catalog -c statement_timeout={int(access.seconds * 1000)}",
-        autocommit=True,
-    )
+    addresses = await access.reach.addresses(node.host, node.port)
+    verified = access.ca_file is not None or access.verified
+    trusted = verified or access.plain or reach.here(addresses)
+    try:
+        return await Connection.begin(
+            MOST_BYTES,
+            host=",".join([node.host] * len(addresses)),
+            hostaddr=",".join(addresses),
+            port=node.port,
+            user=access.user,
+            dbname=access.database,
+            application_name="aerokernel",
+            options=f"-c search_path=pg_catalog -c statement_timeout={int(access.seconds * 1000)}",
+            client_encoding="UTF8",
+            **_credentials(access, trusted=trusted),
+            **_tls(access),
+        )
+    except psycopg.Error as error:
+        if not trusted and WITHHELD in str(error):
+            message = (
+                f"it asks for a password, which goes to no other machine ({', '.join(addresses)}) "
+                "without TLS that is verified: give aerokernel serve --pg-ca-file, or "
+                "--allow-plain-pg-password"
+            )
+            raise _Unusable("NODE_PASSWORD_WITHHELD", message) from error
+        raise
 
 
-async def _check(connection: psycopg.AsyncConnection, system_id: str | None) -> None:
+def _credentials(access: Access, *, trusted: bool) -> dict[str, str | None]:
+    """The password, and how it may be proved. Pure.
+
+    A member key names whom we talk to: whoever that is learns no password from us. SCRAM does not
+    tell it, but lets it be guessed at leisure, so that it is not for everybody either. A server
+    that asks for none is no danger to one. Where only libpq knows it (PGPASSFILE, PGPASSWORD), the
+    same holds.
+    """
+    if not trusted:
+        return {"password": "", "passfile": NO_FILE, "require_auth": "none"}
+    required = "!password" if access.plain else "scram-sha-256,none"
+    return {"password": access.password, "require_auth": required}
+
+
+def _tls(access: Access) -> dict[str, str | None]:
+    """Without a CA of our own it is libpq's variables that say. Pure."""
+    if access.ca_file is None:
+        return {"sslmode": "verify-full"} if access.verified else {}
+    return {"sslmode": "verify-full", "sslrootcert": str(access.ca_file)}
+
+
+async def _check(connection: Connection, system_id: str | None) -> None:
     """Refuse a node that belongs elsewhere, and a role that is shown only a part."""
-    cursor = await connection.execute(_statement("session"))
-    row = await cursor.fetchone()
-    found, sees_all, role = row or (None, False, None)
+    found, sees_all, role = await connection.row(_statement("session")) or (None, False, None)
     if system_id is not None and found != system_id:
         message = f"its system id is {found}, the cluster's is {system_id}"
         raise _Unusable("NODE_WRONG_CLUSTER", message)
@@ -149,6 +202,8 @@ def _unavailable(error: psycopg.Error) -> Unavailable:
 
 
 def _code(error: psycopg.Error) -> str:
+    if isinstance(error, TooMuch):
+        return "NODE_ANSWER_TOO_LARGE"
     if isinstance(error, errors.InsufficientPrivilege):
         return "NODE_ACCESS_DENIED"
     if isinstance(error, errors.QueryCanceled | errors.ConnectionTimeout):

@@ -74,7 +74,7 @@ class _Found:
 
 
 async def _read(source: Source, request_id: str, renewals: Renewals | None) -> _Found:
-    async with source.in_time(), source.turns:
+    async with source.in_time(), source.own:
         kernel, ledger = await source.kernel_and_ledger(request_id)
         if ledger.request is None:
             return _Found(kernel, _unseen(request_id, kernel.commit_id), 0, [])

@@ -1,40 +1,34 @@
 """`aerokernel serve`: from command line options to a listening server."""
 
+import asyncio
+import logging
 import os
 import re
+import signal
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
 
 import click
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 
-from aeroctl.kernel import clockpins, tokens
+from aeroctl.kernel import clockpins, files, listening, tokens
 from aeroctl.kernel.confirmation import LONGEST_TERM, SHORTEST_TERM, TERM_SECONDS
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.postgres import CANCEL_SECONDS, Access
+from aeroctl.kernel.reach import Network, Reach, Transport
 from aeroctl.kernel.server import application
 from aeroctl.kernel.snapshot import Source
 
+LOGGER = logging.getLogger("aerokernel")
+
 # Whether it can be read is for opening it to say: access() ignores ambient capabilities.
 FILE = click.Path(exists=True, dir_okay=False, readable=False, path_type=Path)
-GRACE_SECONDS = 120
-"""How long a command that is running when the server is told to end has for its end. Idle, the
-server ends at once; a command that is cut off is judged by whoever asks for its outcome later."""
-LOG: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"uvicorn": {"level": "INFO"}, "aerokernel": {"level": "INFO"}},
-}
 
 
 def _endpoints(_: click.Context, __: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,6 +43,13 @@ def _scope(_: click.Context, __: click.Parameter, name: str) -> str:
     if not name or "/" in name:
         raise click.BadParameter(f"{name!r} is not a cluster's name: it has no /")
     return name
+
+
+def _networks(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(each) for each in given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command()
@@ -74,15 +75,39 @@ def _scope(_: click.Context, __: click.Parameter, name: str) -> str:
 @click.option("--etcd-key", type=FILE)
 @click.option("--pg-user", help="A PostgreSQL role with pg_monitor, the same on every node.")
 @click.option("--pg-password-file", type=FILE, help="Without it: libpq's PGPASSFILE.")
+@click.option("--pg-ca-file", type=FILE, help="TLS with every node, verified by this CA.")
+@click.option(
+    "--allow-plain-pg-password",
+    is_flag=True,
+    help="Log in to PostgreSQL on other machines without verified TLS.",
+)
 @click.option("--pg-dbname", default="postgres", show_default=True)
 @click.option("--patroni-user", help="User for Patroni's REST API, where it asks for one.")
 @click.option("--patroni-password-file", type=FILE)
 @click.option("--patroni-ca-file", type=FILE, help="CA of the certificates of Patroni's REST API.")
 @click.option("--patroni-cert", type=FILE, help="Client certificate for Patroni's REST API.")
 @click.option("--patroni-key", type=FILE)
+@click.option(
+    "--allow-plain-patroni-password",
+    is_flag=True,
+    help="Send Patroni's password to other machines without TLS.",
+)
+@click.option(
+    "--node-network",
+    "networks",
+    multiple=True,
+    callback=_networks,
+    metavar="CIDR",
+    help="Connect to nodes in this network only; repeat it for more. Without it: anywhere.",
+)
 @click.option("--token-file", type=FILE, help="Who may call; see `aerokernel token`.")
 @click.option("--tls-cert", type=FILE, help="The server's certificate chain.")
 @click.option("--tls-key", type=FILE)
+@click.option(
+    "--allow-plain-http",
+    is_flag=True,
+    help="Listen to other machines without TLS: tokens travel as they are.",
+)
 @click.option("--client-ca", type=FILE, help="Require client certificates signed by this CA.")
 @click.option(
     "--deadline",
@@ -126,15 +151,20 @@ def serve(
     etcd_key: Path | None,
     pg_user: str | None,
     pg_password_file: Path | None,
+    pg_ca_file: Path | None,
+    allow_plain_pg_password: bool,
     pg_dbname: str,
     patroni_user: str | None,
     patroni_password_file: Path | None,
     patroni_ca_file: Path | None,
     patroni_cert: Path | None,
     patroni_key: Path | None,
+    allow_plain_patroni_password: bool,
+    networks: tuple[Network, ...],
     token_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    allow_plain_http: bool,
     client_ca: Path | None,
     deadline: float,
     node_timeout: float,
@@ -147,10 +177,22 @@ def serve(
     needs write access to it, an explanation read access, a snapshot none. Where it may write, it
     also keeps a clock pin there (--clock-interval).
 
-    Passwords are read from files only. libpq's own variables (PGPASSFILE, PGSSLMODE, ...) apply.
+    Passwords are read from files only, and these and the token file belong to this server's user or
+    to root alone. They, and the certificates, are read again on SIGHUP: what is under way goes on,
+    and a file that can't be used leaves in force what was. libpq's own variables (PGPASSFILE,
+    PGSSLMODE, ...) apply.
+
+    A password goes to another machine only over TLS that is verified, unless an option below allows
+    more: with PostgreSQL that takes --pg-ca-file (or PGSSLMODE=verify-full), with Patroni https.
     """
-    if token_file is None and not _loopback(host):
-        raise click.UsageError(f"--host {host} is not a loopback address: give --token-file")
+    if not _loopback(host):
+        if token_file is None:
+            raise click.UsageError(f"--host {host} is not a loopback address: give --token-file")
+        if tls_cert is None and not allow_plain_http:
+            raise click.UsageError(
+                f"--host {host} is not a loopback address, and without TLS tokens can be read on "
+                "their way: give --tls-cert and --tls-key, or --allow-plain-http"
+            )
     if token_file is not None:
         try:
             tokens.load(token_file)
@@ -175,9 +217,18 @@ def serve(
     reads = deadline - node_timeout - CANCEL_SECONDS
     if reads <= 0:
         raise click.UsageError("--deadline must leave time beyond --node-timeout")
+    again = Again()
+    if token_file is not None:
+        again.check(token_file)
+    if pg_ca_file is not None:
+        again.trust("PostgreSQL", pg_ca_file, None, None)  # libpq reads it itself, each time
+    reach = Reach(networks)
+    etcd_tls = again.trust("etcd", etcd_ca_file, etcd_cert, etcd_key)
     client = httpx.AsyncClient(
-        verify=_trust("etcd", etcd_ca_file, etcd_cert, etcd_key),
+        verify=etcd_tls,
         timeout=deadline,
+        # How many calls there are at a time is bounded in front of it (gates.py).
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
         trust_env=False,
         follow_redirects=False,
     )
@@ -185,44 +236,157 @@ def serve(
         store=Etcd(
             client,
             endpoints,
-            # an answer takes two reads of the store, each of which may have to try every endpoint
-            seconds=reads / 2 / len(endpoints),
+            seconds=reads,
             user=etcd_user,
             password=_secret(etcd_password_file),
+            tls=etcd_tls,
         ),
-        namespace=namespace.strip("/"),
+        namespace=namespace,
         scope=scope,
-        access=Access(pg_user, _secret(pg_password_file), pg_dbname, node_timeout),
+        access=Access(
+            pg_user,
+            _secret(pg_password_file),
+            pg_dbname,
+            node_timeout,
+            reach,
+            pg_ca_file,
+            verified=os.environ.get("PGSSLMODE") == "verify-full",
+            plain=allow_plain_pg_password,
+        ),
         seconds=deadline,
         term_seconds=confirmation_term,
     )
-
     agents = httpx.AsyncClient(
-        verify=_trust("Patroni", patroni_ca_file, patroni_cert, patroni_key),
+        transport=Transport(
+            httpx.AsyncHTTPTransport(
+                verify=again.trust("Patroni", patroni_ca_file, patroni_cert, patroni_key),
+                # One that was kept may be closed from the other side just when it is used.
+                limits=httpx.Limits(max_keepalive_connections=0),
+                trust_env=False,
+            ),
+            reach,
+            plain=allow_plain_patroni_password,
+        ),
         auth=(patroni_user, _secret(patroni_password_file) or "") if patroni_user else None,
-        # A connection that was kept may be closed from the other side just when it is used.
-        limits=httpx.Limits(max_keepalive_connections=0),
         trust_env=False,
         follow_redirects=False,
     )
+    tls = None
+    if tls_cert is not None:
+        tls = again.serving(tls_cert, tls_key, client_ca)
+
+    def renew() -> None:
+        """The passwords: all are read before one is exchanged."""
+        etcd, database, engine = map(
+            files.secret, (etcd_password_file, pg_password_file, patroni_password_file)
+        )
+        source.store.renew(etcd)
+        source.access.password = database
+        if patroni_user:
+            agents.auth = (patroni_user, engine or "")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again.read, renew)
         async with client, agents, clockpins.kept(source, clock_interval):
             yield
 
-    uvicorn.run(
-        application(source, Engine(agents), token_file, lifespan),
-        host=host,
-        port=port,
-        ssl_certfile=tls_cert,
-        ssl_keyfile=tls_key,
-        ssl_ca_certs=client_ca and str(client_ca),
-        ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
-        log_config=LOG,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+    try:
+        listening.run(application(source, Engine(agents), token_file, lifespan), host, port, tls)
+    except (OSError, UnicodeError) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        raise click.ClickException(f"can't listen on {host} port {port}: {words}") from error
+
+
+@dataclass
+class Again:
+    """What is read again when the server is told to: each file on its own, and what can't be used
+    leaves in force what was.
+    """
+
+    _contexts: list[tuple[str, ssl.SSLContext, Path | None, Path | None, Path | None]] = field(
+        default_factory=list
     )
+    _token_files: list[Path] = field(default_factory=list)
+
+    def trust(
+        self, whose: str, ca: Path | None, certificate: Path | None, key: Path | None
+    ) -> ssl.SSLContext:
+        """How somebody is trusted that we call, and what we show them."""
+        try:
+            context = ssl.create_default_context(cafile=ca)
+        except OSError as error:
+            raise click.UsageError(_certificates(whose, error)) from error
+        return self._loaded(whose, context, ca, certificate, key)
+
+    def serving(
+        self, certificate: Path, key: Path | None, client_ca: Path | None
+    ) -> ssl.SSLContext:
+        """What is shown to callers, and whose certificates they must show."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+        return self._loaded("the server", context, client_ca, certificate, key)
+
+    def check(self, token_file: Path) -> None:
+        """Read for every request anyway; whoever changed it learns here whether it is well."""
+        self._token_files.append(token_file)
+
+    def read(self, renew: Callable[[], None]) -> None:
+        """Read all again. Never raises."""
+        problems: list[str] = []
+        for whose, context, ca, certificate, key in self._contexts:
+            try:
+                # first where it does no harm: a certificate and its key are two files
+                _load(ssl.SSLContext(context.protocol), ca, certificate, key)
+                _load(context, ca, certificate, key)
+            except OSError as error:
+                problems.append(f"{_certificates(whose, error)}")
+        try:
+            renew()
+        except files.FileError as error:
+            problems.append(str(error))
+        for token_file in self._token_files:
+            try:
+                tokens.load(token_file)
+            except tokens.TokenFileError as error:
+                problems.append(f"{error}: until that is mended nobody is let in")
+        for problem in problems:
+            LOGGER.error("SIGHUP: %s", problem)
+        LOGGER.info(
+            "SIGHUP: files were read again; %s",
+            "what is named above is as it was before" if problems else "all are in force",
+        )
+
+    def _loaded(
+        self,
+        whose: str,
+        context: ssl.SSLContext,
+        ca: Path | None,
+        certificate: Path | None,
+        key: Path | None,
+    ) -> ssl.SSLContext:
+        try:
+            _load(context, ca, certificate, key)
+        except OSError as error:
+            raise click.UsageError(_certificates(whose, error)) from error
+        self._contexts.append((whose, context, ca, certificate, key))
+        return context
+
+
+def _load(
+    context: ssl.SSLContext, ca: Path | None, certificate: Path | None, key: Path | None
+) -> None:
+    """Raises OSError, of which ssl.SSLError is one. Nobody is asked for a key's password."""
+    if ca is not None:
+        context.load_verify_locations(ca)
+    if certificate is not None:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+
+
+def _certificates(whose: str, error: OSError) -> str:
+    words = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    return f"{whose}'s certificates can't be used: {words or error}"
 
 
 def _loopback(host: str) -> bool:
@@ -233,17 +397,7 @@ def _loopback(host: str) -> bool:
 
 
 def _secret(path: Path | None) -> str | None:
-    """A password file holds the password and at most one line end."""
-    return None if path is None else path.read_text(encoding="utf-8").removesuffix("\n")
-
-
-def _trust(
-    whose: str, ca: Path | None, certificate: Path | None, key: Path | None
-) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=ca)
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise click.UsageError(f"{whose}'s certificates: {error}") from error
-    return context
+        return files.secret(path)
+    except files.FileError as error:
+        raise click.UsageError(str(error)) from error

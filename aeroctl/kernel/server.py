@@ -1,7 +1,10 @@
 """The HTTP side: routes, authentication, errors. Every answer is computed for its request."""
 
+import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +12,31 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
 from aeroctl import __version__
 from aeroctl.contract.base import Model
-from aeroctl.contract.envelope import Health
+from aeroctl.contract.envelope import Health, Note, Ready
 from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.explanation import ExplainRequest
 from aeroctl.contract.openapi import document
 from aeroctl.contract.requests import CommandRequest, RequestId
+from aeroctl.contract.terms import MEASURED
 from aeroctl.kernel import audit, body, commits, events, explain, requests, snapshot, tokens
 from aeroctl.kernel.command import command as run_command
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.gates import Gate, Gates
+from aeroctl.kernel.gateway import safe
 from aeroctl.kernel.recording import Asked
 from aeroctl.kernel.tokens import Caller
 
 REQUEST_ID: TypeAdapter[str] = TypeAdapter(RequestId)
 NO_STORE = {"Cache-Control": "no-store"}
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+AGAIN = {"Retry-After": "1"}
 
 LOGGER = logging.getLogger("aerokernel")
 
@@ -43,7 +50,21 @@ def application(
     token_file: Path | None,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
-    """The kernel API over one cluster. Without a token file every caller is an observer."""
+    """The kernel API over one cluster. Without a token file every caller is an observer.
+
+    What is not asked of the store or of a node has no turn to wait for: health, the document of the
+    interface, and every refusal of what can't be understood or whose token is not known.
+    """
+    gates = Gates()
+    public = replace(source, own=asyncio.Semaphore(snapshot.READERS))
+
+    def about_changes(caller: Caller) -> tuple[Gate, snapshot.Source]:
+        """Whoever may not ask for a change takes no operator's turn."""
+        if caller.authority == "operator":
+            return gates.operators, source
+        return gates.explanations, public
+
+    published = json.dumps(document(), separators=(",", ":")).encode()
 
     def authenticated(endpoint: Endpoint) -> Checked:
         async def checked(request: Request) -> Response:
@@ -51,15 +72,27 @@ def application(
 
         return checked
 
+    async def read(
+        request: Request, gate: Gate, answer: Callable[[], Awaitable[Model]]
+    ) -> Response:
+        """In its turn, and not for somebody who has gone meanwhile."""
+        async with gate.turn():
+            if await request.is_disconnected():
+                return Response(status_code=204)
+            return _answer(await answer())
+
     async def get_snapshot(request: Request, _: Caller) -> Response:
         asked = snapshot.request(request.query_params.multi_items())
-        return _answer(await snapshot.snapshot(source, asked))
+        gate = gates.askers if set(asked.sections) & set(MEASURED) else gates.readers
+        return await read(request, gate, lambda: snapshot.snapshot(source, asked))
 
-    async def post_explain(request: Request, _: Caller) -> Response:
+    async def post_explain(request: Request, caller: Caller) -> Response:
         _bare(request)
         asked = await body.read(request, ExplainRequest)
         command = explain.command_named(request.path_params["command"])
-        return _answer(await explain.explain(source, engine, command, asked.target))
+        gate, source = about_changes(caller)
+        async with gate.turn():
+            return _answer(await explain.explain(source, engine, command, asked.target))
 
     async def post_command(request: Request, caller: Caller) -> Response:
         """Runs to its end also when the caller goes away meanwhile."""
@@ -70,24 +103,44 @@ def application(
         except Failure as failure:
             failure.about(asked.request_id)
             raise
-        return _answer(
-            await run_command(
-                source, engine, Asked(command, asked, caller), request.is_disconnected
-            )
-        )
+        try:
+            gate = gates.commands if caller.authority == "operator" else gates.explanations
+            async with gate.turn():
+                return _answer(
+                    await run_command(
+                        source, engine, Asked(command, asked, caller), request.is_disconnected
+                    )
+                )
+        except Failure as failure:
+            failure.about(asked.request_id)
+            raise
 
-    async def get_request(request: Request, _: Caller) -> Response:
+    async def get_request(request: Request, caller: Caller) -> Response:
+        """What became of a change is asked for like a change: it waits for no reader."""
         _bare(request)
-        return _answer(await requests.status(source, _request_id(request)))
+        request_id = _request_id(request)
+        gate, source = about_changes(caller)
+        async with gate.turn():
+            return _answer(await requests.status(source, request_id))
 
     async def get_events(request: Request, _: Caller) -> Response:
-        return _answer(await events.events(source, request.query_params.multi_items()))
+        parameters = request.query_params.multi_items()
+        return await read(request, gates.historians, lambda: events.events(source, parameters))
 
     async def get_commits(request: Request, _: Caller) -> Response:
-        return _answer(await commits.commits(source, request.query_params.multi_items()))
+        parameters = request.query_params.multi_items()
+        return await read(request, gates.historians, lambda: commits.commits(source, parameters))
 
     async def get_audit(request: Request, caller: Caller) -> Response:
-        return _answer(await audit.audit(source, caller, request.query_params.multi_items()))
+        parameters = request.query_params.multi_items()
+        return await read(
+            request, gates.historians, lambda: audit.audit(source, caller, parameters)
+        )
+
+    async def get_ready(request: Request) -> Response:
+        _bare(request)
+        async with gates.probes.turn():
+            return _answer(await ready(source))
 
     async def get_health(request: Request) -> Response:
         _bare(request)
@@ -95,7 +148,7 @@ def application(
 
     async def get_openapi(request: Request) -> Response:
         _bare(request)
-        return JSONResponse(document(), headers=NO_STORE)
+        return Response(published, media_type="application/json", headers=NO_STORE)
 
     app = Starlette(
         routes=[
@@ -107,6 +160,7 @@ def application(
             Route("/v1/commits", authenticated(get_commits)),
             Route("/v1/audit", authenticated(get_audit)),
             Route("/v1/health", get_health),
+            Route("/v1/ready", get_ready),
             Route("/v1/openapi.json", get_openapi),
         ],
         exception_handlers={
@@ -118,6 +172,30 @@ def application(
     )
     app.router.redirect_slashes = False  # one name for each thing, and no answer but JSON
     return app
+
+
+async def ready(source: snapshot.Source) -> Ready:
+    """Whether the store can be read, and what an operator should know of it.
+
+    Anybody may ask: where it can't be read, why is in the log, for it names addresses. Raises
+    Failure.
+    """
+    try:
+        async with source.in_time():
+            await source.kernel()
+            version = await source.store.version()
+    except Failure as failure:
+        LOGGER.warning("not ready: %s", failure)
+        message = "the cluster can't be read from the consensus store; the kernel's log says why"
+        failure.error = failure.error.model_copy(update={"message": message})
+        raise
+    old = (
+        f"etcd {version} fails when a reading transaction is broken off (etcd issues 14110, 14891):"
+        " the kernel uses none here, but others may. Use 3.5.7 or later"
+    )
+    unknown = "etcd does not say which version it is, so that the kernel treats it as an old one"
+    note = Note(code="STORE_OUTDATED", subject=None, message=old if version else unknown)
+    return Ready(status="ready", store_version=version, notes=[] if safe(version) else [note])
 
 
 def caller(request: Request, token_file: Path | None) -> tokens.Caller:
@@ -169,7 +247,9 @@ def _error(failure: Failure) -> Response:
         ErrorBody(error=failure.error).model_dump_json(),
         status_code=failure.status,
         media_type="application/json",
-        headers=NO_STORE | (CHALLENGE if failure.status == 401 else {}),
+        headers=NO_STORE
+        | (CHALLENGE if failure.status == 401 else {})
+        | (AGAIN if failure.error.code == "KERNEL_BUSY" else {}),
     )
 
 

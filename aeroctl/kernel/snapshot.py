@@ -1,6 +1,7 @@
 """GET /v1/snapshot: one consistent document, or an error (state model 10)."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -43,9 +44,13 @@ Read = TypeVar("Read")
 class Source:
     """Where one cluster's state is read. `seconds` bounds a whole answer.
 
+    `turns`: of readers to ask the nodes; `own`: of what is about a change, which waits for none of
+    them.
+
     `pen`: held while records are appended to the trail, first come first served. Of two writers in
     one server neither fails then; of two servers' the store lets one win. `term_seconds`: how long
-    after its explanation a change can be confirmed.
+    after its explanation a change can be confirmed. `missed`: how many refusals of a caller were
+    not recorded since one was (throttle.py).
     """
 
     store: Etcd
@@ -54,9 +59,11 @@ class Source:
     access: postgres.Access
     seconds: float
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+    own: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
     past: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKING_BACK))
     pen: asyncio.Lock = field(default_factory=asyncio.Lock)
     term_seconds: int = TERM_SECONDS
+    missed: dict[str, int] = field(default_factory=dict)
 
     async def kernel(self, at: int | None = None) -> Kernel:
         """The keys of the consensus store, in one linearizable range read."""
@@ -93,8 +100,8 @@ class Source:
 
     @property
     def prefix(self) -> str:
-        """Below which Patroni keeps this cluster's keys."""
-        return f"/{self.namespace}/{self.scope}/"
+        """Below which Patroni keeps this cluster's keys (dcs/__init__.py, AbstractDCS)."""
+        return re.sub("/+", "/", f"/{self.namespace}/{self.scope}/")
 
     def _parsed(self, keyspace: Keyspace) -> Kernel:
         if not keyspace.keys:
@@ -168,11 +175,13 @@ async def measure(
     source: Source,
     read: Callable[[], Awaitable[tuple[Kernel, Read]]],
     wanted: Sequence[Section],
+    turns: asyncio.Semaphore | None = None,
 ) -> Measured[Read]:
     """What `read` reads of the store, and the sections that every node answers itself.
 
     The store is read again after the nodes, until authority-relevant state was the same before and
-    after. Raises Failure, among others SNAPSHOT_UNSTABLE.
+    after. `turns`: to ask the nodes, where they are not a reader's. Raises Failure, among others
+    SNAPSHOT_UNSTABLE.
     """
     unstable = False
     try:
@@ -182,7 +191,7 @@ async def measure(
                 time = datetime.now(UTC)
                 if not wanted:
                     return Measured(kernel, beside, {}, time)
-                async with source.turns:
+                async with turns or source.turns:
                     answers = await postgres.ask(
                         patroni.nodes(kernel), wanted, source.access, kernel.system_id
                     )

@@ -1,27 +1,32 @@
-"""Refusals of callers without authority: each is recorded, but only so many of them.
+"""Refusals are recorded, but only so many of one caller's within a minute.
 
-Whoever may not ask for a change must not hold one up, nor fill the store. How many were recorded
-lately is kept in the store, so that it holds for every server together, and in the same transaction
-as the record, so that it holds at all.
+Nobody whose requests are refused may fill the store with them, nor hold up a change: not who may
+ask for none, and not an operator's script that goes wild. How many were recorded lately is kept in
+the store, so that it holds for every server together, and in the same transaction as the record, so
+that it holds at all.
 """
 
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from aeroctl.contract.errors import Error
 from aeroctl.contract.requests import Client
 from aeroctl.kernel import recording
 from aeroctl.kernel.etcd import Compare, Put
 from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.keyspace import KeyValue
 from aeroctl.kernel.ledger import ROOT
-from aeroctl.kernel.recording import Asked
+from aeroctl.kernel.recording import Asked, Transaction
 from aeroctl.kernel.snapshot import Source
 from aeroctl.kernel.timing import Attempts
+from aeroctl.kernel.tokens import Caller
 
-MOST = 10
+MOST, MOST_OF_OPERATORS = 10, 60
 """Refusals of one caller that are recorded within WINDOW_SECONDS."""
 WINDOW_SECONDS = 60
 TRY_SECONDS = 3.0
@@ -46,6 +51,43 @@ def key(scope: str, identity: str) -> str:
     return f"{ROOT}{scope}/refusals/{identity}"
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """For one more recorded refusal: what its transaction compares and writes beside the record,
+    and what the record's message says beside its own words.
+    """
+
+    compares: Sequence[Compare]
+    changes: Sequence[Put]
+    words: str
+
+    def told(self, error: Error) -> Error:
+        """The refusal as it is recorded and answered."""
+        return error.model_copy(update={"message": error.message + self.words})
+
+
+async def room(source: Source, caller: Caller) -> Room | None:
+    """None: this caller's refusals have filled theirs. Raises Failure."""
+    most = MOST_OF_OPERATORS if caller.authority == "operator" else MOST
+    name = key(source.scope, caller.identity)
+    found, lately = await _lately(source, name)
+    if lately is not None and lately.count >= most:
+        source.missed[caller.identity] = source.missed.get(caller.identity, 0) + 1
+        return None
+    if lately is None:
+        lately = _Lately(count=0, lease=await source.store.lease(WINDOW_SECONDS))
+    lately = lately.model_copy(update={"count": lately.count + 1})
+    missed = source.missed.get(caller.identity, 0)
+    words = (
+        f"; before it, {missed} refusals of this caller were not recorded here" if missed else ""
+    )
+    return Room(
+        [Compare(name, "modified", found.modified if found else 0)],
+        [Put(name, lately.model_dump_json(), lately.lease)],
+        words + (GAP if lately.count == most else ""),
+    )
+
+
 async def record(source: Source, asked: Asked, refusal: Failure) -> None:
     """Record `refusal`, and take the id, if few of this caller's were; else it is only logged.
 
@@ -63,28 +105,37 @@ async def record(source: Source, asked: Asked, refusal: Failure) -> None:
 
 async def _recorded(source: Source, asked: Asked, refusal: Failure) -> bool:
     attempts = Attempts(TRY_SECONDS)
-    name = key(source.scope, asked.caller.identity)
     while await attempts.another():
-        found = (await source.store.read_together([], [name])).keys.get(name)
-        lately = _parsed(name, found)
-        if lately is not None and lately.count >= MOST:
-            return False
-        async with source.pen:
+        # before the pen is taken: whoever is refused again and again must not hold it
+        _, lately = await _lately(source, key(source.scope, asked.caller.identity))
+        async with AsyncExitStack() as held:
+            if lately is None or lately.count < MOST:
+                await held.enter_async_context(source.pen)
+            free = await room(source, asked.caller)
+            if free is None:
+                return False
             kernel, kept = await source.kernel_and_ledger(asked.request_id)
-            if lately is None:
-                lately = _Lately(count=0, lease=await source.store.lease(WINDOW_SECONDS))
-            lately = lately.model_copy(update={"count": lately.count + 1})
-            last = GAP if lately.count == MOST else ""
-            error = refusal.error.model_copy(update={"message": refusal.error.message + last})
+            error = free.told(refusal.error)
             written = recording.refusal(_unheard(asked), kernel, kept, error, None)
-            commit = await source.store.transact(
-                [*written.compares, Compare(name, "modified", found.modified if found else 0)],
-                [*written.changes, Put(name, lately.model_dump_json(), lately.lease)],
-            )
-        if commit is not None:
-            refusal.error = error
-            return True
+            if await write(source, asked, written, free):
+                refusal.error = error
+                return True
     return False
+
+
+async def write(source: Source, asked: Asked, written: Transaction, free: Room) -> bool:
+    """Write the record of a refusal in its room. False: the store has moved on meanwhile."""
+    commit = await source.store.transact(
+        [*written.compares, *free.compares], [*written.changes, *free.changes]
+    )
+    if commit is not None:
+        source.missed.pop(asked.caller.identity, None)
+    return commit is not None
+
+
+async def _lately(source: Source, name: str) -> tuple[KeyValue | None, _Lately | None]:
+    found = (await source.store.read_together([], [name])).keys.get(name)
+    return found, _parsed(name, found)
 
 
 def _parsed(name: str, found: KeyValue | None) -> _Lately | None:

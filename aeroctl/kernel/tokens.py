@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from aeroctl.contract.terms import AuthorityName
+from aeroctl.kernel import files
 
 Authority = AuthorityName
 AUTHORITIES: tuple[Authority, ...] = get_args(Authority)
@@ -41,16 +42,17 @@ class TokenFileError(Exception):
 
 
 def load(path: Path) -> dict[str, Caller]:
-    """Callers by digest, in the file's order. Raises TokenFileError."""
+    """Callers by digest, in the file's order. Only a newline ends a line. Raises TokenFileError."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TokenFileError(f"{path}: {error}") from error
+        text = files.read(path)
+    except files.FileError as error:
+        raise TokenFileError(str(error)) from error
     callers: dict[str, Caller] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
+    for number, line in enumerate(text.split("\n"), start=1):
+        words = line.strip(" \t\r")
+        if not words or line.startswith("#"):
             continue
-        match = LINE.fullmatch(line.strip())
+        match = LINE.fullmatch(words)
         if match is None:
             expected = f"<identity> <{'|'.join(AUTHORITIES)}> sha256:<64 hex digits>"
             raise TokenFileError(f"{path}: line {number} is not '{expected}'")

@@ -1,5 +1,6 @@
 """A real etcd, for whatever rests on what etcd really does."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,14 @@ def etcd(directory: Path) -> Iterator[Store]:
         if store.daemon.running:
             store.daemon.kill()
         ports.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private() -> Iterator[None]:
+    """Files of a test are its own: the server believes no other ones that hold secrets."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

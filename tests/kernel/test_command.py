@@ -1284,7 +1284,7 @@ class TestForced:
 
             async def spoil(request: httpx.Request) -> None:
                 if puts(request, ledger.inflight_key(w.scope)):
-                    recorded.extend([True, True])
+                    recorded.extend([True] * 4)  # each read is tried a second time
                 elif recorded and recorded.pop():  # whoever watches reads it, too
                     raise httpx.ReadError("cut", request=request)
 
@@ -1358,6 +1358,43 @@ class TestWhoWrites:
         inside(test)
 
 
+class TestRefusedAgainAndAgain:
+    """An operator's script that goes wild fills no store."""
+
+    def test_so_many_are_recorded(
+        self, inside: In, etcd_store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(throttle, "MOST_OF_OPERATORS", 4)
+
+        async def test(w: World) -> None:
+            body = await w.request("request_promotion", "n1")
+
+            async def refused() -> str:
+                asked = body | {"request_id": str(uuid.uuid4()), "epoch": "e" * 32}
+                answer = await w.send("request_promotion", asked)
+                return str(error(answer, "STATE_CHANGED").message)
+
+            words = await asyncio.gather(*(refused() for _ in range(4)))
+            assert sum(throttle.GAP in each for each in words) == 1
+            before = await w.records()
+            assert len({record.request_id for record in before}) == 4
+            end = (await w.store.read("/aerodb/")).commit_id
+            await asyncio.gather(*(refused() for _ in range(3)))
+            assert (await w.store.read("/aerodb/")).commit_id == end  # the store is left alone
+            assert await w.records() == before
+
+            name = base64.b64encode(throttle.key(w.scope, "the-operator").encode()).decode()
+            (pair,) = etcd_store.ask("kv/range", key=name)["kvs"]
+            etcd_store.ask("lease/revoke", ID=pair["lease"])  # as its time does
+            assert "3 refusals of this caller were not recorded" in await refused()
+            last = (await w.records())[-1]
+            assert last.message is not None
+            assert "3 refusals" in last.message
+            assert "were not recorded" not in await refused()  # said once
+
+        inside(test)
+
+
 class TestDiagnostics:
     def test_no_turn_before_the_deadline(self, inside: In, monkeypatch: pytest.MonkeyPatch) -> None:
         """Dispatched is dispatched: it ends with an outcome, and within its deadline."""
@@ -1366,14 +1403,14 @@ class TestDiagnostics:
             body = await w.request("run_diagnostics", None)
             monkeypatch.setattr(postgres, "CANCEL_SECONDS", 1.8)  # of 5, and 3 for the node
             for _ in range(READERS):
-                await w.source.turns.acquire()
+                await w.source.own.acquire()
             found = status(await asyncio.wait_for(w.send("run_diagnostics", body), 5))
             assert (found.outcome, found.final) == ("not_executed", True)
             assert (found.diagnostics, w.agent.asked) == (None, [])
             assert "not asked" in found.message
             assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
             for _ in range(READERS):
-                w.source.turns.release()
+                w.source.own.release()
             later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
             assert (status(later).outcome, status(later).final) == ("not_executed", True)
 

@@ -324,7 +324,7 @@ def test_history_is_held_window_by_window(
         read, held = all_.store.history, []
 
         async def counted(*args: Any, **kinds: Any) -> History:
-            assert all_.source.turns._value == READERS - 1
+            assert all_.source.own._value == READERS - 1
             found = await read(*args, **kinds)
             held.append(len(found.events))
             return found
@@ -349,7 +349,7 @@ def test_it_waits_for_its_turn_no_longer_than_an_answer_may_take(
 ) -> None:
     async def work(all_: Kept) -> None:
         await all_.begin()
-        none_left = replace(all_.source, seconds=0.2, turns=asyncio.Semaphore(0))
+        none_left = replace(all_.source, seconds=0.2, own=asyncio.Semaphore(0))
         with pytest.raises(Failure, match="KERNEL_BUSY"):
             await status(none_left, ID)
 

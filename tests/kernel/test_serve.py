@@ -1,24 +1,35 @@
 """`aerokernel serve` refuses what would be unsafe, before it listens."""
 
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from click.testing import CliRunner, Result
+from patroni.dcs import AbstractDCS
+from patroni.dcs.etcd3 import Etcd3
+from patroni.postgresql.mpp import get_mpp
+from starlette.applications import Starlette
 
+from aeroctl.kernel import listening
 from aeroctl.kernel.cli import aerokernel
+from aeroctl.kernel.postgres import Access
+from aeroctl.kernel.snapshot import Source
 
 NEEDED = ["serve", "--scope", "demo", "--etcd", "http://127.0.0.1:2379"]
 
 
 @pytest.fixture
-def listening(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What would be listened on; nothing is."""
     calls: list[dict[str, Any]] = []
-    monkeypatch.setattr(uvicorn, "run", lambda _, **options: calls.append(options))
+
+    def run(app: Starlette, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        calls.append({"app": app, "host": host, "port": port, "tls": tls})
+
+    monkeypatch.setattr(listening, "run", run)
     return calls
 
 
@@ -27,32 +38,36 @@ def run(*options: str) -> Result:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_loopback_needs_no_token_file(listening: list[dict[str, Any]], host: str) -> None:
+def test_loopback_needs_no_token_file(served: list[dict[str, Any]], host: str) -> None:
     assert run("--host", host).exit_code == 0
-    assert listening[0]["host"] == host
+    assert served[0]["host"] == host
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "localhost.example.org", ""])
-def test_anything_else_does(listening: list[dict[str, Any]], host: str) -> None:
+def test_anything_else_does(served: list[dict[str, Any]], host: str) -> None:
     result = run("--host", host)
-    assert (result.exit_code, listening) == (2, [])
+    assert (result.exit_code, served) == (2, [])
     assert "--token-file" in result.stderr
 
 
 def test_with_a_token_file_it_may_listen_anywhere(
-    listening: list[dict[str, Any]], tmp_path: Path
+    served: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     file = tmp_path / "tokens"
     file.write_text(f"ann operator sha256:{'0' * 64}\n", encoding="ascii")
-    assert run("--host", "0.0.0.0", "--token-file", str(file)).exit_code == 0
-    assert len(listening) == 1
+    with_tokens = ("--host", "0.0.0.0", "--token-file", str(file))
+    refused = run(*with_tokens)
+    assert (refused.exit_code, served) == (2, [])
+    assert "--allow-plain-http" in refused.stderr
+    assert run(*with_tokens, "--allow-plain-http").exit_code == 0
+    assert len(served) == 1
 
 
-def test_a_malformed_token_file(listening: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_a_malformed_token_file(served: list[dict[str, Any]], tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("ann\n", encoding="ascii")
     result = run("--token-file", str(file))
-    assert (result.exit_code, listening) == (2, [])
+    assert (result.exit_code, served) == (2, [])
     assert "line 1" in result.stderr
 
 
@@ -75,24 +90,42 @@ def test_a_malformed_token_file(listening: list[dict[str, Any]], tmp_path: Path)
     ],
 )
 def test_options_that_do_not_fit(
-    listening: list[dict[str, Any]], options: list[str], says: str
+    served: list[dict[str, Any]], options: list[str], says: str
 ) -> None:
     result = run(*options)
-    assert (result.exit_code, listening) == (2, [])
+    assert (result.exit_code, served) == (2, [])
     assert says in result.stderr
 
 
 def test_one_address_for_every_node(
-    listening: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGHOSTADDR", "192.0.2.1")
-    assert (run().exit_code, listening) == (2, [])
+    assert (run().exit_code, served) == (2, [])
 
 
-def test_a_running_command_may_end(listening: list[dict[str, Any]]) -> None:
+def test_a_running_command_may_end() -> None:
     """Longer than the longest deadline of Patroni's defaults and of slower loops (40 s)."""
-    assert run().exit_code == 0
-    assert listening[0]["timeout_graceful_shutdown"] >= 2 * 40 + 10 + 10
+    assert listening.GRACE_SECONDS >= 2 * 40 + 10 + 10
+
+
+@pytest.mark.parametrize(
+    "namespace", ["/service", "service", "/service/", "//service//", "/", "", "//", "a//b", "/a/b/"]
+)
+def test_a_namespace_is_read_as_patroni_reads_it(namespace: str) -> None:
+    """Held to Patroni's own code."""
+    patroni = Etcd3.__new__(Etcd3)
+    AbstractDCS.__init__(
+        patroni, {"namespace": namespace, "scope": "demo", "name": "n1"}, get_mpp({})
+    )
+    source = Source(
+        store=None,  # type: ignore[arg-type]
+        namespace=namespace,
+        scope="demo",
+        access=Access(None, None, "postgres", 1),
+        seconds=1,
+    )
+    assert source.prefix == patroni.client_path("")
 
 
 def test_help_names_what_the_engine_asks_for() -> None:

@@ -192,6 +192,19 @@ def test_what_takes_no_parameter_takes_none(
     assert store.requests == 0
 
 
+@pytest.mark.parametrize("opened", ["[", '{"a":'])
+def test_what_is_nested_deeply_is_a_bad_request(client: Connect, store: Store, opened: str) -> None:
+    for path in ("explain", "commands"):
+        response = client().request(
+            "POST",
+            f"/v1/{path}/request_promotion",
+            content=opened * 10_000,
+            headers={"Content-Type": "application/json"},
+        )
+        assert (response.status_code, error(response).code) == (400, "BAD_REQUEST")
+    assert store.requests == 0
+
+
 def test_a_bug_leaves_no_trace(client: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("hunter2")

@@ -61,6 +61,14 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         tokens.load(tmp_path / "binary")
 
 
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_only_a_newline_ends_a_line(tmp_path: Path, end: str) -> None:
+    lines = [tokens.line_of("ann", "operator", "one"), tokens.line_of("bob", "auditor", "two")]
+    with pytest.raises(tokens.TokenFileError, match="line 1"):
+        tokens.load(file(tmp_path, end.join(lines)))
+    assert tokens.load(file(tmp_path, f"# ann{end}{lines[0]}\n")) == {}
+
+
 @given(identity=st.text(), authority=st.sampled_from(tokens.AUTHORITIES), token=st.text())
 def test_a_line_is_read_back_as_it_was_meant(
     identity: str, authority: tokens.Authority, token: str

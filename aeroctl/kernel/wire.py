@@ -1,0 +1,181 @@
+"""A connection to PostgreSQL that holds no more than so many bytes.
+
+libpq keeps whatever a server sends until a message is complete, and reads on as long as more comes,
+with nobody else running meanwhile. So it is given one end of a socket pair in place of its own
+connection, and what comes from the network is handed on to the other end, and counted. TLS is
+libpq's own, end to end.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import Transformer
+from psycopg.conninfo import make_conninfo
+
+CHUNK = 64 * 1024
+
+
+class Connection:
+    """One on which every statement is a transaction, and has one result; it ends after so many
+    bytes.
+    """
+
+    def __init__(self, connection: pq.abc.PGconn, relay: "Relay") -> None:
+        self._connection = connection
+        self._relay = relay
+
+    @classmethod
+    async def begin(cls, most: int, **parameters: str | int | None) -> "Connection":
+        """Connect. Raises psycopg.Error, TooMuch among others."""
+        relay = Relay(most)
+        try:
+            return cls(await _connected(make_conninfo("", **parameters), relay), relay)
+        except BaseException as error:
+            relay.close()
+            if isinstance(error, psycopg.Error):
+                relay.check()
+            raise
+
+    @property
+    def closed(self) -> bool:
+        """Whether the other side has gone, or is too much."""
+        return self._connection.status == pq.ConnStatus.BAD
+
+    async def row(self, statement: str) -> tuple[Any, ...] | None:
+        """The first row of what a statement gives. Raises psycopg.Error, TooMuch among others.
+
+        A statement that is not waited for any longer is the server's to end (statement_timeout).
+        """
+        connection = self._connection
+        try:
+            connection.send_query_params(statement.encode(), None)
+            while connection.flush():
+                await _ready(connection.socket, writing=True)
+            result = await self._result()
+            if await self._result() is not None:
+                connection.finish()
+                raise TooMuch("it sent more than one result")
+        except psycopg.Error:
+            self._relay.check()
+            raise
+        if result is None or result.status != pq.ExecStatus.TUPLES_OK:
+            self._relay.check()
+            if result is None:
+                raise psycopg.OperationalError("it sent no result")
+            raise psycopg.errors.error_from_result(result)
+        if not result.ntuples:
+            return None
+        transformer = Transformer()
+        transformer.set_pgresult(result)
+        return transformer.load_row(0, tuple)
+
+    def close(self) -> None:
+        """Close it and what stands between."""
+        self._connection.finish()
+        self._relay.close()
+
+    async def _result(self) -> pq.abc.PGresult | None:
+        connection = self._connection
+        while connection.is_busy():
+            await _ready(connection.socket, writing=False)
+            connection.consume_input()
+        return connection.get_result()
+
+
+class TooMuch(psycopg.OperationalError):
+    """The server sent more than is taken."""
+
+
+class Relay:
+    """Stands between libpq and the network, and counts."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.received = 0
+        self._sockets: list[socket.socket] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._inode: int | None = None
+
+    def check(self) -> None:
+        """Raises TooMuch if that is why the connection ended."""
+        if self.received > self.most:
+            raise TooMuch(f"it sent more than {self.most >> 10} kB")
+
+    def take(self, descriptor: int) -> None:
+        """Step in between, once the connection is there. libpq may begin anew with another one."""
+        if os.fstat(descriptor).st_ino == self._inode:
+            return
+        network = socket.socket(fileno=os.dup(descriptor))
+        try:
+            network.getpeername()
+        except OSError:  # not connected yet, or not any more: that is libpq's to tell
+            network.close()
+            return
+        self.close()
+        ours, theirs = socket.socketpair()
+        os.dup2(theirs.fileno(), descriptor, inheritable=False)
+        os.set_blocking(descriptor, False)
+        theirs.close()
+        self._inode = os.fstat(descriptor).st_ino
+        for each in (network, ours):
+            each.setblocking(False)
+        self._sockets = [network, ours]
+        self._tasks = [
+            asyncio.create_task(self._hand_on(network, ours, counted=True)),
+            asyncio.create_task(self._hand_on(ours, network, counted=False)),
+        ]
+
+    def close(self) -> None:
+        """Both sides at once."""
+        for task in self._tasks:
+            task.cancel()
+        for each in self._sockets:
+            each.close()
+        self._tasks, self._sockets = [], []
+
+    async def _hand_on(self, source: socket.socket, to: socket.socket, *, counted: bool) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError, TooMuch):
+            while data := await loop.sock_recv(source, CHUNK):
+                if counted:
+                    self.received += len(data)
+                    self.check()
+                await loop.sock_sendall(to, data)
+        with contextlib.suppress(OSError):
+            to.shutdown(socket.SHUT_WR)
+
+
+async def _connected(conninfo: str, relay: Relay) -> pq.abc.PGconn:
+    connection = pq.PGconn.connect_start(conninfo.encode())
+    try:
+        status = pq.PollingStatus.WRITING
+        while status is not pq.PollingStatus.OK:
+            if connection.status == pq.ConnStatus.BAD or status is pq.PollingStatus.FAILED:
+                words = f"connection failed: {connection.get_error_message()}"
+                raise psycopg.OperationalError(words)  # noqa: TRY301 - for one clean-up
+            await _ready(connection.socket, writing=status is pq.PollingStatus.WRITING)
+            relay.take(connection.socket)
+            status = pq.PollingStatus(connection.connect_poll())
+    except BaseException:
+        connection.finish()
+        raise
+    return connection
+
+
+async def _ready(descriptor: int, *, writing: bool) -> None:
+    """Wait until it can be written to, or read from."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    add, remove = (
+        (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
+    )
+    add(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        remove(descriptor)
