@@ -49,3 +49,10 @@ class Cluster(Model):
         "consensus store (Patroni: status.optime). What `lag_bytes` is measured against."
     )
     synchronous: Synchronous
+    expected_members: list[str] = Field(
+        description="The nodes that the kernel's configuration expects (`--expect-member`), sorted."
+    )
+    expected_member_count: Count | None = Field(
+        description="How many members it expects (`--expect-members`); null where it names them, "
+        "or expects none."
+    )

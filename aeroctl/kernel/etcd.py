@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +19,8 @@ BATCH = 1000
 fewer is the backlog's last one."""
 SILENCE = 1.0
 """Seconds without a message after which a backlog is over that may have ended with a full one."""
+WRITES = 32
+"""Writes of one value that are looked at, at most."""
 COMMITS = 32
 """Commits that are read by one transaction, at most."""
 LARGE, OVERHEAD = 4_000_000, 100
@@ -192,6 +194,71 @@ class Etcd:
                 break
             commit = pair.modified - 1
         return tuple(reversed(found))
+
+    async def counts(self, prefix: str, commits: Sequence[int]) -> list[int]:
+        """How many keys there were below `prefix` at each of those commits, by one transaction.
+
+        etcd counts in its index, and reads no value. Raises as `read` does.
+        """
+        below = _below(prefix) | {"count_only": True}
+        ranges = [below | {"revision": str(commit)} for commit in commits]
+        return [int(found.get("count", 0)) for found in await self._answers(ranges)]
+
+    async def names(self, prefix: str, commits: Sequence[int]) -> list[list[str]]:
+        """Which keys there were below `prefix` at each of those commits, named without it.
+
+        Raises as `read` does.
+        """
+        below = _below(prefix) | {"keys_only": True}
+        ranges = [below | {"revision": str(commit)} for commit in commits]
+        answers = await self._answers(ranges)
+        return [sorted(_named(prefix, _pairs(found))) for found in answers]
+
+    async def each(self, keys: Sequence[tuple[str, int]]) -> list[KeyValue | None]:
+        """What each of those keys held as of its own commit, shown with backslashes where it is not
+        UTF-8. Raises as `read` does.
+        """
+        ranges = [{"key": _encode(key), "revision": str(commit)} for key, commit in keys]
+        answers = await self._answers(ranges)
+        found = [_pairs(answer, SHOWN) for answer in answers]
+        return [pairs.get(key) for pairs, (key, _) in zip(found, keys, strict=True)]
+
+    async def oldest(self, prefix: str, start: int) -> int:
+        """The oldest commit that compaction has left, where it has removed commit `start`.
+
+        Raises as `read` does.
+        """
+        return await self._anywhere(lambda endpoint: _oldest(endpoint, prefix, start))
+
+    async def taken(self, key: str, pair: KeyValue) -> int:
+        """The commit at which the present value of a key came to be there: others that it held
+        before were overwritten in place. `pair`: the key as it is. Raises as `read` does.
+
+        Of a value that was written again and again, at most the last WRITES are looked at, and none
+        that compaction has removed.
+        """
+        for _ in range(WRITES):
+            if pair.version == 1:
+                break
+            try:
+                (before,) = await self.each([(key, pair.modified - 1)])
+            except Failure as failure:
+                if failure.error.code == "COMMIT_COMPACTED":
+                    break
+                raise
+            if before is None or before.value != pair.value:
+                break
+            pair = before
+        return pair.modified
+
+    async def _answers(self, ranges: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
+        if not ranges:
+            return []
+        query = {"success": [{"request_range": keys} for keys in ranges]}
+        answers = _responses(await self._anywhere(lambda one: one.post("/v3/kv/txn", query)))
+        if len(answers) != len(ranges):
+            raise unreadable("a reading transaction", "not etcd's answer to it: too few parts")
+        return answers
 
     async def _anywhere(self, read: Callable[[Endpoint], Awaitable[Read]]) -> Read:
         try:
@@ -429,6 +496,7 @@ def _pairs(answer: dict[str, Any], errors: str = "strict") -> dict[str, KeyValue
                 created=int(pair["create_revision"]),
                 modified=int(pair["mod_revision"]),
                 lease=int(pair.get("lease", 0)),
+                version=int(pair.get("version", 1)),
             )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
         raise _misunderstood("a range", error) from error

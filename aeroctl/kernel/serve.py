@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from aeroctl.kernel import tokens
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.etcd import Etcd
+from aeroctl.kernel.keys import Expected
 from aeroctl.kernel.postgres import CANCEL_SECONDS, Access
 from aeroctl.kernel.server import application
 from aeroctl.kernel.snapshot import Source
@@ -84,6 +85,27 @@ def _scope(_: click.Context, __: click.Parameter, name: str) -> str:
 @click.option("--tls-key", type=FILE)
 @click.option("--client-ca", type=FILE, help="Require client certificates signed by this CA.")
 @click.option(
+    "--expect-member",
+    "expected_names",
+    metavar="NAME",
+    multiple=True,
+    help="A member that the cluster must have; repeat it for more. health checks it.",
+)
+@click.option(
+    "--expect-members",
+    "expected_count",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    help="How many members the cluster must have, where their names don't matter.",
+)
+@click.option(
+    "--retired-member",
+    "retired",
+    metavar="NAME",
+    multiple=True,
+    help="A node that is gone for good: you vouch that it accepts no writes. Repeat it for more.",
+)
+@click.option(
     "--deadline",
     default=8.0,
     show_default=True,
@@ -120,6 +142,9 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     client_ca: Path | None,
+    expected_names: tuple[str, ...],
+    expected_count: int | None,
+    retired: tuple[str, ...],
     deadline: float,
     node_timeout: float,
 ) -> None:
@@ -154,6 +179,7 @@ def serve(
     reads = deadline - node_timeout - CANCEL_SECONDS
     if reads <= 0:
         raise click.UsageError("--deadline must leave time beyond --node-timeout")
+    expected = _expected(expected_names, expected_count, retired)
     client = httpx.AsyncClient(
         verify=_trust("etcd", etcd_ca_file, etcd_cert, etcd_key),
         timeout=deadline,
@@ -173,6 +199,7 @@ def serve(
         scope=scope,
         access=Access(pg_user, _secret(pg_password_file), pg_dbname, node_timeout),
         seconds=deadline,
+        expected=expected,
     )
 
     agents = httpx.AsyncClient(
@@ -201,6 +228,17 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+def _expected(names: tuple[str, ...], count: int | None, retired: tuple[str, ...]) -> Expected:
+    if names and count is not None:
+        raise click.UsageError("--expect-member names the members, --expect-members counts them")
+    for option, given in (("--expect-member", names), ("--retired-member", retired)):
+        if any(not name or "/" in name for name in given):
+            raise click.UsageError(f"{option} takes the name of a node: it has no /")
+    if both := sorted(set(names) & set(retired)):
+        raise click.UsageError(f"{', '.join(both)}: expected, and retired")
+    return Expected(tuple(sorted(set(names))), count, tuple(sorted(set(retired))))
 
 
 def _loopback(host: str) -> bool:

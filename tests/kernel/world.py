@@ -26,7 +26,7 @@ from tests.kernel.agents import Act, Agent, listening
 from tests.kernel.conftest import Store
 from tests.kernel.keyspaces import member, stored, text
 
-NOWHERE = "postgres://127.0.0.1:1/postgres"
+NOWHERE = "postgres://127.0.0.1:{}/postgres"
 Spoil = Callable[[httpx.Request], Coroutine[Any, Any, httpx.Response | None]]
 
 
@@ -87,7 +87,7 @@ class World:
 
     def member(self, name: str, role: str = "replica", **changes: Any) -> dict[str, Any]:
         url = f"{self.agent.base}/patroni"
-        return member(name, role, api_url=url, conn_url=NOWHERE, **changes)
+        return member(name, role, api_url=url, conn_url=NOWHERE.format(name[1:]), **changes)
 
     async def arrive(self, asked: dict[str, str]) -> None:
         """What a request that is taken up leaves in the store (patroni dcs, manual_failover)."""

@@ -1,0 +1,120 @@
+"""Nodes whose entries are gone, found in the store's history at a cost that does not grow with it.
+
+A member's entry lives on a lease, so that a node whose agent hangs loses it while its database may
+serve on (P6-A1). No key says who was there before. But the store can be asked how many entries
+there were at a past commit, out of its index alone, and of those that are there now each says when
+it was created: where there were more, somebody is gone, or came anew under the same name.
+
+Looked at are commits that lie ever further apart going back, and those just before the leader key
+was written. So it finds every node whose entry was there for about a sixth or more of the time
+(counted in commits of the store) since it went, and the holder before the present one, however
+long ago it was. It can miss a node that was there but briefly and long ago, and what compaction
+removed. What it finds at a commit never changes, for history does not.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from aeroctl.kernel.etcd import Etcd
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.keys import MEMBERS, Departed, Kernel, Member, value
+from aeroctl.kernel.keyspace import KeyValue
+
+SAMPLES = 100
+"""Commits that lie ever further apart; with those about the leader one transaction has them all
+(etcd: max-txn-ops is 128)."""
+STEPS = tuple(2**power for power in range(13))
+"""How far before a write of the leader key is looked: other clusters write between two reigns."""
+PAIRS = 60
+"""Nodes whose entries one transaction reads."""
+COMPACTIONS = 5
+"""How often history may be cut short while it is read, before that is an error."""
+
+
+async def departed(store: Etcd, prefix: str, kernel: Kernel) -> Mapping[str, Departed]:
+    """The nodes that had an entry below `prefix` before, and have none in `kernel`, by name.
+
+    Raises Failure as Etcd.read does. Compaction is none, but an end of history.
+    """
+    oldest = 1
+    for _ in range(COMPACTIONS):
+        try:
+            return await _departed(store, prefix, kernel, oldest)
+        except Failure as failure:
+            if failure.error.code != "COMMIT_COMPACTED":
+                raise
+            oldest = await store.oldest(prefix, oldest)
+    return {}
+
+
+async def _departed(
+    store: Etcd, prefix: str, kernel: Kernel, oldest: int
+) -> Mapping[str, Departed]:
+    looked_at = commits(kernel, oldest)
+    counts = await store.counts(prefix + MEMBERS, looked_at)
+    crowded = [
+        commit
+        for commit, count in zip(looked_at, counts, strict=True)
+        if count > present(kernel, commit)
+    ]
+    if not crowded:
+        return {}
+    last = gone(kernel, zip(crowded, await store.names(prefix + MEMBERS, crowded), strict=True))
+    found: dict[str, Departed] = {}
+    for first in range(0, len(last), PAIRS):
+        some = list(last.items())[first : first + PAIRS]
+        keys = [
+            (prefix + key, commit)
+            for name, commit in some
+            for key in (MEMBERS + name, "initialize")
+        ]
+        read = await store.each(keys)
+        for (name, commit), entry, initialize in zip(some, read[::2], read[1::2], strict=True):
+            if entry is not None and _ours(kernel, initialize):
+                found[name] = Departed(_member(prefix + MEMBERS + name, entry), commit)
+    return found
+
+
+def commits(kernel: Kernel, oldest: int) -> list[int]:
+    """The commits to look at, ever further apart going back from `kernel`'s to `oldest`. Pure."""
+    span = kernel.commit_id - oldest
+    ratio = max(span, 2) ** (1 / SAMPLES)
+    found, back = {oldest}, 1
+    while back < span:
+        found.add(kernel.commit_id - back)
+        back = max(back + 1, int(back * ratio))
+    leader = kernel.leader
+    written = {leader.created, leader.modified} if leader else set()
+    found |= {commit - step for commit in written for step in STEPS}
+    return sorted(commit for commit in found if oldest <= commit < kernel.commit_id)
+
+
+def present(kernel: Kernel, commit: int) -> int:
+    """How many of the entries that are there now were there at that commit. Pure."""
+    return sum(created <= commit for created in kernel.entries.values())
+
+
+def gone(kernel: Kernel, seen: Iterable[tuple[int, Sequence[str]]]) -> dict[str, int]:
+    """The names without an entry now, and the latest of those commits at which each had one. Pure.
+
+    `seen`: commits in their order, and the names that had entries at each.
+    """
+    return {
+        name: commit
+        for commit, names in seen
+        for name in names
+        if name not in kernel.members and "/" not in name
+    }
+
+
+def _ours(kernel: Kernel, initialize: KeyValue | None) -> bool:
+    """Not of a cluster that had the same name before: that is another database."""
+    then = initialize.value if initialize else None
+    return not (then and kernel.system_id) or then == kernel.system_id
+
+
+def _member(key: str, entry: KeyValue) -> Member:
+    """What nobody can read any more says nothing, but that there was somebody."""
+    try:
+        return value(key, entry.value, Member)
+    except Failure:
+        return Member()
