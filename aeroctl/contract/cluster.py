@@ -11,8 +11,9 @@ class Authority(Model):
 
     node: str
     reign: CommitId = Field(
-        description="Commit at which this holder took authority (etcd: create_revision of the "
-        "leader key). A fencing token: it is new for every reign, also for the same node."
+        description="Commit at which this holder took authority: the leader key was created with "
+        "its name, or written over with it. A fencing token: it is new for every reign, also for "
+        "the same node."
     )
 
 

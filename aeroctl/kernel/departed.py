@@ -12,7 +12,7 @@ long ago it was. It can miss a node that was there but briefly and long ago, and
 removed. What it finds at a commit never changes, for history does not.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.failures import Failure
@@ -24,10 +24,16 @@ SAMPLES = 100
 (etcd: max-txn-ops is 128)."""
 STEPS = tuple(2**power for power in range(13))
 """How far before a write of the leader key is looked: other clusters write between two reigns."""
+FEW = 6
+"""Commits at which names are read at first; each tells of all the time since its entries' creation.
+Where that does not explain all that was counted, as many times more are read."""
 PAIRS = 60
 """Nodes whose entries one transaction reads."""
 COMPACTIONS = 5
-"""How often history may be cut short while it is read, before that is an error."""
+"""How often history may be cut short while it is read, before nothing is made of it."""
+
+Entry = tuple[str, int]
+"""An entry's key below the prefix, and the commit at which it was created."""
 
 
 async def departed(store: Etcd, prefix: str, kernel: Kernel) -> Mapping[str, Departed]:
@@ -51,26 +57,29 @@ async def _departed(
 ) -> Mapping[str, Departed]:
     looked_at = commits(kernel, oldest)
     counts = await store.counts(prefix + MEMBERS, looked_at)
-    crowded = [
-        commit
-        for commit, count in zip(looked_at, counts, strict=True)
-        if count > present(kernel, commit)
-    ]
-    if not crowded:
-        return {}
-    last = gone(kernel, zip(crowded, await store.names(prefix + MEMBERS, crowded), strict=True))
+    there = dict(zip(looked_at, counts, strict=True))
+    known: dict[Entry, int] = dict.fromkeys(kernel.entries.items(), kernel.commit_id)
+    some = FEW
+    while left := unexplained(there, known):
+        read = spread(left, some)
+        for commit, names in zip(read, await store.names(prefix, MEMBERS, read), strict=True):
+            for entry in names.items():
+                known[entry] = max(commit, known.get(entry, 0))
+            there[commit] = min(there[commit], len(names))
+        some *= FEW
+    last = gone(kernel, known)
     found: dict[str, Departed] = {}
     for first in range(0, len(last), PAIRS):
-        some = list(last.items())[first : first + PAIRS]
+        asked = list(last.items())[first : first + PAIRS]
         keys = [
             (prefix + key, commit)
-            for name, commit in some
+            for name, commit in asked
             for key in (MEMBERS + name, "initialize")
         ]
-        read = await store.each(keys)
-        for (name, commit), entry, initialize in zip(some, read[::2], read[1::2], strict=True):
-            if entry is not None and _ours(kernel, initialize):
-                found[name] = Departed(_member(prefix + MEMBERS + name, entry), commit)
+        values = await store.each(keys)
+        for (name, commit), pair, initialize in zip(asked, values[::2], values[1::2], strict=True):
+            if pair is not None and _ours(kernel, initialize):
+                found[name] = Departed(_member(prefix + MEMBERS + name, pair), commit)
     return found
 
 
@@ -88,22 +97,35 @@ def commits(kernel: Kernel, oldest: int) -> list[int]:
     return sorted(commit for commit in found if oldest <= commit < kernel.commit_id)
 
 
-def present(kernel: Kernel, commit: int) -> int:
-    """How many of the entries that are there now were there at that commit. Pure."""
-    return sum(created <= commit for created in kernel.entries.values())
+def unexplained(there: Mapping[int, int], known: Mapping[Entry, int]) -> list[int]:
+    """The commits at which there were more entries than are known to have been there. Pure.
 
-
-def gone(kernel: Kernel, seen: Iterable[tuple[int, Sequence[str]]]) -> dict[str, int]:
-    """The names without an entry now, and the latest of those commits at which each had one. Pure.
-
-    `seen`: commits in their order, and the names that had entries at each.
+    `there`: how many there were. `known`: until when an entry was there, from its creation on.
     """
-    return {
-        name: commit
-        for commit, names in seen
-        for name in names
-        if name not in kernel.members and "/" not in name
-    }
+    lives = [(created, until) for (_, created), until in known.items()]
+    return sorted(
+        commit
+        for commit, count in there.items()
+        if count > sum(created <= commit <= until for created, until in lives)
+    )
+
+
+def spread(commits: Sequence[int], some: int) -> list[int]:
+    """At most `some` of them, evenly, with the first and the last. Pure."""
+    last = len(commits) - 1
+    return sorted({commits[last * number // max(1, some - 1)] for number in range(some)})
+
+
+def gone(kernel: Kernel, known: Mapping[Entry, int]) -> dict[str, int]:
+    """The names without an entry now, and the latest commit at which each is known to have had one.
+    Pure.
+    """
+    found: dict[str, int] = {}
+    for (key, _), until in sorted(known.items()):
+        name = key.removeprefix(MEMBERS)
+        if name not in kernel.members and "/" not in name:
+            found[name] = max(until, found.get(name, 0))
+    return found
 
 
 def _ours(kernel: Kernel, initialize: KeyValue | None) -> bool:

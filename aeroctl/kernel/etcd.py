@@ -204,15 +204,16 @@ class Etcd:
         ranges = [below | {"revision": str(commit)} for commit in commits]
         return [int(found.get("count", 0)) for found in await self._answers(ranges)]
 
-    async def names(self, prefix: str, commits: Sequence[int]) -> list[list[str]]:
-        """Which keys there were below `prefix` at each of those commits, named without it.
-
-        Raises as `read` does.
+    async def names(self, prefix: str, below: str, commits: Sequence[int]) -> list[dict[str, int]]:
+        """Which keys there were below `prefix` and `below` at each of those commits, named without
+        `prefix`, and when each was created. Raises as `read` does.
         """
-        below = _below(prefix) | {"keys_only": True}
-        ranges = [below | {"revision": str(commit)} for commit in commits]
-        answers = await self._answers(ranges)
-        return [sorted(_named(prefix, _pairs(found))) for found in answers]
+        keys = _below(prefix + below) | {"keys_only": True}
+        answers = await self._answers([keys | {"revision": str(commit)} for commit in commits])
+        return [
+            {name: pair.created for name, pair in _named(prefix, _pairs(found)).items()}
+            for found in answers
+        ]
 
     async def each(self, keys: Sequence[tuple[str, int]]) -> list[KeyValue | None]:
         """What each of those keys held as of its own commit, shown with backslashes where it is not

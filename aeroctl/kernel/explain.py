@@ -25,7 +25,10 @@ async def explain(source: Source, command: Command, target: str | None) -> Expla
 
     async def read() -> tuple[Kernel, Ledger]:
         kernel, kept = await source.kernel_and_ledger(None)
-        check_target(command, target, State(kernel, kept.in_flight))
+        state = State(kernel, kept.in_flight)
+        if target is not None and target not in state.nodes:  # it may be one that is gone
+            state = State(await source.with_departed(kernel), kept.in_flight)
+        check_target(command, target, state)
         return kernel, kept
 
     seen = await snapshot.measure(source, read, ["replication"])

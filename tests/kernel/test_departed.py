@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.kernel import patroni
-from aeroctl.kernel.departed import STEPS, commits, departed, gone, present
+from aeroctl.kernel.departed import FEW, STEPS, commits, departed, gone, spread, unexplained
 from aeroctl.kernel.etcd import Delete, Etcd, Put
 from aeroctl.kernel.keys import Departed, Kernel, Member, parse
 from tests.kernel.conftest import Store
@@ -219,23 +219,57 @@ def test_one_transaction_has_them_all(now: int, oldest: int, created: int) -> No
 
 
 @given(
-    st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.integers(1, 40), st.integers(0, 40))),
-    st.sets(st.integers(1, 60)),
+    st.lists(
+        st.tuples(st.sampled_from("abcdef"), st.integers(1, 40), st.integers(1, 40)), max_size=12
+    ),
+    st.sets(st.integers(1, 90), max_size=40),
+    st.data(),
 )
-def test_more_entries_than_there_are_is_somebody_gone(
-    lives: dict[str, tuple[int, int]], looked_at: set[int]
+def test_whatever_the_looked_at_commits_show_is_found(
+    lives: list[tuple[str, int, int]], looked_at: set[int], data: st.DataObject
 ) -> None:
-    """An entry is there from one commit until another; the last ones are still there."""
-    ends = {name: 100 if length == 0 else start + length for name, (start, length) in lives.items()}
-    now = {name: start for name, (start, _) in lives.items() if ends[name] == 100}
-    state = replace(kernel(), entries=now, members=dict.fromkeys(now, Member()))
+    """Entries come and go, also again under the same name; a few are read at a time."""
+    now = 100
+    entries: dict[tuple[str, int], int] = {}
+    for name, start, length in lives:
+        if not any(
+            each == name and begun <= start + length and start <= until
+            for (each, begun), until in entries.items()
+        ):
+            entries[name, start] = start + length
+    stay = data.draw(st.sets(st.sampled_from("abcdef")))
+    for name in stay:
+        entries[name, 95] = now
     there = {
-        commit: [name for name, (start, _) in lives.items() if start <= commit < ends[name]]
-        for commit in sorted(looked_at)
+        commit: {entry for entry, until in entries.items() if entry[1] <= commit <= until}
+        for commit in looked_at
     }
-    for commit, names in there.items():
-        assert (len(names) > present(state, commit)) == bool(set(names) - set(now))
-    found = gone(state, there.items())
-    assert found == {
-        name: commit for commit, names in there.items() for name in names if name not in now
+    state = replace(kernel(), members=dict.fromkeys(stay, Member()))
+    counted = {commit: len(names) for commit, names in there.items()}
+    known = {(f"members/{name}", 95): now for name in stay}
+    rounds, some = 0, FEW
+    while left := unexplained(counted, known):
+        rounds += 1
+        for commit in spread(left, some):
+            for name, begun in there[commit]:
+                entry = (f"members/{name}", begun)
+                known[entry] = max(commit, known.get(entry, 0))
+        some *= FEW
+    assert rounds <= 3
+    last = {
+        name: max(commit for commit, names in there.items() if any(e[0] == name for e in names))
+        for name in {name for names in there.values() for name, _ in names} - stay
     }
+    assert gone(state, known) == last
+
+
+@given(st.sets(st.integers(), min_size=1), st.integers(1, 50))
+def test_some_of_them_evenly(commits: set[int], some: int) -> None:
+    found = spread(sorted(commits), some)
+    assert set(found) <= commits
+    assert 1 <= len(found) <= some
+    assert min(commits) in found
+    if some > 1:
+        assert max(commits) in found
+    if some >= len(commits):
+        assert set(found) == commits
