@@ -12,7 +12,7 @@ long ago it was. It can miss a node that was there but briefly and long ago, and
 removed. What it finds at a commit never changes, for history does not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.failures import Failure
@@ -61,7 +61,7 @@ async def _departed(
     known: dict[Entry, int] = dict.fromkeys(kernel.entries.items(), kernel.commit_id)
     some = FEW
     while left := unexplained(there, known):
-        read = spread(left, some)
+        read = chosen(left, some)
         for commit, names in zip(read, await store.names(prefix, MEMBERS, read), strict=True):
             for entry in names.items():
                 known[entry] = max(commit, known.get(entry, 0))
@@ -97,23 +97,28 @@ def commits(kernel: Kernel, oldest: int) -> list[int]:
     return sorted(commit for commit in found if oldest <= commit < kernel.commit_id)
 
 
-def unexplained(there: Mapping[int, int], known: Mapping[Entry, int]) -> list[int]:
-    """The commits at which there were more entries than are known to have been there. Pure.
+def unexplained(there: Mapping[int, int], known: Mapping[Entry, int]) -> dict[int, int]:
+    """How many entries more there were than are known to have been there, at each commit with such;
+    the latest commit first. Pure.
 
     `there`: how many there were. `known`: until when an entry was there, from its creation on.
     """
     lives = [(created, until) for (_, created), until in known.items()]
-    return sorted(
-        commit
-        for commit, count in there.items()
-        if count > sum(created <= commit <= until for created, until in lives)
-    )
+    found = {
+        commit: count - sum(created <= commit <= until for created, until in lives)
+        for commit, count in sorted(there.items(), reverse=True)
+    }
+    return {commit: more for commit, more in found.items() if more > 0}
 
 
-def spread(commits: Sequence[int], some: int) -> list[int]:
-    """At most `some` of them, evenly, with the first and the last. Pure."""
-    last = len(commits) - 1
-    return sorted({commits[last * number // max(1, some - 1)] for number in range(some)})
+def chosen(left: Mapping[int, int], some: int) -> list[int]:
+    """At most `some` of those commits, all if they are no more: where it becomes another number
+    going back, and evenly between. Pure.
+    """
+    commits, numbers = list(left), [0, *left.values()]
+    turns = [commit for place, commit in enumerate(commits) if numbers[place] != left[commit]]
+    evenly = commits[:: max(1, -(-len(commits) // some))]
+    return sorted(list(dict.fromkeys([*turns, *evenly] if some < len(commits) else commits))[:some])
 
 
 def gone(kernel: Kernel, known: Mapping[Entry, int]) -> dict[str, int]:
