@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- sh tests/demo.sh
 
-test: .venv/.done .venv-bare/.done lint
+test: .venv/.done .venv-bare/.done .venv-patroni-3.0.2/.done lint
 	@sh tests/all.sh $(BIN)/pytest
 
 lint: .venv/.done
@@ -53,5 +53,12 @@ completions: .venv/.done
 	PYTHON="$(PYTHON)" sh tests/environment.sh .venv-bare --editable .
 	@touch $@
 
+# Patroni as Debian 12 has it: etcd in the same way, but it says less and writes other words. It knows
+# psycopg 2 and 3; Debian's uses the former.
+.venv-patroni-3.0.2/.done: constraints-patroni-3.0.2.txt tests/environment.sh
+	CONSTRAINTS=constraints-patroni-3.0.2.txt PYTHON="$(PYTHON)" sh tests/environment.sh \
+		.venv-patroni-3.0.2 'patroni[etcd3]==3.0.2' psycopg2-binary
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-bare
+	rm -rf .venv .venv-bare .venv-patroni-3.0.2

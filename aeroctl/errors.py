@@ -327,6 +327,13 @@ KINDS: dict[str, Kind] = {
         "no cluster of that name in the store",
         "Check --namespace and --scope of aerokernel serve.",
     ),
+    "CLUSTER_IS_CITUS": Kind(
+        "kernel_rejection",
+        Exit.NO_SNAPSHOT,
+        "the store holds a Citus cluster of several groups, which this version does not read",
+        None,
+        ("P7-F1",),
+    ),
     "STORE_UNAVAILABLE": Kind(
         "transport",
         Exit.NO_SNAPSHOT,

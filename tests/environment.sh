@@ -1,5 +1,6 @@
 #!/bin/sh
 # Make a virtual environment and install into it: environment.sh DIRECTORY PIP-ARGUMENTS...
+# CONSTRAINTS: a file with the versions that are known to work together.
 # Debian's python3 comes without ensurepip; python3-venv brings it, where we may install that.
 set -eu
 directory=$1
@@ -18,6 +19,6 @@ fi
     echo "Python's venv is missing; on Debian: apt install python3-venv" >&2
     exit 1
 }
-export PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+export PIP_CONSTRAINT="${CONSTRAINTS:-constraints.txt}" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 "$directory/bin/python" -m pip install --quiet --upgrade pip
 "$directory/bin/python" -m pip install --quiet "$@"

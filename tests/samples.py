@@ -27,6 +27,10 @@ from aeroctl.contract.wal import NodeWal
 NODE = Node(
     name="n1",
     registered=True,
+    known_from=["member_key"],
+    last_entry=None,
+    retired=False,
+    shares_address_with=[],
     holds_authority=True,
     role="primary",
     state="running",
@@ -69,6 +73,8 @@ ENVELOPE = SnapshotEnvelope(
             synchronous=Synchronous(
                 mode="off", strict=False, leader=None, standbys=[], quorum=None
             ),
+            expected_members=[],
+            expected_member_count=None,
         ),
         nodes=[NODE],
         promotion=Promotion(state="Steady", authority=AUTHORITY, pending=None, history=[]),

@@ -273,6 +273,32 @@ def holder_in_recovery(sandbox: Sandbox) -> Iterator[Words]:
 
 
 @contextmanager
+def two_writers(sandbox: Sandbox) -> Iterator[Words]:
+    """The leader's Patroni hangs, another node takes over, and the old one's database serves on."""
+    old = leader(sandbox)
+    old.patroni.freeze()
+    wait_until("another one leads", lambda: leader(sandbox) is not old, 60)
+    new = leader(sandbox)
+    wait_until("it writes", lambda: new.sql("SELECT pg_is_in_recovery()") == [(False,)])
+    last = next(node for node in sandbox.nodes.values() if node not in (old, new))
+    wait_until("the other one follows", lambda: last.streams)
+    yield {"node": old.name, "replica": last.name}
+    old.patroni.thaw()
+    sandbox.wait_until_ready()
+
+
+@contextmanager
+def promoted_by_hand(sandbox: Sandbox) -> Iterator[Words]:
+    """A replica was promoted past its Patroni, which hangs and has not told the store."""
+    node = replica(sandbox)
+    node.patroni.freeze()
+    node.sql("SELECT pg_promote()")
+    yield {"replica": node.name}
+    node.patroni.thaw()
+    sandbox.wait_until_ready()
+
+
+@contextmanager
 def store_down(sandbox: Sandbox) -> Iterator[Words]:
     """The consensus store hangs."""
     sandbox.etcd.freeze()
@@ -286,7 +312,7 @@ SCENARIOS: dict[str, Callable[[Sandbox], AbstractContextManager[Words]]] = {
     for scenario in (
         healthy, incident, busy, change, observing, in_flight, no_candidate, lagging, forced,
         paused, synchronous, replica_stopped, replica_frozen, agent_frozen, holder_in_recovery,
-        leaderless, promoted, compacted, store_down,
+        leaderless, two_writers, promoted_by_hand, promoted, compacted, store_down,
     )
 }  # fmt: skip
 

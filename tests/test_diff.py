@@ -144,7 +144,8 @@ def test_every_list_of_the_contract_has_an_identity() -> None:
 
     walk(Snapshot)
     assert Observation in {base for kind in known for base in kind.__mro__}
-    assert lists == {*module._IDENTITY, "standbys"}
+    names = {"standbys", "known_from", "shares_address_with", "expected_members"}
+    assert lists == {*module._IDENTITY, *names}
 
 
 def with_node(**changes: Any) -> dict[str, Any]:

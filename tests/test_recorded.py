@@ -76,6 +76,13 @@ CASES: dict[str, tuple[str, ...]] = {
         "inspect cluster", "inspect nodes", "inspect promotion", "health --check",
     ),
     "leaderless": ("inspect cluster", "inspect promotion", "health --check"),
+    "two_writers": (
+        "inspect cluster", "inspect nodes", "inspect node {node}", "health --check",
+        "explain promote {replica}",
+    ),
+    "promoted_by_hand": (
+        "inspect cluster", "inspect nodes", "health --check", "explain promote {replica}",
+    ),
     "promoted": (
         *VIEWS,
         "inspect cluster --at {commit}", "inspect nodes --at {commit}",

@@ -11,8 +11,9 @@ class Authority(Model):
 
     node: str
     reign: CommitId = Field(
-        description="Commit at which this holder took authority (etcd: create_revision of the "
-        "leader key). A fencing token: it is new for every reign, also for the same node."
+        description="Commit at which this holder took authority: the leader key was created with "
+        "its name, or written over with it. A fencing token: it is new for every reign, also for "
+        "the same node."
     )
 
 
@@ -49,3 +50,10 @@ class Cluster(Model):
         "consensus store (Patroni: status.optime). What `lag_bytes` is measured against."
     )
     synchronous: Synchronous
+    expected_members: list[str] = Field(
+        description="The nodes that the kernel's configuration expects (`--expect-member`), sorted."
+    )
+    expected_member_count: Count | None = Field(
+        description="How many members it expects (`--expect-members`); null where it names them, "
+        "or expects none."
+    )

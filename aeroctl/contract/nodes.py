@@ -4,8 +4,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aeroctl.contract.base import Count, Finite, Lsn, Model, SafeInt
-from aeroctl.contract.terms import Role, TimelineStatus
+from aeroctl.contract.base import CommitId, Count, Finite, Lsn, Model, SafeInt
+from aeroctl.contract.terms import KnownFrom, Role, TimelineStatus
+
+
+class LastEntry(Model):
+    """What a node said of itself before its entry went, as the store's history still holds it."""
+
+    commit_id: CommitId = Field(
+        description="A commit at which the entry was there; it may have been there later."
+    )
+    role: Role
+    state: str | None
+    timeline: Count | None
+    lsn: Lsn | None
 
 
 class Node(Model):
@@ -13,8 +25,23 @@ class Node(Model):
 
     name: str
     registered: bool = Field(
-        description="The node renews its own entry. false: something else in the store names it "
-        "(the leader key, the synchronous set, a replication slot kept for it), nothing more."
+        description="The node renews its own entry. false: only what `known_from` lists names it."
+    )
+    known_from: list[KnownFrom] = Field(
+        description="`member_key` alone for a registered node; else everything that names it."
+    )
+    last_entry: LastEntry | None = Field(
+        description="Of an unregistered node whose entry the store's history still holds; `host` "
+        "and `port` are from it then."
+    )
+    retired: bool = Field(
+        description="The kernel's configuration says that this node is gone for good "
+        "(`--retired-member`). false as soon as the node is registered."
+    )
+    shares_address_with: list[str] = Field(
+        description="Other nodes whose entries name the same database address. What answers there "
+        "proves nothing about any of them; an unregistered node takes nothing from a registered "
+        "one. Sorted by name."
     )
     holds_authority: bool = Field(description="The leader key names this node.")
     role: Role

@@ -17,6 +17,18 @@ MEASURED: tuple[Section, ...] = tuple(name for name in SECTIONS if name not in S
 Role = Literal[
     "primary", "replica", "standby_leader", "demoted", "promoted", "uninitialized", "unknown"
 ]
+KnownFrom = Literal[
+    "member_key",
+    "leader_key",
+    "sync_key",
+    "failsafe_key",
+    "history_key",
+    "slot",
+    "earlier_member_key",
+    "expected_members",
+]
+"""What names a node: its own entry or another of Patroni's keys, a replication slot kept for it, an
+entry of its own that the store's history still holds, or the kernel's own configuration."""
 TimelineStatus = Literal["current", "behind", "forked", "unknown"]
 SynchronousMode = Literal["off", "on", "quorum"]
 PromotionState = Literal[

@@ -18,7 +18,7 @@ def epoch(kernel: Kernel) -> str:
     state = {
         "scope": kernel.scope,
         "system_id": kernel.system_id,
-        "leader": None if leader is None else [leader.value, leader.created],
+        "leader": None if leader is None else [leader.value, kernel.reign],
         "members": [
             [name, member.role, member.timeline] for name, member in sorted(kernel.members.items())
         ],

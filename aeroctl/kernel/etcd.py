@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import ssl
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +20,8 @@ BATCH = 1000
 fewer is the backlog's last one."""
 SILENCE = 1.0
 """Seconds without a message after which a backlog is over that may have ended with a full one."""
+WRITES = 32
+"""Writes of one value that are looked at, at most."""
 COMMITS = 32
 """Commits that are read together, at most."""
 LARGE, OVERHEAD = 4_000_000, 100
@@ -221,6 +223,71 @@ class Etcd:
             commit = pair.modified - 1
         return tuple(reversed(found))
 
+    async def counts(self, prefix: str, commits: Sequence[int]) -> list[int]:
+        """How many keys there were below `prefix` at each of those commits, together.
+
+        etcd counts in its index, and reads no value. Raises as `read` does.
+        """
+        below = _below(prefix) | {"count_only": True}
+        ranges = [below | {"revision": str(commit)} for commit in commits]
+        return [int(found.get("count", 0)) for found in await self._answers(ranges)]
+
+    async def names(self, prefix: str, below: str, commits: Sequence[int]) -> list[dict[str, int]]:
+        """Which keys there were below `prefix` and `below` at each of those commits, named without
+        `prefix`, and when each was created. Raises as `read` does.
+        """
+        keys = _below(prefix + below) | {"keys_only": True}
+        answers = await self._answers([keys | {"revision": str(commit)} for commit in commits])
+        return [
+            {name: pair.created for name, pair in _named(prefix, _pairs(found)).items()}
+            for found in answers
+        ]
+
+    async def each(self, keys: Sequence[tuple[str, int]]) -> list[KeyValue | None]:
+        """What each of those keys held as of its own commit, shown with backslashes where it is not
+        UTF-8. Raises as `read` does.
+        """
+        ranges = [{"key": _encode(key), "revision": str(commit)} for key, commit in keys]
+        answers = await self._answers(ranges)
+        found = [_pairs(answer, SHOWN) for answer in answers]
+        return [pairs.get(key) for pairs, (key, _) in zip(found, keys, strict=True)]
+
+    async def oldest(self, prefix: str, start: int) -> int:
+        """The oldest commit that compaction has left, where it has removed commit `start`.
+
+        Raises as `read` does.
+        """
+        return await self._anywhere(lambda endpoint: _oldest(endpoint, prefix, start))
+
+    async def taken(self, key: str, pair: KeyValue) -> int:
+        """The commit at which the present value of a key came to be there: others that it held
+        before were overwritten in place. `pair`: the key as it is. Raises as `read` does.
+
+        Of a value that was written again and again, at most the last WRITES are looked at, and none
+        that compaction has removed.
+        """
+        for _ in range(WRITES):
+            if pair.version == 1:
+                break
+            try:
+                (before,) = await self.each([(key, pair.modified - 1)])
+            except Failure as failure:
+                if failure.error.code == "COMMIT_COMPACTED":
+                    break
+                raise
+            if before is None or before.value != pair.value:
+                break
+            pair = before
+        return pair.modified
+
+    async def _answers(self, ranges: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
+        if not ranges:
+            return []
+        answers = await self._anywhere(lambda endpoint: _at_once(endpoint, ranges))
+        if len(answers) != len(ranges):
+            raise unreadable("a reading transaction", "not etcd's answer to it: too few parts")
+        return answers
+
     async def _anywhere(self, read: Callable[[Endpoint], Coroutine[Any, Any, Read]]) -> Read:
         try:
             return await self._gateway.anywhere(read)
@@ -252,11 +319,11 @@ class Etcd:
 
 
 async def _together(
-    endpoint: Endpoint, ranges: Sequence[dict[str, Any]], at: int | None
+    endpoint: Endpoint, ranges: Sequence[Mapping[str, object]], at: int | None
 ) -> tuple[int, list[dict[str, Any]]]:
     """The answers to several ranges of one commit, by one reading transaction."""
     revision = {} if at is None else {"revision": str(at)}
-    query = {"success": [{"request_range": keys | revision} for keys in ranges]}
+    query = {"success": [{"request_range": {**keys, **revision}} for keys in ranges]}
     answer = await endpoint.post("/v3/kv/txn", query)
     return _revision(answer), _responses(answer)
 
@@ -367,6 +434,15 @@ async def _written(endpoint: Endpoint, prefix: str, first: int, last: int) -> li
         below | {"revision": str(each), "min_mod_revision": str(each)}
         for each in range(first, last + 1)
     ]
+    return await _at_once(endpoint, ranges)
+
+
+async def _at_once(
+    endpoint: Endpoint, ranges: Sequence[Mapping[str, object]]
+) -> list[dict[str, Any]]:
+    """The answers to ranges that each name their commit, so that they need not be one transaction
+    where that does harm (gateway.py, `safe`).
+    """
     if safe(await endpoint.version()):
         return (await _together(endpoint, ranges, None))[1]
     return await endpoint.post_all("/v3/kv/range", ranges)
@@ -506,6 +582,7 @@ def _pairs(answer: dict[str, Any], errors: str = "strict") -> dict[str, KeyValue
                 created=int(pair["create_revision"]),
                 modified=int(pair["mod_revision"]),
                 lease=int(pair.get("lease", 0)),
+                version=int(pair.get("version", 1)),
             )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
         raise _misunderstood("a range", error) from error

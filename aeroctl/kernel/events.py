@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -18,6 +19,7 @@ from aeroctl.contract.terms import Cause, EventKind
 from aeroctl.kernel import body, clockpins, patroni, said, snapshot
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import MEMBERS, TimelineEnd
+from aeroctl.kernel.keyspace import Event as Written
 from aeroctl.kernel.keyspace import History, Keyspace, KeyValue
 from aeroctl.kernel.said import Pair
 from aeroctl.kernel.snapshot import Source
@@ -81,6 +83,7 @@ async def events(source: Source, parameters: Sequence[tuple[str, str]]) -> Event
         if after > bound:  # the store refuses a future commit; one that is past has no more
             await source.store.read_together([], [source.prefix + "leader"], after)
         history = await source.store.replay(source.prefix, after, bound, window=window)
+        history = replace(history, base=await _based(source, history.base))
         # in a thread, or nobody else is served meanwhile
         found = await asyncio.to_thread(derive, history, after, kernel.history)
         reached = history.keyspace.commit_id
@@ -134,9 +137,29 @@ def derive(history: History, after: int, known: Sequence[TimelineEnd] = ()) -> l
             if event.value is None:
                 now.pop(event.key, None)
             else:
-                now[event.key] = KeyValue(event.value, event.created, commit, event.lease)
+                now[event.key] = _written(now.get(event.key), event.value, event)
         found.extend((commit, change) for change in _changes(was, now, rows))
     return _placed(found)
+
+
+def _written(old: Pair, value: str, event: Written) -> KeyValue:
+    """What a key holds once it is written. Of the leader key `created` is when its name took it:
+    Patroni before 4 may write another name over it in place, which creates no key (P6-A1).
+    """
+    created = event.created
+    if event.key == "leader" and created != event.commit_id:
+        same = old is not None and old.value == value
+        created = old.created if old is not None and same else event.commit_id
+    return KeyValue(value, created, event.commit_id, event.lease)
+
+
+async def _based(source: Source, base: Keyspace) -> Keyspace:
+    """`base`, whose leader key was created when its name took it, as above."""
+    leader = base.keys.get("leader")
+    if leader is None or leader.version == 1:
+        return base
+    taken = await source.store.taken(source.prefix + "leader", leader)
+    return replace(base, keys={**base.keys, "leader": replace(leader, created=taken, version=1)})
 
 
 def ended(old: Pair, new: Pair, initialize: Pair) -> Iterator[tuple[TimelineEnd, bool]]:

@@ -38,6 +38,8 @@ async def explain(
     async def read() -> tuple[Kernel, tuple[Ledger, asyncio.Task[Account] | None]]:
         kernel, kept = await source.kernel_and_ledger(None)
         state = State(kernel, kept.in_flight)
+        if target is not None and target not in state.nodes:  # it may be one that is gone
+            state = State(await source.with_departed(kernel), kept.in_flight)
         check_target(command, target, state)
         whom = _agent(command, target, state)
         if whom is not None and whom not in asked:

@@ -4,8 +4,9 @@ A value that doesn't have its documented shape is a Failure that names the key (
 reads such a key as empty, which here would be a lie by omission.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -15,10 +16,12 @@ from pydantic import (
     Field,
     RootModel,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
-from aeroctl.kernel.failures import unreadable
+from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.keyspace import Keyspace, KeyValue
 
 MEMBERS = "members/"
@@ -55,10 +58,20 @@ class Member(Wire):
 
 
 class Status(Wire):
-    """`status`: what the leader last recorded of itself."""
+    """`status`: what the leader last recorded of itself.
+
+    `slots` has the permanent slots of the configuration, and in some versions those of members;
+    `retain_slots` those of members that are gone (Patroni 4.1; with member_slots_ttl 0 none).
+    """
 
     optime: Position | None = None
+    slots: dict[str, Any] = {}
     retain_slots: list[str] = []
+
+    @field_validator("slots", "retain_slots", mode="before")
+    @classmethod
+    def _absent(cls, value: object, info: ValidationInfo) -> object:
+        return ([] if info.field_name == "retain_slots" else {}) if value is None else value
 
 
 class Sync(Wire):
@@ -107,8 +120,32 @@ class History(RootModel[list[TimelineEnd]]):
     """`history`: in the order in which the timelines ended."""
 
 
+class Failsafe(RootModel[dict[str, Any]]):
+    """`failsafe`: the members that must answer a leader who can't reach the store, by name."""
+
+
 class Config(RootModel[dict[str, Any]]):
     """`config`: the dynamic configuration, whatever an operator wrote there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the operator of this kernel says of the cluster's members, beside what the store says.
+
+    `count` where no names are given. `retired`: gone for good, for which the operator vouches.
+    """
+
+    names: tuple[str, ...] = ()
+    count: int | None = None
+    retired: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """The last entry that is known of a node that has none now, and a commit at which it was."""
+
+    member: Member
+    commit_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +153,12 @@ class Kernel:
     """The cluster's keys as of one commit; None where a key is absent.
 
     `commits`: the last commit of each of GUARDS, and of each member's entry, that is there.
+    `reign`: the commit at which the name in the leader key took it; Patroni before 4 writes another
+    name over it in place, which creates no key. `entries`: when each key below `members/` was
+    created. `failsafe`: names.
+
+    Not in the keys of that commit: `expected`, of this kernel's configuration, and `departed`, of
+    the store's history.
     """
 
     scope: str
@@ -130,6 +173,11 @@ class Kernel:
     failover_commit: int
     history: list[TimelineEnd]
     commits: Mapping[str, int]
+    reign: int = 0
+    entries: Mapping[str, int] = field(default_factory=dict, compare=False)
+    failsafe: tuple[str, ...] = ()
+    expected: Expected = Expected()
+    departed: Mapping[str, Departed] = field(default_factory=dict)
 
     def commit_of(self, key: str) -> int:
         """The last commit of one of GUARDS, or of a member's entry; 0: it is absent."""
@@ -144,6 +192,9 @@ def parse(scope: str, keyspace: Keyspace) -> Kernel:
     leader = keys.get("leader")
     if leader is not None and not leader.value:
         raise unreadable(f"{keyspace.prefix}leader", "it names nobody")
+    if groups := _citus_groups(keyspace):
+        raise _citus(keyspace.prefix, groups)
+    failsafe = _value(keyspace, "failsafe", Failsafe)
     return Kernel(
         scope=scope,
         commit_id=keyspace.commit_id,
@@ -163,11 +214,35 @@ def parse(scope: str, keyspace: Keyspace) -> Kernel:
         commits={
             key: pair.modified for key, pair in keys.items() if key in GUARDS or _is_member(key)
         },
+        reign=0 if leader is None else leader.created if leader.version == 1 else leader.modified,
+        entries={key: pair.created for key, pair in keys.items() if key.startswith(MEMBERS)},
+        failsafe=tuple(sorted(failsafe.root)) if failsafe else (),
     )
 
 
 def _is_member(key: str) -> bool:
     return key.startswith(MEMBERS) and key.count("/") == 1
+
+
+def _citus_groups(keyspace: Keyspace) -> list[int]:
+    """The groups of a Citus cluster, where nothing else uses the prefix: Patroni keeps each group's
+    keys one level deeper, below its number.
+    """
+    if any(key == "leader" or key.startswith(MEMBERS) for key in keyspace.keys):
+        return []
+    found = (
+        re.match(r"([0-9]{1,9})/(?:members/|leader$|initialize$)", key) for key in keyspace.keys
+    )
+    return sorted({int(match[1]) for match in found if match})
+
+
+def _citus(prefix: str, groups: list[int]) -> Failure:
+    numbers = ", ".join(map(str, groups))
+    message = (
+        f"{prefix} holds a Citus cluster: Patroni keeps its groups ({numbers}) below it, each a"
+        " PostgreSQL cluster with a leader of its own. This version reads single clusters only"
+    )
+    return Failure(502, "kernel_rejection", "CLUSTER_IS_CITUS", message, invariants=["P7-F1"])
 
 
 Value = TypeVar("Value", bound=BaseModel)

@@ -1,20 +1,22 @@
 """The consensus store's keys below one cluster's prefix: at one commit, and over time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
     """One key. `created` and `modified` are commits (etcd: create_revision, mod_revision).
 
-    `lease`: the key goes when that ends; 0: it is on none.
+    `lease`: the key goes when that ends; 0: it is on none. `version`: how often it was written
+    since it was created.
     """
 
     value: str
     created: int
     modified: int
     lease: int = 0
+    version: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

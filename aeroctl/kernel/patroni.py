@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -10,11 +10,17 @@ from urllib.parse import urlsplit
 from aeroctl.contract import lsn
 from aeroctl.contract.cluster import Authority, Cluster, Synchronous
 from aeroctl.contract.envelope import Note
-from aeroctl.contract.nodes import Node
+from aeroctl.contract.nodes import LastEntry, Node
 from aeroctl.contract.promotion import PendingPromotion, Promotion, TimelineSwitch
-from aeroctl.contract.terms import PromotionState, Role, SynchronousMode, TimelineStatus
+from aeroctl.contract.terms import (
+    KnownFrom,
+    PromotionState,
+    Role,
+    SynchronousMode,
+    TimelineStatus,
+)
 from aeroctl.kernel.failures import unreadable
-from aeroctl.kernel.keys import Kernel, Member
+from aeroctl.kernel.keys import Departed, Kernel, Member
 
 # Patroni's own defaults (config.py, global_config.py), in force where `config` names no other.
 DEFAULT_TTL = 30
@@ -25,6 +31,19 @@ POSTGRESQL_PORT = 5432
 SECONDS, BYTES = 2**31, 2**53
 """Settings are less than that."""
 WRITING_ROLES = ("primary", "standby_leader")
+
+PERMANENT_SLOTS = ("slots", "permanent_slots", "permanent_replication_slots")
+"""Settings that name slots which are no member's."""
+
+NAMED_BY: Mapping[KnownFrom, str] = {
+    "leader_key": "the leader key",
+    "sync_key": "the synchronous set",
+    "failsafe_key": "the failsafe key",
+    "history_key": "Patroni's history of promotions",
+    "slot": "a replication slot kept for it",
+    "earlier_member_key": "an earlier entry of its own, in the store's history,",
+    "expected_members": "the configuration of this kernel",
+}
 
 
 def cluster(kernel: Kernel) -> Cluster:
@@ -49,15 +68,24 @@ def cluster(kernel: Kernel) -> Cluster:
             standbys=kernel.sync.standbys if kernel.sync else [],
             quorum=kernel.sync.quorum if kernel.sync else None,
         ),
+        expected_members=sorted(kernel.expected.names),
+        expected_member_count=kernel.expected.count,
     )
 
 
 def nodes(kernel: Kernel) -> list[Node]:
-    """Every node that the store names, by name. Source: members, leader, sync, status."""
-    absent = dict.fromkeys(_absent(kernel), Member())
+    """Every node that anything names, by name: the store's keys (members, leader, sync, failsafe,
+    history, status), its history as far as it was read, and this kernel's configuration.
+    """
+    absent = _absent(kernel)
+    found = {
+        **{name: _node(kernel, name, member) for name, member in kernel.members.items()},
+        **{name: _gone(kernel, name, known) for name, known in absent.items()},
+    }
+    sharing = _shared_addresses(found.values())
     return [
-        _node(kernel, name, member, registered=name in kernel.members)
-        for name, member in sorted((kernel.members | absent).items())
+        found[name].model_copy(update={"shares_address_with": sharing.get(name, [])})
+        for name in sorted(found)
     ]
 
 
@@ -101,9 +129,13 @@ def notes(kernel: Kernel) -> list[Note]:
         role = kernel.members[name].role
         message = f"it holds write authority and is not yet a primary (role: {role})"
         found.append(_note("AUTHORITY_NOT_PRIMARY", name, message))
-    for name, named_by in _absent(kernel).items():
-        message = f"it does not renew its own entry; {named_by} names it"
-        found.append(_note("NODE_NOT_REGISTERED", name, message))
+    for node in nodes(kernel):
+        if not node.registered:
+            found.append(_note("NODE_NOT_REGISTERED", node.name, _unregistered(node)))
+        if node.shares_address_with:
+            others = ", ".join(node.shares_address_with)
+            message = f"its entry names the same database address as the entry of {others}"
+            found.append(_note("NODE_ADDRESS_SHARED", node.name, message))
     for name, member in kernel.members.items():
         if _role(member) == "unknown":
             found.append(_note("ROLE_UNKNOWN", name, f"the kernel calls its role {member.role!r}"))
@@ -114,9 +146,9 @@ def notes(kernel: Kernel) -> list[Note]:
 
 
 def authority(kernel: Kernel) -> Authority | None:
-    """Who holds write authority (P6-A1): the leader key, and the commit that created it."""
+    """Who holds write authority (P6-A1), and since which commit: the leader key."""
     leader = kernel.leader
-    return None if leader is None else Authority(node=leader.value, reign=leader.created)
+    return None if leader is None else Authority(node=leader.value, reign=kernel.reign)
 
 
 def paused(kernel: Kernel) -> bool:
@@ -198,12 +230,16 @@ def check_timeline(kernel: Kernel) -> bool:
     return flag((kernel.config or {}).get("check_timeline"))
 
 
-def _node(kernel: Kernel, name: str, member: Member, *, registered: bool) -> Node:
+def _node(kernel: Kernel, name: str, member: Member) -> Node:
     host, port = address(member.conn_url)
     upstream = member.tags.get("replicatefrom")
     return Node(
         name=name,
-        registered=registered,
+        registered=True,
+        known_from=["member_key"],
+        last_entry=None,
+        retired=False,
+        shares_address_with=[],
         holds_authority=kernel.leader is not None and kernel.leader.value == name,
         role=_role(member),
         state=member.state,
@@ -216,29 +252,112 @@ def _node(kernel: Kernel, name: str, member: Member, *, registered: bool) -> Nod
         host=host,
         port=port,
         agent_version=member.version,
-        no_failover=_no_failover(member.tags) if registered else None,
+        no_failover=_no_failover(member.tags),
         replicate_from=None if upstream is None else str(upstream),
-        pending_restart=member.pending_restart if registered else None,
-        paused=member.pause if registered else None,
+        pending_restart=member.pending_restart,
+        paused=member.pause,
         tags={key: _tag(value) for key, value in sorted(member.tags.items())},
     )
 
 
-def _absent(kernel: Kernel) -> dict[str, str]:
-    """Nodes that the store names and that have no entry of their own, and what names them."""
-    found: dict[str, str] = {}
-    if kernel.leader is not None and kernel.leader.value not in kernel.members:
-        found[kernel.leader.value] = "the leader key"
+def _gone(kernel: Kernel, name: str, known_from: list[KnownFrom]) -> Node:
+    """A node without an entry. What it said last proves nothing, and stands apart; its address is
+    where it can be asked.
+    """
+    departed = kernel.departed.get(name)
+    host, port = address(departed.member.conn_url) if departed else (None, None)
+    return _node(kernel, name, Member()).model_copy(
+        update={
+            "registered": False,
+            "known_from": known_from,
+            "last_entry": _last_entry(departed) if departed else None,
+            "retired": name in kernel.expected.retired,
+            "host": host,
+            "port": port,
+            "no_failover": None,
+            "pending_restart": None,
+            "paused": None,
+        }
+    )
+
+
+def _last_entry(departed: Departed) -> LastEntry:
+    member = departed.member
+    return LastEntry(
+        commit_id=departed.commit_id,
+        role=_role(member),
+        state=member.state,
+        timeline=member.timeline,
+        lsn=_lsn(member.xlog_location),
+    )
+
+
+def _absent(kernel: Kernel) -> dict[str, list[KnownFrom]]:
+    """Nodes that have no entry of their own, and everything that names them."""
+    found: dict[str, list[KnownFrom]] = {}
+
+    def named(by: KnownFrom, names: Iterable[str | None]) -> None:
+        for name in names:
+            if name and name not in kernel.members and by not in found.setdefault(name, []):
+                found[name].append(by)
+
+    named("leader_key", [kernel.leader.value] if kernel.leader else [])
     synchronous = [kernel.sync.leader, *kernel.sync.standbys] if kernel.sync else []
-    registered = {name.lower() for name in kernel.members}  # PostgreSQL ignores case there
-    for name in synchronous:
-        if name and name.lower() not in registered:
-            found.setdefault(name, "the synchronous set")
-    slots = {slot_name(name) for name in [*kernel.members, *found]}
-    for slot in kernel.status.retain_slots:
-        if slot not in slots:
-            found[slot] = "a replication slot kept for it (which may spell its name differently)"
-    return dict(sorted(found.items()))
+    # PostgreSQL ignores case there, so that Patroni may spell a name otherwise.
+    spelt = {
+        name.lower(): name
+        for name in [*kernel.expected.names, *kernel.departed, *found, *kernel.members]
+    }
+    named("sync_key", (name and spelt.get(name.lower(), name) for name in synchronous))
+    named("failsafe_key", kernel.failsafe)
+    named("history_key", (end.new_leader for end in kernel.history))
+    names = {*kernel.members, *found, *kernel.departed, *kernel.expected.names}
+    # A slot's name is not always its node's, which is preferred where anything tells it.
+    owners = {slot_name(name): name for name in [*sorted(names), *kernel.members]}
+    named("slot", (owners.get(slot, slot) for slot in _member_slots(kernel)))
+    named("earlier_member_key", sorted(kernel.departed))
+    named("expected_members", sorted(kernel.expected.names))
+    return found
+
+
+def _member_slots(kernel: Kernel) -> list[str]:
+    """The slots that Patroni keeps for members: all but the permanent ones of the configuration."""
+    settings = [(kernel.config or {}).get(name) for name in PERMANENT_SLOTS]
+    permanent = {slot for kept in settings if isinstance(kept, dict) for slot in kept}
+    return sorted({*kernel.status.retain_slots, *kernel.status.slots} - permanent)
+
+
+def _unregistered(node: Node) -> str:
+    by = [NAMED_BY[known] for known in node.known_from]
+    named = by[0] if len(by) == 1 else f"{', '.join(by[:-1]).rstrip(',')} and {by[-1]}"
+    if "slot" in node.known_from and node.known_from == ["slot"]:
+        named += " (which may spell its name differently)"
+    words = f"it does not renew its own entry; {named} {'name' if len(by) > 1 else 'names'} it"
+    if node.retired:
+        words += "; the configuration of this kernel says that it is gone for good"
+    return words
+
+
+def _shared_addresses(nodes: Iterable[Node]) -> dict[str, list[str]]:
+    """Whose entries name one database address. A registered node's address is its own where only
+    nodes that are gone had it before.
+    """
+    places: dict[tuple[str, int], list[Node]] = {}
+    for node in nodes:
+        if node.host is not None and node.port is not None:
+            places.setdefault((node.host.rstrip(".").lower(), node.port), []).append(node)
+    return {
+        node.name: sorted(
+            other.name for other in there if other is not node and counts(node, other)
+        )
+        for there in places.values()
+        for node in there
+    }
+
+
+def counts(node: Node, other: Node) -> bool:
+    """Whether it matters to `node` that `other` is at its address."""
+    return other.registered or not node.registered
 
 
 def _holder(kernel: Kernel) -> Member | None:
@@ -279,8 +398,30 @@ def _no_failover(tags: dict[str, Any]) -> bool:
     """As Patroni reads the two tags (tags.py): `nofailover` wins where both are given."""
     if tags.get("nofailover") is not None:
         return bool(tags["nofailover"])
-    priority = _integer(tags.get("failover_priority"))
+    priority = _rounded(tags.get("failover_priority"))
     return priority is not None and priority <= 0
+
+
+INTEGERS = ((r"[-+]?0x[0-9a-fA-F]+", 16), (r"[-+]?0[0-7]*", 8), (r"[-+]?[1-9][0-9]*", 10))
+REAL = r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?"
+
+
+def _rounded(value: object) -> int | None:
+    """A number as Patroni's parse_int reads it (utils.py): as PostgreSQL's settings are, so that
+    0.4 is 0 and 010 is 8; None for what is none.
+    """
+    text = str(value).strip()
+    found = ((re.match(pattern, text, re.ASCII), base) for pattern, base in INTEGERS)
+    match, base = next(((match, base) for match, base in found if match), (None, 10))
+    number: float | None = int(match[0], base) if match else None
+    rest = text[match.end() :] if match else text
+    if rest[:1] == "." or (match and rest[:1] in ("e", "E")):
+        match = re.match(REAL, text, re.ASCII)
+        number, rest = (float(match[0]), text[match.end() :]) if match else (None, text)
+    try:
+        return None if number is None or rest.strip() else round(number)
+    except OverflowError:  # 1e999
+        return None
 
 
 def _synchronous_mode(config: dict[str, Any]) -> SynchronousMode:

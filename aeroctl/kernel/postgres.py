@@ -14,6 +14,7 @@ from aeroctl.contract.nodes import Node
 from aeroctl.contract.terms import Section
 from aeroctl.kernel import reach
 from aeroctl.kernel.measured import Answer
+from aeroctl.kernel.patroni import counts
 from aeroctl.kernel.reach import Reach
 from aeroctl.kernel.wire import Connection, TooMuch
 
@@ -60,19 +61,67 @@ class Access:
     plain: bool = False
 
 
+@dataclass(slots=True)
+class Spoken:
+    """Who answered at a node's address: which run of which server, and under what name it
+    replicates, where it does (Patroni: its member name). None where it did not say.
+    """
+
+    server: str | None = None
+    name: str | None = None
+
+
 async def ask(
     nodes: Sequence[Node], sections: Sequence[Section], access: Access, system_id: str | None
 ) -> Mapping[str, Mapping[Section, Answer]]:
-    """The answers of all nodes, by node name and section. Never raises for a node's failure."""
+    """The answers of all nodes, by node name and section. Never raises for a node's failure.
+
+    An answer counts for the node alone that it is of: not where the same server answered for two
+    (another spelling of one address, a proxy), nor where it replicates under another one's name.
+    """
     statements = {section: _statement(section) for section in sections}
+    spoken = [Spoken() for _ in nodes]
     answers = await asyncio.gather(
-        *(_ask_node(node, statements, access, system_id) for node in nodes)
+        *(
+            _ask_node(node, statements, access, system_id, who)
+            for node, who in zip(nodes, spoken, strict=True)
+        )
     )
-    return {node.name: answer for node, answer in zip(nodes, answers, strict=True)}
+    strangers = impostors(nodes, spoken)
+    return {
+        node.name: dict.fromkeys(statements, strangers[node.name])
+        if node.name in strangers
+        else answer
+        for node, answer in zip(nodes, answers, strict=True)
+    }
+
+
+def impostors(nodes: Sequence[Node], spoken: Sequence[Spoken]) -> Mapping[str, Unavailable]:
+    """The nodes for which it is not certain that they answered themselves, and why. Pure."""
+    names = {node.name for node in nodes}
+    there: dict[str, list[Node]] = {}
+    for node, who in zip(nodes, spoken, strict=True):
+        if who.server is not None:
+            there.setdefault(who.server, []).append(node)
+    found = {}
+    for node, who in zip(nodes, spoken, strict=True):
+        beside = there.get(who.server or "", [])
+        others = [other.name for other in beside if other is not node and counts(node, other)]
+        if who.name in names - {node.name}:
+            message = f"the server at its address replicates under the name {who.name}"
+            found[node.name] = Unavailable(code="NODE_IS_ANOTHER", message=message)
+        elif others:
+            message = f"one server answered for it and for {', '.join(sorted(others))}"
+            found[node.name] = Unavailable(code="NODE_ADDRESS_SHARED", message=message)
+    return found
 
 
 async def _ask_node(
-    node: Node, statements: Mapping[Section, str], access: Access, system_id: str | None
+    node: Node,
+    statements: Mapping[Section, str],
+    access: Access,
+    system_id: str | None,
+    spoken: Spoken,
 ) -> Mapping[Section, Answer]:
     answers: dict[Section, Answer] = {}
     try:
@@ -80,7 +129,7 @@ async def _ask_node(
         # server; the outer one ends that too, since a frozen server never answers.
         async with asyncio.timeout(access.seconds + CANCEL_SECONDS):
             async with asyncio.timeout(access.seconds):
-                await _read(node, statements, access, system_id, answers)
+                await _read(node, statements, access, system_id, answers, spoken)
     except TimeoutError:
         problem = Unavailable(
             code="NODE_TIMEOUT", message=f"no answer within {access.seconds:g} seconds"
@@ -104,11 +153,12 @@ async def _read(
     access: Access,
     system_id: str | None,
     answers: dict[Section, Answer],
+    spoken: Spoken,
 ) -> None:
-    """Put each section's answer into `answers` as it comes."""
+    """Put each section's answer into `answers` as it comes, and who gives it into `spoken`."""
     connection = await _connect(node, access)
     try:
-        await _check(connection, system_id)
+        await _check(connection, system_id, spoken)
         for section, statement in statements.items():
             try:
                 row = await connection.row(statement)
@@ -122,8 +172,12 @@ async def _read(
 
 
 async def _connect(node: Node, access: Access) -> Connection:
-    if not node.registered:
-        raise _Unusable("NODE_NOT_REGISTERED", "it does not renew its own entry")
+    if node.shares_address_with:
+        others = ", ".join(node.shares_address_with)
+        raise _Unusable("NODE_ADDRESS_SHARED", f"its database address is also that of {others}")
+    if not node.registered and node.host is None:
+        message = "it does not renew its own entry, and no address of it is known"
+        raise _Unusable("NODE_NOT_REGISTERED", message)
     if node.host is None or node.port is None:
         raise _Unusable("NODE_ADDRESS_UNKNOWN", "its entry holds no address that can be read")
     addresses = await access.reach.addresses(node.host, node.port)
@@ -175,9 +229,10 @@ def _tls(access: Access) -> dict[str, str | None]:
     return {"sslmode": "verify-full", "sslrootcert": str(access.ca_file)}
 
 
-async def _check(connection: Connection, system_id: str | None) -> None:
+async def _check(connection: Connection, system_id: str | None, spoken: Spoken) -> None:
     """Refuse a node that belongs elsewhere, and a role that is shown only a part."""
-    found, sees_all, role = await connection.row(_statement("session")) or (None, False, None)
+    row = await connection.row(_statement("session"))
+    found, sees_all, role, spoken.server, spoken.name = row or (None, False, None, None, None)
     if system_id is not None and found != system_id:
         message = f"its system id is {found}, the cluster's is {system_id}"
         raise _Unusable("NODE_WRONG_CLUSTER", message)

@@ -132,9 +132,10 @@ def dispatch(
     )
     claimed = _spending(asked, kept, _claiming(asked, kernel, kept, written, len(DISPATCHED)))
     decisive = [*GUARDS, *([f"{MEMBERS}{planned.receiver}"] if planned.receiver else [])]
-    reign = 0 if kernel.leader is None else kernel.leader.created
+    # Not when it was created: another name may be written over it in place.
+    reign = 0 if kernel.leader is None else kernel.leader.modified
     bound = [
-        Compare(prefix + "leader", "created", reign),
+        Compare(prefix + "leader", "modified", reign),
         *(Compare(prefix + key, "modified", kernel.commit_of(key)) for key in decisive),
     ]
     if lease is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
-from aeroctl.contract import lsn
+from aeroctl.contract import accounts, lsn
 from aeroctl.contract.base import Observation
 from aeroctl.contract.cluster import Authority, Cluster
 from aeroctl.contract.commands import CommandName
@@ -71,14 +71,21 @@ class State:
 
     def silent(self, name: str) -> str | None:
         """Why that node's last words prove nothing; None where they stand."""
-        if name not in self.kernel.members:
-            return "NODE_NOT_REGISTERED"
         if self.measured is None:
-            return None
+            return None if name in self.kernel.members else "NODE_NOT_REGISTERED"
         seen = self.measured.get(name)
         if seen is None:
             return "NODE_NOT_ASKED"
         return None if seen.unavailable is None else seen.unavailable.code
+
+    def contradictions(self, name: str) -> dict[str, Raw]:
+        """What the store and the node tell differently, as evidence: both accounts of each."""
+        found = accounts.disagreements(self.nodes[name], self.said(name))
+        return {
+            f"{each.fact.replace(' ', '_')}_{whose}": words
+            for each in found
+            for whose, words in (("in_store", each.store), ("on_node", each.node))
+        }
 
     def said(self, name: str) -> NodeReplication | None:
         """What that node said of itself, if it was asked and answered."""
@@ -113,8 +120,10 @@ def promotion(state: State, target: str) -> list[Rule]:
     return [
         authority_held(state, "kernel"),
         holder_is_primary(state),
+        holder_writable(state),
         target_registered(state, target),
         target_is_replica(state, target),
+        target_in_recovery(state, target),
         target_streaming(state, target),
         same_timeline(state, target),
         lag_within_limit(state, target),
@@ -136,6 +145,7 @@ def demotion(state: State, target: str) -> list[Rule]:
         authority_held(state, "kernel"),
         target_holds_authority(state, target),
         holder_is_primary(state),
+        holder_writable(state),
         successor_eligible(state, target),
         not_paused(state, "engine"),
         nothing_pending(state, "kernel"),
@@ -153,6 +163,7 @@ def force_promotion(state: State, target: str) -> list[Rule]:
         authority_held(state, "nobody"),
         target_registered(state, target),
         target_is_replica(state, target),
+        target_in_recovery(state, target),
         same_timeline(state, target),
         lag_within_limit(state, target),
         failover_allowed(state, target),
@@ -174,6 +185,7 @@ def successors(state: State, holder: str) -> list[Successor]:
             node=name,
             rules=[
                 target_registered(state, name),
+                target_in_recovery(state, name),
                 target_streaming(state, name),
                 same_timeline(state, name),
                 lag_within_limit(state, name),
@@ -247,6 +259,25 @@ def holder_is_primary(state: State) -> Rule:
     )
 
 
+def holder_writable(state: State) -> Rule:
+    """Nobody enforces it: the store says what the holder's agent last wrote there (P6-A3)."""
+    holder = state.holder
+    said = None if holder is None else state.said(holder)
+    return _rule(
+        "holder_writable",
+        "the holder of write authority says itself that it accepts writes",
+        False if holder is None else accounts.writes(said),
+        "nobody",
+        {
+            "node": holder,
+            "in_recovery": said.in_recovery if said else None,
+            "writable": said.writable if said else None,
+            "unavailable": state.silent(holder) if holder else None,
+            **(state.contradictions(holder) if holder else {}),
+        },
+    )
+
+
 def target_registered(state: State, target: str) -> Rule:
     """Patroni: `candidate does not exists`."""
     return _rule(
@@ -279,47 +310,66 @@ def target_is_replica(state: State, target: str) -> Rule:
     )
 
 
-def target_streaming(state: State, target: str) -> Rule:
-    """Nobody enforces it: Patroni takes a candidate that only restores from an archive."""
-    node, silent = state.nodes[target], state.silent(target)
-    found = node.replication_state
+def target_in_recovery(state: State, target: str) -> Rule:
+    """Nobody enforces it: a node may have been promoted by hand, and its agent may not know it."""
+    said = state.said(target)
     return _rule(
-        "target_streaming",
-        "the node streams write-ahead log from its upstream",
-        None if silent or found is None else found == "streaming",
+        "target_in_recovery",
+        "the node says itself that it is in recovery, as a replica is",
+        None if said is None else said.in_recovery,
         "nobody",
         {
             "node": target,
-            "replication_state": found,
+            "role": state.nodes[target].role,
+            "in_recovery": said.in_recovery if said else None,
+            "unavailable": state.silent(target),
+        },
+    )
+
+
+def target_streaming(state: State, target: str) -> Rule:
+    """Nobody enforces it: Patroni takes a candidate that only restores from an archive."""
+    node, said = state.nodes[target], state.said(target)
+    return _rule(
+        "target_streaming",
+        "the node streams write-ahead log from its upstream",
+        accounts.streaming(node, said, state.measured is not None),
+        "nobody",
+        {
+            "node": target,
+            "replication_state": node.replication_state,
+            "receiver": said.receiver.status if said and said.receiver else None,
             "state": node.state,
-            "unavailable": silent,
+            "unavailable": state.silent(target),
+            **state.contradictions(target),
         },
     )
 
 
 def same_timeline(state: State, target: str) -> Rule:
     """P6-S2. Patroni looks at it only where its `check_timeline` is on, and from a holder only."""
-    current, silent = _timeline(state), state.silent(target)
-    found = state.nodes[target].timeline
+    current, said, node = _timeline(state), state.said(target), state.nodes[target]
     checked = patroni.check_timeline(state.kernel)
     return _rule(
         "same_timeline",
         "the node is on the timeline of write authority (P6-S2)",
-        None if silent or current is None or found is None else found == current,
+        accounts.on_timeline(node, said, state.measured is not None, current),
         "engine" if checked and state.holder_lives else "nobody",
         {
             "node": target,
-            "timeline": found,
+            "timeline": said.timeline if said else node.timeline,
             "authority_timeline": current,
             "check_timeline": checked,
-            "unavailable": silent,
+            "unavailable": state.silent(target),
+            **state.contradictions(target),
         },
     )
 
 
 def lag_within_limit(state: State, target: str) -> Rule:
     """P6-S1, counted as Patroni counts: from the position that a holder last recorded in the store
-    to the further of received and replayed. A dead holder enforces nothing.
+    to the further of received and replayed. A dead holder enforces nothing. Of a node whose own
+    account contradicts the store's no lag is known.
     """
     cluster, silent, said = state.cluster, state.silent(target), state.said(target)
     node = state.nodes[target]
@@ -327,6 +377,9 @@ def lag_within_limit(state: State, target: str) -> Rule:
     known = [position for position in (received, replayed) if position is not None]
     position = max(known, key=lsn.parse, default=None)
     lag, limit = lsn.distance(cluster.leader_lsn, position), cluster.maximum_lag_bytes
+    contradicted = state.contradictions(target)
+    if contradicted or (said is not None and not said.in_recovery):
+        lag = None
     return _rule(
         "lag_within_limit",
         "the node lacks no more write-ahead log than the limit allows (P6-S1)",
@@ -340,6 +393,7 @@ def lag_within_limit(state: State, target: str) -> Rule:
             "received_lsn": received,
             "replayed_lsn": replayed,
             "unavailable": silent,
+            **contradicted,
         },
     )
 
@@ -494,20 +548,33 @@ def agent_identified(state: State, receiver: str | None) -> Rule:
 
 
 def single_writer(state: State) -> Rule:
-    """P6-A1, as far as the nodes themselves can say."""
-    said = {name: state.said(name) for name in state.nodes if name != state.holder}
-    writable = {
-        name: None if answer is None else False if answer.in_recovery else answer.writable
-        for name, answer in said.items()
-    }
-    found = True if None not in writable.values() else None
+    """P6-A1, as far as the nodes themselves can say: also those that are gone from the store."""
+    cluster, nodes = state.cluster, state.nodes
+    writers = [
+        accounts.Writer(
+            name=name,
+            may_write=node.holds_authority and not cluster.standby_cluster,
+            writable=accounts.writes(state.said(name)),
+            retired=node.retired and not node.registered,
+        )
+        for name, node in nodes.items()
+    ]
+    unknown = accounts.unknown_members(cluster.expected_member_count, len(nodes))
+    others = [writer for writer in writers if not writer.may_write]
     return _rule(
         "single_writer",
         "no node but the holder of write authority accepts writes (P6-A1)",
-        False if True in writable.values() else found,
+        accounts.single_writer(writers, unknown),
         "nobody",
         {
-            **{f"{name}.writable": value for name, value in writable.items()},
+            **{f"{writer.name}.writable": writer.writable for writer in others},
+            **{
+                f"{writer.name}.unavailable": state.silent(writer.name)
+                for writer in others
+                if writer.writable is None
+            },
+            **{f"{writer.name}.retired": True for writer in others if writer.retired},
+            **({"expected_and_unknown": unknown} if unknown else {}),
         },
     )
 
@@ -520,7 +587,12 @@ def _eligible(applied: Sequence[Rule]) -> Evaluation:
 
 
 def _timeline(state: State) -> int | None:
-    """The holder's timeline; without one, that of the last holder, as the history proves it."""
+    """The holder's timeline, in its own words if it answers; without a holder, that of the last
+    one, as the history proves it.
+    """
+    said = None if state.holder is None else state.said(state.holder)
+    if said is not None and accounts.firm(said):
+        return said.timeline
     if state.holder in state.kernel.members:
         return state.kernel.members[state.holder].timeline
     ended = [end.timeline for end in state.kernel.history]

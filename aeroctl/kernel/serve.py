@@ -20,6 +20,7 @@ from aeroctl.kernel import clockpins, files, listening, tokens
 from aeroctl.kernel.confirmation import LONGEST_TERM, SHORTEST_TERM, TERM_SECONDS
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.etcd import Etcd
+from aeroctl.kernel.keys import Expected
 from aeroctl.kernel.postgres import CANCEL_SECONDS, Access
 from aeroctl.kernel.reach import Network, Reach, Transport
 from aeroctl.kernel.server import application
@@ -110,6 +111,27 @@ def _networks(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
 )
 @click.option("--client-ca", type=FILE, help="Require client certificates signed by this CA.")
 @click.option(
+    "--expect-member",
+    "expected_names",
+    metavar="NAME",
+    multiple=True,
+    help="A member that the cluster must have; repeat it for more. health checks it.",
+)
+@click.option(
+    "--expect-members",
+    "expected_count",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    help="How many members the cluster must have, where their names don't matter.",
+)
+@click.option(
+    "--retired-member",
+    "retired",
+    metavar="NAME",
+    multiple=True,
+    help="A node that is gone for good: you vouch that it accepts no writes. Repeat it for more.",
+)
+@click.option(
     "--deadline",
     default=8.0,
     show_default=True,
@@ -166,6 +188,9 @@ def serve(
     tls_key: Path | None,
     allow_plain_http: bool,
     client_ca: Path | None,
+    expected_names: tuple[str, ...],
+    expected_count: int | None,
+    retired: tuple[str, ...],
     deadline: float,
     node_timeout: float,
     confirmation_term: int,
@@ -217,6 +242,7 @@ def serve(
     reads = deadline - node_timeout - CANCEL_SECONDS
     if reads <= 0:
         raise click.UsageError("--deadline must leave time beyond --node-timeout")
+    expected = _expected(expected_names, expected_count, retired)
     again = Again()
     if token_file is not None:
         again.check(token_file)
@@ -255,6 +281,7 @@ def serve(
         ),
         seconds=deadline,
         term_seconds=confirmation_term,
+        expected=expected,
     )
     agents = httpx.AsyncClient(
         transport=Transport(
@@ -387,6 +414,17 @@ def _load(
 def _certificates(whose: str, error: OSError) -> str:
     words = error.reason if isinstance(error, ssl.SSLError) else error.strerror
     return f"{whose}'s certificates can't be used: {words or error}"
+
+
+def _expected(names: tuple[str, ...], count: int | None, retired: tuple[str, ...]) -> Expected:
+    if names and count is not None:
+        raise click.UsageError("--expect-member names the members, --expect-members counts them")
+    for option, given in (("--expect-member", names), ("--retired-member", retired)):
+        if any(not name or "/" in name for name in given):
+            raise click.UsageError(f"{option} takes the name of a node: it has no /")
+    if both := sorted(set(names) & set(retired)):
+        raise click.UsageError(f"{', '.join(both)}: expected, and retired")
+    return Expected(tuple(sorted(set(names))), count, tuple(sorted(set(retired))))
 
 
 def _loopback(host: str) -> bool:

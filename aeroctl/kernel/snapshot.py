@@ -5,7 +5,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
@@ -19,10 +19,11 @@ from aeroctl.contract.terms import MEASURED, SECTIONS, STORED, Section
 from aeroctl.contract.wal import NodeWal
 from aeroctl.kernel import body, ledger, measured, patroni, postgres
 from aeroctl.kernel.confirmation import TERM_SECONDS, Clock
+from aeroctl.kernel.departed import departed
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.etcd import Etcd
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keys import Kernel, parse
+from aeroctl.kernel.keys import Expected, Kernel, parse
 from aeroctl.kernel.keyspace import Keyspace
 from aeroctl.kernel.ledger import Ledger
 from aeroctl.kernel.measured import Answer
@@ -50,7 +51,8 @@ class Source:
     `pen`: held while records are appended to the trail, first come first served. Of two writers in
     one server neither fails then; of two servers' the store lets one win. `term_seconds`: how long
     after its explanation a change can be confirmed. `missed`: how many refusals of a caller were
-    not recorded since one was (throttle.py).
+    not recorded since one was (throttle.py). `expected`: what this server's operator says of the
+    cluster's members.
     """
 
     store: Etcd
@@ -64,10 +66,11 @@ class Source:
     pen: asyncio.Lock = field(default_factory=asyncio.Lock)
     term_seconds: int = TERM_SECONDS
     missed: dict[str, int] = field(default_factory=dict)
+    expected: Expected = field(default_factory=Expected)
 
     async def kernel(self, at: int | None = None) -> Kernel:
         """The keys of the consensus store, in one linearizable range read."""
-        return self._parsed(await self.store.read(self.prefix, at))
+        return await self._parsed(await self.store.read(self.prefix, at))
 
     async def kernel_and_ledger(
         self, request_id: str | None, token: str | None = None
@@ -79,7 +82,7 @@ class Source:
         together = await self.store.read_together(
             [self.prefix], ledger.keys(self.scope, request_id, token)
         )
-        kernel = self._parsed(together.keyspaces[0])
+        kernel = await self._parsed(together.keyspaces[0])
         return kernel, ledger.parse(
             self.scope, request_id, together.keys, prefix=self.prefix, token=token
         )
@@ -87,6 +90,10 @@ class Source:
     def clock(self) -> Clock:
         """By what a confirmation is judged now."""
         return Clock(datetime.now(UTC), self.term_seconds)
+
+    async def with_departed(self, kernel: Kernel) -> Kernel:
+        """And the nodes whose entries are gone, out of the store's history."""
+        return replace(kernel, departed=await departed(self.store, self.prefix, kernel))
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:
@@ -103,7 +110,7 @@ class Source:
         """Below which Patroni keeps this cluster's keys (dcs/__init__.py, AbstractDCS)."""
         return re.sub("/+", "/", f"/{self.namespace}/{self.scope}/")
 
-    def _parsed(self, keyspace: Keyspace) -> Kernel:
+    async def _parsed(self, keyspace: Keyspace) -> Kernel:
         if not keyspace.keys:
             raise Failure(
                 404,
@@ -112,7 +119,12 @@ class Source:
                 f"the consensus store holds nothing below {keyspace.prefix}"
                 f" at commit {keyspace.commit_id}",
             )
-        return parse(self.scope, keyspace)
+        kernel = replace(parse(self.scope, keyspace), expected=self.expected)
+        leader = kernel.leader
+        if leader is None or leader.version == 1:
+            return kernel
+        # Patroni before 4 that wakes up late writes over the key in place.
+        return replace(kernel, reign=await self.store.taken(self.prefix + "leader", leader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +200,7 @@ async def measure(
         async with asyncio.timeout(source.seconds):
             kernel, beside = await read()
             for _ in range(1 + RE_READS):
+                kernel = await source.with_departed(kernel)
                 time = datetime.now(UTC)
                 if not wanted:
                     return Measured(kernel, beside, {}, time)

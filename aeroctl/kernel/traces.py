@@ -350,8 +350,13 @@ def _later(said: Described, served: Described) -> bool:
 
 
 def authority(leader: KeyValue | None) -> Authority | None:
-    """Who holds authority by the leader key, and in which reign."""
-    return None if leader is None else Authority(node=leader.value, reign=leader.created)
+    """Who holds authority by the leader key, and in which reign: since it was created, or, where it
+    was written again in place, since the last write, which is the latest that it can be.
+    """
+    if leader is None:
+        return None
+    reign = leader.created if leader.version == 1 else leader.modified
+    return Authority(node=leader.value, reign=reign)
 
 
 def failover_commit(history: History) -> int:

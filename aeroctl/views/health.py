@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from aeroctl.contract import accounts
 from aeroctl.contract.lsn import distance
 from aeroctl.contract.terms import PromotionState
 from aeroctl.views.blocks import Block, Facts, Flagged, Grid
@@ -55,20 +56,22 @@ def derive(snapshot: "Snapshot") -> HealthView:
     cluster, promotion = snapshot.cluster, snapshot.promotion
     assert cluster is not None
     assert promotion is not None
-    nodes = node_rows(snapshot)
+    rows = node_rows(snapshot)
+    nodes = tuple(node for node in rows if node.counts)
     asked = snapshot.replication is not None
     return HealthView(
         cluster=cluster.name,
         promotion_state=promotion.state,
-        nodes=len(nodes),
-        registered=sum(node.registered for node in nodes),
-        answering=sum(node.writable is not None for node in nodes) if asked else None,
-        streaming=sum(node.replication_state == "streaming" for node in nodes),
-        writable=sum(bool(node.writable) for node in nodes) if asked else None,
+        nodes=len(rows),
+        registered=sum(node.registered for node in rows),
+        answering=sum(node.unavailable is None for node in rows) if asked else None,
+        streaming=sum(bool(node.streaming) for node in rows),
+        writable=sum(bool(node.writable) for node in rows) if asked else None,
         rules=(
             _authority_held(cluster),
             _authority_writable(cluster, nodes),
-            _single_writer(cluster, nodes),
+            _single_writer(cluster, rows),
+            _expected_members(cluster, rows),
             _every(
                 "all_registered",
                 "every known node renews its registration",
@@ -79,7 +82,8 @@ def derive(snapshot: "Snapshot") -> HealthView:
                 "all_answer",
                 "every node answers for itself",
                 nodes,
-                lambda node: (node.writable is not None) if asked else None,
+                (lambda node: _answers(node)) if asked else lambda _: None,
+                lambda node: node.unavailable.code if node.unavailable else None,
             ),
             _every(
                 "all_running",
@@ -93,19 +97,15 @@ def derive(snapshot: "Snapshot") -> HealthView:
                 "all_streaming",
                 "every replica streams",
                 [node for node in nodes if not node.holds_authority],
-                _claimed(lambda node: node.replication_state == "streaming"),
+                lambda node: node.streaming,
+                _both("role", "replication state"),
             ),
             _every(
                 "same_timeline",
                 "every node is on the timeline of the holder of authority",
                 nodes,
-                _claimed(
-                    lambda node: (
-                        None
-                        if node.timeline_status == "unknown"
-                        else node.timeline_status == "current"
-                    )
-                ),
+                lambda node: node.on_timeline,
+                _both("role", "timeline"),
             ),
             _lag_within_limit(cluster, nodes),
             _synchronous_set(cluster),
@@ -155,11 +155,17 @@ def _every(
     description: str,
     nodes: Iterable[NodeRow],
     holds: Callable[[NodeRow], bool | None],
+    why: Callable[[NodeRow], str | None] = lambda _: None,
 ) -> Rule:
-    """A rule about each of some nodes: one that breaks it decides, else one that is not known."""
+    """A rule about each of some nodes: one that breaks it decides, else one that is not known.
+
+    `why`: what else is shown of a node that does not keep it.
+    """
+    nodes = list(nodes)
     verdicts = {node.name: holds(node) for node in nodes}
-    breaking = [name for name, verdict in verdicts.items() if verdict is False]
-    unknown = [name for name, verdict in verdicts.items() if verdict is None]
+    words = {node.name: f" ({reason})" if (reason := why(node)) else "" for node in nodes}
+    breaking = [name + words[name] for name, verdict in verdicts.items() if verdict is False]
+    unknown = [name + words[name] for name, verdict in verdicts.items() if verdict is None]
     if breaking:
         return _rule(rule, description, False, f"not so: {', '.join(breaking)}")
     if unknown:
@@ -196,14 +202,77 @@ def _authority_writable(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
 
 
 def _single_writer(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
-    """P6-A1. A node that did not answer may be writable: undetermined, not fine."""
-    others = [node for node in nodes if cluster.standby_cluster or not node.holds_authority]
-    return _every(
+    """P6-A1. A node that did not answer may be writable: undetermined, not fine. So may one that is
+    gone from the store.
+    """
+    nodes = list(nodes)
+    writers = [
+        accounts.Writer(
+            name=node.name,
+            may_write=node.holds_authority and not cluster.standby_cluster,
+            writable=node.writable,
+            retired=node.retired,
+        )
+        for node in nodes
+    ]
+    unknown = accounts.unknown_members(cluster.expected_member_count, len(nodes))
+    others = [writer for writer in writers if not writer.may_write]
+    parts = (
+        ("not so", [each.name for each in others if each.writable]),
+        ("not known", [each.name for each in others if each.writable is None and not each.retired]),
+        ("gone for good", [each.name for each in others if each.retired and not each.writable]),
+        ("expected, and nothing names them", [str(unknown)] if unknown else []),
+    )
+    proved = sum(each.writable is False for each in others)
+    evidence = [f"{words}: {', '.join(names)}" for words, names in parts if names]
+    return _rule(
         "single_writer",
         "no node is writable without authority",
-        others,
-        lambda node: None if node.writable is None else not node.writable,
+        accounts.single_writer(writers, unknown),
+        "; ".join(evidence) or (f"{proved} of {len(others)}" if others else "there is none"),
     )
+
+
+def _expected_members(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
+    """What the kernel's configuration expects; a cluster that lost members can't tell by itself."""
+    registered = {node.name for node in nodes if node.registered}
+    missing = [name for name in cluster.expected_members if name not in registered]
+    count = cluster.expected_member_count
+    if missing:
+        evidence = f"missing: {', '.join(missing)}"
+    elif count is not None:
+        evidence = f"{len(registered)} registered, {count} expected"
+    elif cluster.expected_members:
+        evidence = f"{len(cluster.expected_members)} of {len(cluster.expected_members)}"
+    else:
+        evidence = "the kernel's configuration expects none in particular"
+    return _rule(
+        "expected_members",
+        "every member that the kernel's configuration expects is registered",
+        not missing and len(registered) >= (count or 0),
+        evidence,
+    )
+
+
+UNANSWERED = ("NODE_UNREACHABLE", "NODE_TIMEOUT", "NODE_NOT_READY")
+"""Why a node did not answer. For other reasons it may have, to somebody else or with a refusal, or
+was not asked."""
+
+
+def _answers(node: NodeRow) -> bool | None:
+    if node.unavailable is None:
+        return True
+    return False if node.unavailable.code in UNANSWERED else None
+
+
+def _both(*facts: str) -> Callable[[NodeRow], str | None]:
+    """Both accounts of those facts, where they differ; else why there is no account."""
+
+    def words(node: NodeRow) -> str | None:
+        found = [each.words for each in node.disagreements if each.fact in facts]
+        return "; ".join(found) or (node.unavailable.code if node.unavailable else None)
+
+    return words
 
 
 def _lag_within_limit(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
@@ -218,7 +287,11 @@ def _lag_within_limit(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
         return None if lag is None else lag <= limit
 
     found = _every(
-        rule, description, [node for node in nodes if not node.holds_authority], _claimed(within)
+        rule,
+        description,
+        [node for node in nodes if not node.holds_authority],
+        _claimed(within),
+        _both("role", "replication state", "timeline", "position"),
     )
     return Rule(rule, description, found.evaluation, f"{found.evidence}; limit {limit} B")
 

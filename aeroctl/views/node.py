@@ -104,6 +104,16 @@ def layout(view: NodeView) -> tuple[Block, ...]:
         ("agent version", node.agent_version),
         ("tags", ", ".join(f"{key}={value}" for key, value in node.tags.items()) or None),
     ]
+    if not node.registered:
+        facts.append(("known from", ", ".join(node.known_from).replace("_", " ")))
+    if (last := node.last_entry) is not None:
+        words = (
+            f"{last.role}, {last.state or 'state unknown'}, timeline {last.timeline or 'unknown'}"
+        )
+        facts.append(("last entry", f"at commit {last.commit_id}: {words}"))
+    if node.shares_address_with:
+        facts.append(("same address as", Flagged(", ".join(node.shares_address_with))))
+    facts += [(f"{each.fact} differs", Flagged(each.words)) for each in node.disagreements]
     if node.unavailable is not None:
         facts.append(("unavailable", Flagged(node.unavailable.message)))
     blocks: list[Block] = [Facts(tuple(facts)), lag_facts(view.lag_measured_against)]

@@ -1,22 +1,33 @@
 """View `nodes`: every node, what it says it is, and whether that agrees with who holds authority.
 
 Lag is counted in the positions that the nodes recorded in the consensus store, so that one commit
-holds both ends of the subtraction.
+holds both ends of the subtraction; where they record none (Patroni before 4.1), in their own. What
+a node says itself beats what the store says of it: where the two contradict each other, both are
+shown, and there is no lag.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aeroctl.contract import accounts
+from aeroctl.contract.accounts import Disagreement
 from aeroctl.contract.lsn import distance
-from aeroctl.contract.terms import Role, TimelineStatus
+from aeroctl.contract.terms import KnownFrom, Role, TimelineStatus
 from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Grid, sized
 from aeroctl.views.view import Missing, View, missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aeroctl.contract.base import Observation
     from aeroctl.contract.cluster import Cluster
     from aeroctl.contract.envelope import Snapshot
     from aeroctl.contract.nodes import Node
     from aeroctl.contract.replication import NodeReplication
+
+
+STATES = ("role", "replication state")
+"""Of a node's disagreements with the store, what belongs to its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,17 @@ class LagReference:
 
     lsn: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastEntryFact:
+    """What a node said of itself before its entry went, as of a commit at which it was there."""
+
+    commit_id: int
+    role: Role
+    state: str | None
+    timeline: int | None
+    lsn: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +59,22 @@ class NodeRow:
     role: Role
     state: str | None
     replication_state: str | None
+    streaming: bool | None
+    """It receives write-ahead log, by its own word; in history by the store's. null: not known, or
+    the two contradict each other; and for the holder of authority."""
     registered: bool
+    known_from: tuple[KnownFrom, ...]
+    last_entry: LastEntryFact | None
+    """Of an unregistered node: what it said of itself before its entry went."""
+    retired: bool
+    """Unregistered, and the kernel's configuration says that it is gone for good."""
     holds_authority: bool
     writable: bool | None
-    """null: the node was not asked (history) or did not answer."""
+    """null: the node was not asked (history), did not answer, or can't tell."""
     authority_disagreement: bool | None
     """Writable without holding authority, or the other way round (P6-A1)."""
+    on_timeline: bool | None
+    """It is on the timeline of the holder of authority, by its own word where it was asked."""
     timeline: int | None
     timeline_status: TimelineStatus
     lsn: str | None
@@ -63,7 +95,15 @@ class NodeRow:
     port: int | None
     agent_version: str | None
     tags: dict[str, str | int | float | bool | None]
+    disagreements: tuple[Disagreement, ...]
+    """What the store and the node tell differently."""
+    shares_address_with: tuple[str, ...]
     unavailable: Missing | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether rules about every node are about this one: not where it is gone for good."""
+        return not self.retired or bool(self.writable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +136,7 @@ def node_rows(snapshot: "Snapshot") -> tuple[NodeRow, ...]:
     assert snapshot.cluster is not None
     assert snapshot.nodes is not None
     seen = {each.node: each for each in snapshot.replication or ()}
+    timeline = _timeline(snapshot.nodes, {name: each.value for name, each in seen.items()})
     rows = []
     for node in snapshot.nodes:
         observation = seen.get(node.name)
@@ -103,8 +144,8 @@ def node_rows(snapshot: "Snapshot") -> tuple[NodeRow, ...]:
             _row(
                 node,
                 snapshot.cluster,
-                observation.value if observation else None,
-                missing(observation) if observation else None,
+                timeline,
+                observation,
             )
         )
     return tuple(sorted(rows, key=lambda each: each.name))
@@ -113,32 +154,43 @@ def node_rows(snapshot: "Snapshot") -> tuple[NodeRow, ...]:
 def _row(
     node: "Node",
     cluster: "Cluster",
-    measured: "NodeReplication | None",
-    unavailable: Missing | None,
+    timeline: int | None,
+    seen: "Observation[NodeReplication] | None",
 ) -> NodeRow:
-    writable = measured.writable if measured else None
+    measured, asked = seen.value if seen else None, seen is not None
+    writable = accounts.writes(measured)
+    different = accounts.disagreements(node, measured)
+    status = _timeline_status(node, measured, timeline, different)
     receiver = measured.receiver if measured else None
     upstream = receiver.upstream if receiver else None
     should_write = node.holds_authority and not cluster.standby_cluster
     # On another branch of history a position is no measure of distance.
-    comparable = not node.holds_authority and node.timeline_status in ("current", "behind")
+    comparable = not (node.holds_authority or different) and status in ("current", "behind")
+    received, replayed = node.received_lsn, node.replayed_lsn
+    if measured is not None and measured.in_recovery and received is None and replayed is None:
+        received, replayed = measured.received_lsn, measured.replayed_lsn
     return NodeRow(
         name=node.name,
         summary=_summary(node, writable, upstream, cluster.standby_cluster),
         role=node.role,
         state=node.state,
         replication_state=node.replication_state,
+        streaming=None if node.holds_authority else accounts.streaming(node, measured, asked),
         registered=node.registered,
+        known_from=tuple(node.known_from),
+        last_entry=_last_entry(node),
+        retired=node.retired and not node.registered,
         holds_authority=node.holds_authority,
         writable=writable,
         authority_disagreement=None if writable is None else writable != should_write,
+        on_timeline=accounts.on_timeline(node, measured, asked, timeline),
         timeline=node.timeline,
-        timeline_status=node.timeline_status,
+        timeline_status=status,
         lsn=node.lsn,
-        received_lsn=node.received_lsn,
-        replayed_lsn=node.replayed_lsn,
-        lag_bytes=distance(cluster.leader_lsn, node.replayed_lsn) if comparable else None,
-        receive_lag_bytes=distance(cluster.leader_lsn, node.received_lsn) if comparable else None,
+        received_lsn=received,
+        replayed_lsn=replayed,
+        lag_bytes=distance(cluster.leader_lsn, replayed) if comparable else None,
+        receive_lag_bytes=distance(cluster.leader_lsn, received) if comparable else None,
         upstream=upstream,
         replicate_from=node.replicate_from,
         synchronous=node.name in cluster.synchronous.standbys,
@@ -149,8 +201,39 @@ def _row(
         port=node.port,
         agent_version=node.agent_version,
         tags=dict(sorted(node.tags.items())),
-        unavailable=unavailable,
+        disagreements=different,
+        shares_address_with=tuple(node.shares_address_with),
+        unavailable=missing(seen) if seen else None,
     )
+
+
+def _last_entry(node: "Node") -> LastEntryFact | None:
+    last = node.last_entry
+    if last is None:
+        return None
+    return LastEntryFact(last.commit_id, last.role, last.state, last.timeline, last.lsn)
+
+
+def _timeline(nodes: "Iterable[Node]", said: "Mapping[str, NodeReplication | None]") -> int | None:
+    """The timeline of the holder of authority, in its own words where it answers."""
+    for node in nodes:
+        if node.holds_authority:
+            own = said.get(node.name)
+            return own.timeline if own and accounts.firm(own) else node.timeline
+    return None
+
+
+def _timeline_status(
+    node: "Node",
+    measured: "NodeReplication | None",
+    timeline: int | None,
+    different: tuple[Disagreement, ...],
+) -> TimelineStatus:
+    """As the store tells it, unless the node itself contradicts that."""
+    if measured is None or not {"role", "timeline"} & {each.fact for each in different}:
+        return node.timeline_status
+    ahead = timeline is not None and measured.timeline > timeline
+    return "forked" if ahead and accounts.firm(measured) else "unknown"
 
 
 def _summary(node: "Node", writable: bool | None, upstream: str | None, standby: bool) -> str:
@@ -162,9 +245,10 @@ def _summary(node: "Node", writable: bool | None, upstream: str | None, standby:
             return words
         return words + {True: ", writable", False: ", NOT writable", None: ""}[writable]
     if writable:
+        role = role if node.registered else "not registered"
         return f"{role}, WRITABLE WITHOUT AUTHORITY"
     if not node.registered:
-        return "not registered"
+        return "not registered, gone for good" if node.retired else "not registered"
     if upstream is not None:
         return f"{role} of {upstream}"
     return f"{role}, {node.replication_state or node.state or 'state unknown'}"
@@ -187,7 +271,8 @@ def state_cell(node: NodeRow) -> Cell:
     state = node.replication_state or node.state
     if node.unavailable is not None:
         return Flagged(f"{state or 'unknown'}, {node.unavailable.code}")
-    return state
+    own = [f"{each.node} by its own account" for each in node.disagreements if each.fact in STATES]
+    return Flagged(", ".join([state or "unknown", *own])) if own else state
 
 
 def lag_facts(reference: LagReference | None) -> Facts:

@@ -34,6 +34,15 @@ Writes = Mapping[str, tuple[Any, int] | None]
 """What one commit writes: values with their lease, None where a key goes."""
 
 
+def kept(old: KeyValue | None, event: store.Event) -> KeyValue:
+    """A key as events tell it: that of the leader is there since its name took it."""
+    assert event.value is not None
+    created = event.created
+    if event.key == "leader" and old is not None:
+        created = old.created if old.value == event.value else event.commit_id
+    return KeyValue(event.value, created, event.commit_id, event.lease)
+
+
 def history(base: Writes, commits: Sequence[Writes], *, complete: bool = True) -> History:
     """A history of the store from commit 10 on, written as etcd would keep it."""
     start = 10
@@ -41,14 +50,16 @@ def history(base: Writes, commits: Sequence[Writes], *, complete: bool = True) -
         key: KeyValue(text(pair[0]), start, start, pair[1]) for key, pair in base.items() if pair
     }
     first = Keyspace(PREFIX, start, dict(found))
+    made = dict.fromkeys(found, start)
     events = []
     for commit, writes in enumerate(commits, start + 1):
         for key, pair in writes.items():
             if pair is not None:
-                created = found[key].created if key in found else commit
-                found[key] = KeyValue(text(pair[0]), created, commit, pair[1])
-                events.append(store.Event(commit, key, text(pair[0]), created, pair[1]))
+                made.setdefault(key, commit)
+                events.append(store.Event(commit, key, text(pair[0]), made[key], pair[1]))
+                found[key] = kept(found.get(key), events[-1])
             elif found.pop(key, None):
+                del made[key]
                 events.append(store.Event(commit, key, None, 0))
     return History(Keyspace(PREFIX, start + len(commits), found), tuple(events), complete, first)
 
@@ -127,6 +138,17 @@ def test_following_the_events_leads_to_what_stands(
     assert derive(first, 10) + derive(rest, cut) == found
 
 
+def test_a_name_written_over_another_one_in_place_begins_a_reign() -> None:
+    """Patroni before 4: an old leader that wakes up late; the key is not created anew."""
+    found = told({"leader": ("n2", 7)}, {"leader": ("n2", 8)}, {"leader": None},
+                 base={"leader": ("n1", 7)})  # fmt: skip
+    assert [(each.commit_id, each.kind, each.node, each.reign) for each in found] == [
+        (11, "authority_lost", "n1", 10),
+        (11, "authority_gained", "n2", 11),
+        (13, "authority_lost", "n2", 11),
+    ]
+
+
 def at(whole: History, commit: int) -> Keyspace:
     """The keyspace as it was at that commit of a history."""
     found = dict(whole.base.keys)
@@ -136,7 +158,7 @@ def at(whole: History, commit: int) -> Keyspace:
         if event.value is None:
             del found[event.key]
         else:
-            found[event.key] = KeyValue(event.value, event.created, event.commit_id, event.lease)
+            found[event.key] = kept(found.get(event.key), event)
     return Keyspace(whole.base.prefix, commit, found)
 
 

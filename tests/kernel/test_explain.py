@@ -329,3 +329,24 @@ def test_a_request_that_cannot_be_asked_for(inside: In, path: str, code: str) ->
         assert (answer.status_code, error(answer).code) == (400, code)
 
     inside(test)
+
+
+def test_a_node_that_is_gone_can_be_explained(inside: In) -> None:
+    """It is a row of every view, so it is no unknown name."""
+
+    async def test(w: World) -> None:
+        await w.put(members__n7=w.member("n7"))
+        await w.put(members__n7=None)
+        shown = await w.explain("request_promotion", "n7")
+        found = {rule["rule_id"]: rule["evaluation"] for rule in shown["rules_applied"]}
+        assert (found["target_registered"], found["target_is_replica"]) == (
+            "does_not_hold",
+            "undetermined",
+        )
+        assert shown["conclusion"] == "refused"
+        answer = await w.clients["operator"].post(
+            "/v1/explain/request_promotion", json={"target": "n8"}
+        )
+        assert error(answer).code == "UNKNOWN_NODE"
+
+    inside(test)

@@ -86,7 +86,7 @@ def test_a_failover_key_is_pending_when_it_names_somebody(value: Any, pending: b
 
 
 def test_keys_of_no_concern_are_left_alone() -> None:
-    changed = kernel(members__n9__deeper="?", optime__leader="?", failsafe="?")
+    changed = kernel(members__n9__deeper="?", optime__leader="?")
     assert changed == kernel()
 
 

@@ -161,7 +161,7 @@ class TestAbsent:
 
     def test_a_slot_of_a_node_that_is_there_adds_none(self) -> None:
         parsed = kernel(
-            **{"members__PG-1.example": member("n1")},
+            **{"members__PG-1.example": member("n4")},
             status={"optime": 1, "retain_slots": ["pg_1_example", "n1", "n2", "n3"]},
         )
         assert codes(parsed) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.commands import COMMANDS, INVARIANTS, CommandName
 from aeroctl.contract.errors import EngineReply
-from aeroctl.contract.replication import NodeReplication
+from aeroctl.contract.replication import NodeReplication, Receiver
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel import effects, rules
 from aeroctl.kernel.agent import Account
@@ -21,6 +21,16 @@ from tests.kernel.keyspaces import STORED, kernel, keyspace, member, stored
 
 SILENT = Unavailable(code="NODE_TIMEOUT", message="no answer")
 DEAD: Any = {"leader": None, "members__n3": None, "history": [[1, 5, "why"]]}
+STREAM = Receiver(
+    status="streaming",
+    upstream="n3",
+    host="127.0.0.1",
+    port=5503,
+    slot="n",
+    timeline=1,
+    flushed_lsn=None,
+    last_message_at=None,
+)
 SYNC = {"leader": "n3", "sync_standby": "n1", "quorum": 0}
 
 
@@ -29,13 +39,13 @@ def said(name: str, *, in_recovery: bool = True, writable: bool | None = False, 
         system_id="1",
         in_recovery=in_recovery,
         writable=writable,
-        timeline=1,
-        lsn="0/4000060",
+        timeline=more.get("timeline", 1),
+        lsn=more.get("lsn", "0/4000060"),
         received_lsn=more.get("received_lsn", "0/4000060"),
         replayed_lsn=more.get("replayed_lsn", "0/4000060"),
         replay_paused=False,
         last_replayed_at=None,
-        receiver=None,
+        receiver=more.get("receiver", STREAM if in_recovery else None),
         senders=[],
     )
     return Observation[NodeReplication](node=name, value=value, unavailable=None)
@@ -45,11 +55,18 @@ def silent(name: str) -> Any:
     return Observation[NodeReplication](node=name, value=None, unavailable=SILENT)
 
 
+def said_by(name: str, **more: Any) -> Any:
+    return ANSWERED | {name: said(name, **more)}
+
+
 ANSWERED = {
     "n1": said("n1"),
     "n2": said("n2"),
     "n3": said("n3", in_recovery=False, writable=True),
 }
+
+
+PROMOTED = said_by("n1", in_recovery=False, writable=False, timeline=2)
 
 
 def state(in_flight: str | None = None, measured: Any = ANSWERED, **changes: Any) -> State:
@@ -106,26 +123,60 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
         ("target_is_replica", "does_not_hold", "kernel", {"members__n1": member("n1", "demoted")}),
         ("target_is_replica", "undetermined", "kernel", {"members__n1": member("n1", "odd")}),
         ("target_is_replica", "does_not_hold", "kernel", {"leader": "n1"}),
-        (
-            "target_streaming",
-            "does_not_hold",
-            "nobody",
-            {"members__n1": member("n1", replication_state="in archive recovery")},
-        ),
+        # the node's own word, against the store's
+        ("target_streaming", "does_not_hold", "nobody", {"measured": said_by("n1", receiver=None)}),
         (
             "target_streaming",
             "undetermined",
             "nobody",
+            {"members__n1": member("n1", replication_state="in archive recovery")},
+        ),
+        # Patroni before 4.1 says nothing of it
+        (
+            "target_streaming",
+            "holds",
+            "nobody",
             {"members__n1": member("n1", replication_state=None)},
         ),
-        ("same_timeline", "does_not_hold", "nobody", {"members__n3": member("n3", timeline=2)}),
-        ("same_timeline", "undetermined", "nobody", {"members__n1": member("n1", timeline=None)}),
+        ("target_in_recovery", "does_not_hold", "nobody", {"measured": PROMOTED}),
+        ("target_streaming", "does_not_hold", "nobody", {"measured": PROMOTED}),
+        ("same_timeline", "does_not_hold", "nobody", {"measured": PROMOTED}),
+        ("lag_within_limit", "undetermined", "engine", {"measured": PROMOTED}),
+        ("target_is_replica", "holds", "kernel", {"measured": PROMOTED}),
+        ("lag_within_limit", "undetermined", "engine", {"measured": said_by("n1", receiver=None)}),
+        ("lag_within_limit", "undetermined", "engine", {"measured": said_by("n1", lsn="0/10")}),
+        (
+            "holder_writable",
+            "does_not_hold",
+            "nobody",
+            {"measured": said_by("n3", in_recovery=True)},
+        ),
+        ("holder_writable", "undetermined", "nobody", {"measured": {}}),
+        # the holder went on to a timeline that its entry does not tell yet
+        (
+            "same_timeline",
+            "does_not_hold",
+            "nobody",
+            {"measured": said_by("n3", in_recovery=False, writable=True, timeline=2)},
+        ),
+        ("same_timeline", "undetermined", "nobody", {"members__n1": member("n1", timeline=2)}),
+        ("same_timeline", "holds", "nobody", {"members__n1": member("n1", timeline=None)}),
+        (
+            "same_timeline",
+            "undetermined",
+            "nobody",
+            {
+                "members__n1": member("n1", timeline=None),
+                "measured": said_by("n1", receiver=None),
+            },
+        ),
         (
             "same_timeline",
             "does_not_hold",
             "engine",
             {
                 "members__n3": member("n3", "primary", timeline=2),
+                "measured": said_by("n3", in_recovery=False, writable=True, timeline=2),
                 "config": {"check_timeline": True},
             },
         ),
@@ -213,8 +264,9 @@ def test_promotion(rule_id: str, evaluation: str, by: str, changes: Any) -> None
 
 
 def test_the_evidence_of_lag_is_what_the_node_says_now() -> None:
-    late = ANSWERED | {"n1": said("n1", received_lsn="0/4000000", replayed_lsn="0/3FFFFF0")}
-    found = rule(rules.promotion(state(measured=late), "n1"), "lag_within_limit")
+    late = said_by("n1", lsn="0/4000000", received_lsn="0/4000000", replayed_lsn="0/3FFFFF0")
+    keys: Any = {"members__n1": member("n1", xlog_location=67108000)}
+    found = rule(rules.promotion(state(measured=late, **keys), "n1"), "lag_within_limit")
     assert evidence(found) == {
         "node": "n1",
         "lag_bytes": 96,
@@ -229,7 +281,10 @@ def test_the_evidence_of_lag_is_what_the_node_says_now() -> None:
 @pytest.mark.parametrize("rule_id", ["target_streaming", "same_timeline", "lag_within_limit"])
 @pytest.mark.parametrize(
     "changes",
-    [{"measured": ANSWERED | {"n1": silent("n1")}}, {"members__n1": None, "sync": SYNC}],
+    [
+        {"measured": ANSWERED | {"n1": silent("n1")}},
+        {"measured": {}, "members__n1": None, "sync": SYNC},
+    ],
 )
 def test_the_last_words_of_a_silent_node_prove_nothing(rule_id: str, changes: Any) -> None:
     assert rule(rules.promotion(state(**changes), "n1"), rule_id).evaluation == "undetermined"

@@ -27,7 +27,7 @@ from tests.kernel.conftest import Store
 from tests.kernel.keyspaces import STORED, member, stored, text
 
 SYSTEM_ID = STORED["initialize"]
-NOWHERE = "postgres://127.0.0.1:1/postgres"
+NOWHERE = "postgres://127.0.0.1:{}/postgres"
 Spoil = Callable[[httpx.Request], Coroutine[Any, Any, httpx.Response | None]]
 
 
@@ -103,7 +103,7 @@ class World:
     def member(self, name: str, role: str = "replica", **changes: Any) -> dict[str, Any]:
         base = self.agents[name].base if name in self.agents else self.agent.base
         url = f"{base}/patroni"
-        return member(name, role, api_url=url, conn_url=NOWHERE, **changes)
+        return member(name, role, api_url=url, conn_url=NOWHERE.format(name[1:]), **changes)
 
     def account(self, node: str, **changes: Any) -> dict[str, Any]:
         """What Patroni says of that node; `None` leaves a key out."""

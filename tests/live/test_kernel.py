@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import json
 import ssl
 import threading
 import time
@@ -24,6 +25,7 @@ from aeroctl.kernel.sandbox.cluster import Sandbox
 from aeroctl.kernel.sandbox.kernel import Kernel
 from aeroctl.kernel.sandbox.node import NodeHandle
 from aeroctl.kernel.sandbox.waiting import wait_until
+from aeroctl.views import health
 
 pytestmark = pytest.mark.live
 
@@ -260,9 +262,11 @@ def test_a_node_that_dies_is_a_fact_and_not_a_missing_row(sandbox: Sandbox) -> N
         node.start()
     sandbox.wait_until_ready()
     for section in MEASURED:
-        assert reasons(later, section, node.name) == "NODE_NOT_REGISTERED"
+        assert reasons(later, section, node.name) == "NODE_UNREACHABLE"  # at its last address
     assert later.data.nodes is not None
-    assert [n.name for n in later.data.nodes if not n.registered] == [node.name]
+    (gone,) = [n for n in later.data.nodes if not n.registered]
+    assert (gone.name, gone.port) == (node.name, node.postgres_port)
+    assert "earlier_member_key" in gone.known_from
     assert ("NODE_NOT_REGISTERED", node.name) in [(note.code, note.subject) for note in later.notes]
     assert later.observed_at.epoch != at_once.observed_at.epoch
 
@@ -339,6 +343,49 @@ class TestCopy:
             envelope = snapshot(sandbox, kernel=served)
         for section in MEASURED:
             assert {reasons(envelope, section, n) for n in sandbox.nodes} == {"NODE_WRONG_CLUSTER"}
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_two_members_with_one_address(self, sandbox: Sandbox, copy: str, host: str) -> None:
+        """Also where it is spelt differently: the server itself tells that it is the same one."""
+        holder, other = leader(sandbox), replica(sandbox)
+        self._move(sandbox, other.name, f"postgres://{host}:{holder.postgres_port}/postgres")
+        with kernel(sandbox, f"--scope={copy}") as served:
+            envelope = snapshot(sandbox, kernel=served)
+        shared = {name for name in sandbox.nodes if name in (holder.name, other.name)}
+        for section in MEASURED:
+            for name in sandbox.nodes:
+                code = "NODE_ADDRESS_SHARED" if name in shared else None
+                assert reasons(envelope, section, name) == code
+        assert {(n.code, n.subject) for n in envelope.notes} == {
+            ("NODE_ADDRESS_SHARED", name) for name in shared
+        }
+        rules = {rule.rule: rule.evaluation for rule in health.derive(envelope.data).rules}
+        assert rules["single_writer"] == "undetermined"
+        assert rules["authority_writable"] == "undetermined"
+
+    def test_two_replicas_with_their_addresses_swapped(self, sandbox: Sandbox, copy: str) -> None:
+        """Patroni has a replica replicate under its own name."""
+        holder = leader(sandbox).name
+        one, two = (node for name, node in sandbox.nodes.items() if name != holder)
+        for name, node in ((one.name, two), (two.name, one)):
+            self._move(sandbox, name, f"postgres://127.0.0.1:{node.postgres_port}/postgres")
+        with kernel(sandbox, f"--scope={copy}") as served:
+            envelope = snapshot(sandbox, kernel=served)
+        for name in sandbox.nodes:
+            code = None if name == holder else "NODE_IS_ANOTHER"
+            assert reasons(envelope, "replication", name) == code
+
+    def test_a_citus_cluster(self, sandbox: Sandbox) -> None:
+        keys = {f"{group}/{key}": value for group in (0, 1)
+                for key, value in sandbox.stored().items()}  # fmt: skip
+        for key, value in keys.items():
+            put(sandbox, f"/service/citus/{key}", value)
+        with kernel(sandbox, "--scope=citus") as served:
+            assert refusal(get(sandbox, kernel=served)) == (502, "CLUSTER_IS_CITUS")
+
+    def _move(self, sandbox: Sandbox, name: str, url: str) -> None:
+        entry = json.loads(sandbox.stored()[f"members/{name}"]) | {"conn_url": url}
+        put(sandbox, f"/service/copy/members/{name}", json.dumps(entry))
 
     def test_a_state_that_keeps_changing_is_not_shown(self, sandbox: Sandbox, copy: str) -> None:
         done = threading.Event()

@@ -32,7 +32,8 @@ class Sandbox:
 
     `tags` are Patroni's, by node; `config` is laid over the cluster's dynamic configuration.
     `relayed`: every Patroni is known to the others by a port of its own on which it does not
-    listen (`NodeHandle.advertised_port`), so that a relay can stand between them.
+    listen (`NodeHandle.advertised_port`), so that a relay can stand between them. `patroni`:
+    another one than the installed one, or a Python that has it.
     """
 
     scope = settings.SCOPE
@@ -50,6 +51,7 @@ class Sandbox:
         progress: Callable[[str], None] = lambda _: None,
         *,
         relayed: bool = False,
+        patroni: Path | None = None,
     ) -> None:
         self._names = [f"n{number}" for number in range(1, nodes + 1)]
         self._tags = tags or {}
@@ -58,7 +60,7 @@ class Sandbox:
         self._progress = progress
         if strangers := sorted(self._tags.keys() - self._names):
             raise SandboxError(f"no node to tag is named {', '.join(strangers)}")
-        self._programs = find_programs()
+        self._programs = find_programs(patroni)
         self._account = unprivileged_account()
         self._daemons: list[Daemon] = []
 
@@ -208,7 +210,7 @@ class Sandbox:
         daemon.start()
 
     def _ready(self) -> bool:
-        return not self.missing()
+        return not self.missing() and all(node.streams for node in self.nodes.values())
 
     def _wait(self, what: str, predicate: Callable[[], bool], *daemons: Daemon) -> None:
         """Wait until it is so, while those daemons run; if it fails, show what they said."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from functools import reduce
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -43,9 +44,18 @@ PATIENCE = 2
     multiple=True,
     help="A setting of the cluster, such as synchronous_mode=true.",
 )
+@click.option(
+    "--patroni",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another Patroni than the installed one, or a Python that has it.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(
-    nodes: int, tags: tuple[str, ...], config: tuple[str, ...], command: tuple[str, ...]
+    nodes: int,
+    tags: tuple[str, ...],
+    config: tuple[str, ...],
+    patroni: Path | None,
+    command: tuple[str, ...],
 ) -> NoReturn:
     """Start a real cluster on loopback, run COMMAND beside it, and remove every trace of it.
 
@@ -66,7 +76,7 @@ def sandbox(
         if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(signum, _end)
     try:
-        with Sandbox(nodes, _tags(tags), _config(config), _say) as cluster:
+        with Sandbox(nodes, _tags(tags), _config(config), _say, patroni=patroni) as cluster:
             status = _follow(command, cluster) if command else _stay(cluster)
             _ignore_signals()
     except SandboxError as error:

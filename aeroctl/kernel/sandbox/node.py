@@ -25,6 +25,16 @@ class NodeHandle:
     rest_port: int
     advertised_port: int
 
+    @property
+    def streams(self) -> bool:
+        """Its PostgreSQL receives a stream, or is no replica."""
+        receiving = "SELECT status = 'streaming' FROM pg_stat_wal_receiver"
+        statement = f"SELECT coalesce(({receiving}), NOT pg_is_in_recovery())"
+        try:
+            return bool(self.sql(statement)[0][0])
+        except psycopg.Error:
+            return False
+
     def start(self) -> None:
         """Start Patroni, which starts PostgreSQL."""
         self.patroni.start()

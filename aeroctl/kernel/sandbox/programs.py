@@ -26,11 +26,17 @@ class Programs:
     patronictl: Path
 
 
-def find_programs() -> Programs:
-    """Find every program, or say which one is missing and how to get it."""
-    return Programs(
-        etcd=_etcd(), postgres=_postgres(), patroni=_patroni(), patronictl=_patronictl()
-    )
+def find_programs(patroni: Path | None = None) -> Programs:
+    """Find every program, or say which one is missing and how to get it.
+
+    `patroni`: another Patroni than the installed one, or a Python that has it; patronictl is the
+    one beside it.
+    """
+    if patroni is None:
+        command, patronictl = _patroni(), _patronictl()
+    else:
+        command, patronictl = _other_patroni(patroni), patroni.parent / "patronictl"
+    return Programs(etcd=_etcd(), postgres=_postgres(), patroni=command, patronictl=patronictl)
 
 
 def search_path() -> str:
@@ -79,6 +85,18 @@ def _patroni() -> tuple[str, ...]:
     if find_spec("patroni"):
         return (sys.executable, "-m", "patroni")
     return (str(required("patroni", "pip install 'patroni[etcd3,psycopg3]'")),)
+
+
+def _other_patroni(program: Path) -> tuple[str, ...]:
+    path = str(program.absolute())  # not resolved: a virtual environment's Python is a link
+    command = (path, "-m", "patroni") if program.name.startswith("python") else (path,)
+    try:
+        answer = subprocess.run([*command, "--version"], capture_output=True, text=True)
+    except OSError as error:
+        raise SandboxError(f"{program} can't be run: {error}") from error
+    if answer.returncode:
+        raise SandboxError(f"{program} has no Patroni: {(answer.stderr or answer.stdout).strip()}")
+    return command
 
 
 def _patronictl() -> Path:

@@ -45,10 +45,12 @@ def _missing(name: str, member: Mapping[str, object], leader: str, timeline: obj
     if member.get("state") != "running":
         return f"{name} is {member.get('state', 'not there')}"
     if name == leader:
-        return None if member.get("role") == "primary" else f"{name} is not yet primary"
-    replication = member.get("replication_state")
+        primary = member.get("role") in ("primary", "master")  # Patroni before 4 says master
+        return None if primary else f"{name} is not yet primary"
+    # Patroni before 4.1 does not say whether a replica streams: ask PostgreSQL.
+    replication = member.get("replication_state", "streaming")
     if replication != "streaming":
-        return f"{name} is {replication or 'not streaming'}"
+        return f"{name} is {replication}"
     # What it says of itself may be older than what it streams.
     return None if member.get("timeline") == timeline else f"{name} is on another timeline"
 
