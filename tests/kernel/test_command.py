@@ -1367,10 +1367,8 @@ class TestRefusedAgainAndAgain:
         monkeypatch.setattr(throttle, "MOST_OF_OPERATORS", 4)
 
         async def test(w: World) -> None:
-            body = await w.request("request_promotion", "n1")
-
             async def refused() -> str:
-                asked = body | {"request_id": str(uuid.uuid4()), "epoch": "e" * 32}
+                asked = await w.request("request_promotion", "n1") | {"epoch": "e" * 32}
                 answer = await w.send("request_promotion", asked)
                 return str(error(answer, "STATE_CHANGED").message)
 

@@ -89,8 +89,9 @@ def test_nobody_is_gone(inside: Inside) -> None:
     async def test(c: Cluster) -> None:
         before = c.requests
         assert await c.gone() == {}
-        # The read, and one more; three where history begins late, as another test may have seen to.
-        assert c.requests - before in (2, 4)
+        # The read, and one more, though etcd may be asked for its version first; two more where
+        # history begins late, as another test may have seen to.
+        assert 1 <= c.requests - before <= 5
 
     inside(test)
 
