@@ -473,10 +473,10 @@ def test_a_broken_record_is_told_and_what_is_left_proves(
     scope = f"broken-{ended}-{place}-{gone}"
 
     async def work(all_: Kept) -> None:
-        before = await all_.begin()
-        await all_.append(*dispatched(before))
+        await fly(all_)
         if ended == "executed":
             await transfer(all_)
+        await land(all_)
         if ended is not None:
             reply = EngineReply(status=412, body="no") if ended == "rejected" else None
             await all_.append(facts("outcome", outcome=ended, engine_reply=reply, message="words"))
