@@ -74,8 +74,7 @@ def change(
     with _interrupted(app) as interrupted:
         envelope = app.kernel.explain(command.name, target)
         _admissible(envelope)
-        if interactive and not consent.given:
-            app.dialogue.show(envelope.observed_at, envelope.notes, explained.layout(envelope.data))
+        app.dialogue.show(envelope, explained.layout(envelope.data))
         confirmation = confirm(envelope.data, consent, app.dialogue)
         seen = envelope.data.observed_snapshot
         request = CommandRequest(

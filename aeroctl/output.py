@@ -18,6 +18,7 @@ from aeroctl.views.blocks import Block, Branch, Cell, Facts, Flagged, Grid, Lane
 
 if TYPE_CHECKING:
     from aeroctl.contract.envelope import Envelope, Note, ObservedAt
+    from aeroctl.contract.explanation import ExplanationEnvelope
     from aeroctl.reading import Noted
     from aeroctl.views.marks import Marks
 
@@ -126,11 +127,13 @@ class Dialogue:
     progress: bool
     """Whether a line can be written over: on a real terminal, for people."""
 
-    def show(
-        self, observed: "ObservedAt", notes: "Sequence[Note]", blocks: Sequence[Block]
-    ) -> None:
-        """What a question is about."""
-        _remark(_text(_Look(self.terminal, _painter(self.color)), observed, notes, blocks))
+    def show(self, envelope: "ExplanationEnvelope", blocks: Sequence[Block]) -> None:
+        """What consent is about; shown also where it was given beforehand (P7-A2)."""
+        if self.format == "table":
+            look = _Look(self.terminal, _painter(self.color))
+            _remark(_text(look, envelope.observed_at, envelope.notes, blocks))
+        else:
+            _remark(_json({"explanation": envelope}, None) + "\n")
 
     def failed(self, error: Failure) -> None:
         """Why there is nothing to show just now, though it goes on."""

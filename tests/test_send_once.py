@@ -108,7 +108,7 @@ def test_a_lost_answer_is_an_unknown_outcome_and_no_second_request(fault: str) -
         "/v1/explain/request_promotion",
         "/v1/commands/request_promotion",
     ]
-    first, last = map(json.loads, result.err.splitlines())
+    _, first, last = map(json.loads, result.err.splitlines())  # the explanation comes first
     request_id = json.loads(kernel.posted[1][1])["request_id"]
     assert first["request"]["request_id"] == request_id
     error = last["error"]

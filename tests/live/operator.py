@@ -132,7 +132,10 @@ class Operator:
     def announced(self, process: "subprocess.Popen[str]") -> str:
         """Wait until an aeroctl that was started has said its request id."""
         assert process.stderr
-        return request_id_in(process.stderr.readline())
+        while line := process.stderr.readline():
+            if line.startswith(("request ", '{"request":')):
+                return request_id_in(line)
+        raise AssertionError("it ended without a request id")
 
     def post(
         self,
