@@ -32,7 +32,7 @@ interference: .venv/.done
 # Runs the scenarios on real clusters and writes down what the kernel answered and aeroctl printed.
 record: .venv/.done
 	rm -rf cassettes/recorded tests/golden
-	$(BIN)/pytest tests/test_recorded.py -k test_output --record-mode=rewrite
+	$(BIN)/pytest tests/test_recorded.py -x -k test_output --record-mode=rewrite
 	$(BIN)/pytest tests/test_recorded.py --write-golden
 	$(BIN)/python -m tests.readme
 
