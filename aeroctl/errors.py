@@ -282,7 +282,7 @@ KINDS: dict[str, Kind] = {
         "kernel_rejection",
         Exit.REJECTED,
         "the Patroni that would be asked did not answer, or did not say who it is",
-        "Check that Patroni, and the --patroni options of aerokernel serve.",
+        "See whether Patroni runs there; check the --patroni options of aerokernel serve.",
         ("P7-F1",),
     ),
     "COMMAND_IN_FLIGHT": Kind(

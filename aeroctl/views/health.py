@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from aeroctl.contract import accounts
-from aeroctl.contract.lsn import distance
+from aeroctl.contract import accounts, lsn
 from aeroctl.contract.terms import PromotionState
 from aeroctl.views.blocks import Block, Facts, Flagged, Grid
 from aeroctl.views.nodes import NodeRow, node_rows
@@ -282,8 +281,11 @@ def _lag_within_limit(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
         return _rule(rule, description, None, "no limit is recorded")
 
     def within(node: NodeRow) -> bool | None:
-        # As Patroni counts: against the furthest of received and replayed.
-        lag = None if node.lag_bytes is None else distance(cluster.leader_lsn, node.lsn)
+        # As Patroni counts: against the furthest of received and replayed. An entry may be older
+        # than what the node itself says, and positions only grow.
+        known = [each for each in (node.lsn, node.received_lsn, node.replayed_lsn) if each]
+        furthest = max(known, key=lsn.parse, default=None)
+        lag = None if node.lag_bytes is None else lsn.distance(cluster.leader_lsn, furthest)
         return None if lag is None else lag <= limit
 
     found = _every(

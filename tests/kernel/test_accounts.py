@@ -224,10 +224,11 @@ def test_a_key_that_is_missing_is_never_a_broken_rule(
     assert broken <= {rule for rule, evaluation in found.items() if evaluation == "does_not_hold"}
 
 
-def test_a_perfect_cluster_of_an_old_patroni_keeps_every_rule() -> None:
+@pytest.mark.parametrize("position", [67108960, 16])  # as it is, and as it was a loop ago
+def test_a_perfect_cluster_of_an_old_patroni_keeps_every_rule(position: int) -> None:
     old: dict[str, Any] = {"replication_state": None, "replay_lsn": None, "receive_lsn": None}
     state = kernel(
-        members__n1=member("n1", **old),
+        members__n1=member("n1", xlog_location=position, **old),
         members__n2=member("n2", **old),
         members__n3=member("n3", "master"),
     )
