@@ -1,16 +1,21 @@
-# Run every test, in two halves at a time: most of a live test is waiting for a cluster.
+# Run every test, in three parts at a time: most of a live test is waiting for a cluster.
 # all.sh PYTEST
 set -u
-said=$(mktemp)
-trap 'kill "$half" 2>/dev/null; rm -f "$said"' EXIT
-faults="tests/live/test_changes.py tests/live/test_crashes.py tests/live/test_faults.py tests/live/test_refusals.py tests/live/test_reconstruction.py tests/live/test_interference.py"
-ignored=$(printf -- ' --ignore=%s' $faults)
+pytest=$1
+changes="tests/live/test_changes.py tests/live/test_consent.py tests/live/test_crashes.py tests/live/test_faults.py tests/live/test_refusals.py tests/live/test_reconstruction.py tests/live/test_interference.py"
+said=$(mktemp -d)
+trap 'kill $running 2>/dev/null; rm -rf "$said"' EXIT
 # shellcheck disable=SC2086
-"$1" $faults >"$said" 2>&1 &
-half=$!
-# shellcheck disable=SC2086
-"$1" $ignored
+"$pytest" $changes >"$said/changes" 2>&1 &
+first=$!
+# shellcheck disable=SC2046,SC2086
+"$pytest" tests/live $(printf -- ' --ignore=%s' $changes) >"$said/live" 2>&1 &
+second=$!
+running="$first $second"
+"$pytest" --ignore=tests/live
 status=$?
-wait "$half" || status=$?
-cat "$said"
+wait "$second" || status=$?
+cat "$said/live"
+wait "$first" || status=$?
+cat "$said/changes"
 exit "$status"
