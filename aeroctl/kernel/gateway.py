@@ -263,8 +263,9 @@ class Endpoint:
             raise _problem(error) from error
 
     async def post_all(self, path: str, queries: Sequence[Json]) -> list[dict[str, Any]]:
-        """Several calls, sent together (pipeline.py). Raises as `post` does, and as `stream` is it
-        sent with the token there is.
+        """Several reads, sent together (pipeline.py), or one after the other where whatever stands
+        in between does not take them so. Raises as `post` does, and as `stream` is it sent with the
+        token there is.
         """
         gateway = self.gateway
         bodies = [json.dumps(query).encode() for query in queries]
@@ -276,7 +277,9 @@ class Endpoint:
                 bodies,
                 gateway.seconds,
             )
-        except (OSError, pipeline.Broken) as error:
+        except pipeline.Broken:
+            return [await self.post(path, query) for query in queries]
+        except OSError as error:
             raise Dropped(_tls(error) or str(error)) from error
         gateway.heard[self] = uptime()
         responses = [httpx.Response(status, content=body) for status, body in answers]

@@ -22,6 +22,7 @@ from aeroctl.kernel.sandbox.ports import HOST, PortBlock
 from aeroctl.kernel.sandbox.programs import find_programs
 from aeroctl.kernel.sandbox.waiting import answers, wait_until
 from tests.kernel.conftest import Store
+from tests.relay import relaying
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1", "localhost"])
 Result = TypeVar("Result")
@@ -362,3 +363,21 @@ class TestTls:
             assert error.code == "STORE_TLS_FAILED", error.message
             assert "--etcd-cert" in error.message
             assert "certificate" in error.message
+
+
+def test_whatever_takes_one_request_a_connection_in_between(etcd_store: Store) -> None:
+    """A proxy of HTTP/1.0, say: what an old etcd is asked together is asked one by one."""
+
+    async def run(url: str) -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            etcd = Etcd(client, [url], seconds=20)
+            commit = await etcd.transact([], [Put("/between/a", "1"), Put("/between/b", "2")])
+            assert commit is not None
+            found = await etcd.read_together([], ["/between/a", "/between/b"])
+            assert {key: pair.value for key, pair in found.keys.items()} == {
+                "/between/a": "1", "/between/b": "2",
+            }  # fmt: skip
+            assert await etcd.counts("/between/", [commit - 1, commit]) == [0, 2]
+
+    with relaying(etcd_store.port) as between:
+        asyncio.run(run(between.url))
