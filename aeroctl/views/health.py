@@ -3,7 +3,7 @@
 Every rule is a sentence that holds, does not hold, or can't be decided from this snapshot.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +17,7 @@ from aeroctl.views.view import View
 if TYPE_CHECKING:
     from aeroctl.contract.cluster import Cluster
     from aeroctl.contract.envelope import Snapshot
+    from aeroctl.contract.replication import NodeReplication
 
 Evaluation = Literal["holds", "does_not_hold", "undetermined"]
 
@@ -59,6 +60,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
     rows = node_rows(snapshot)
     nodes = tuple(node for node in rows if node.counts)
     asked = snapshot.replication is not None
+    said = {each.node: each.value for each in snapshot.replication or ()}
     return HealthView(
         cluster=cluster.name,
         promotion_state=promotion.state,
@@ -70,7 +72,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
         rules=(
             _authority_held(cluster),
             _authority_writable(cluster, nodes),
-            _single_writer(cluster, rows),
+            _single_writer(cluster, rows, said),
             _expected_members(cluster, rows),
             _every(
                 "all_registered",
@@ -201,21 +203,26 @@ def _authority_writable(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
     return _rule("authority_writable", description, False, "nobody holds it")
 
 
-def _single_writer(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
+def _single_writer(
+    cluster: "Cluster",
+    nodes: Iterable[NodeRow],
+    said: "Mapping[str, NodeReplication | None]",
+) -> Rule:
     """P6-A1. A node that did not answer may be writable: undetermined, not fine. So may one that is
-    gone from the store.
+    gone from the store, and one out of recovery that is read-only by a default alone.
     """
     nodes = list(nodes)
     writers = [
         accounts.Writer(
             name=node.name,
             may_write=node.holds_authority and not cluster.standby_cluster,
-            writable=node.writable,
+            writable=accounts.could_write(said.get(node.name)),
             retired=node.retired,
         )
         for node in nodes
     ]
-    unknown = accounts.unknown_members(cluster.expected_member_count, len(nodes))
+    there = sum(not node.retired for node in nodes)
+    unknown = accounts.unknown_members(cluster.expected_member_count, there)
     others = [writer for writer in writers if not writer.may_write]
     parts = (
         ("not so", [each.name for each in others if each.writable]),

@@ -165,12 +165,13 @@ def test_one_writer_holds_only_where_every_other_node_is_proved_not_to_write(
             continue
         answer = said[row.name]
         proved = not isinstance(answer, str) and accounts.writes(answer) is False
+        proved = proved and answer.in_recovery  # else read-only by a default, if at all
         vouched = row.name in state.expected.retired and row.name not in state.members
         if not proved and not vouched:
             assert found["single_writer"] != "holds", row
         if row.unavailable is None and accounts.writes(answer):
             assert found["single_writer"] == "does_not_hold", row
-    if len(rows) < (state.expected.count or 0):
+    if sum(not row.retired for row in rows) < (state.expected.count or 0):
         assert found["single_writer"] != "holds"
 
 
@@ -290,6 +291,17 @@ def test_both_accounts_are_in_the_evidence() -> None:
     assert row.timeline_status == "forked"
 
 
+def test_a_default_keeps_nobody_from_writing() -> None:
+    """default_transaction_read_only, which every session may set aside."""
+    alone = account(in_recovery=False, writable=False)
+    said = {"n1": account(), "n2": alone, "n3": account(in_recovery=False, writable=True)}
+    found, _ = shown(kernel(), said)
+    assert found["single_writer"] == "undetermined"
+    kernels, _ = asked(kernel(), said)
+    facts = {fact.name: fact.value for fact in rules.single_writer(kernels).evidence}
+    assert (facts["n2.writable"], facts["n2.in_recovery"]) == (None, False)
+
+
 class TestAnswers:
     """Health: every node answers."""
 
@@ -347,6 +359,8 @@ class TestExpected:
         found = self.rules(Expected(retired=("n2",)), **gone)
         assert found["single_writer"] == ("holds", "gone for good: n2")
         assert {evaluation for evaluation, _ in found.values()} == {"holds"}
+        found = self.rules(Expected(count=3, retired=("n2",)), **gone)  # it is none of the three
+        assert found["single_writer"][0] == "undetermined"
 
     def test_it_is_void_once_it_is_registered(self) -> None:
         state = replace(kernel(), expected=Expected(retired=("n2",)))
