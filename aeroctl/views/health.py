@@ -110,7 +110,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
                 _both("role", "timeline"),
             ),
             _lag_within_limit(cluster, nodes),
-            _synchronous_set(cluster),
+            _synchronous_set(cluster, said if asked else None),
             _rule(
                 "nothing_pending",
                 "no transfer of authority is asked for or under way",
@@ -303,14 +303,39 @@ def _lag_within_limit(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
     return Rule(rule, description, found.evaluation, f"{found.evidence}; limit {limit} B")
 
 
-def _synchronous_set(cluster: "Cluster") -> Rule:
-    sync = cluster.synchronous
-    names = ", ".join(sorted(sync.standbys)) or "none"
+WAITED_FOR = ("sync", "quorum")
+"""How PostgreSQL calls a replica that commits wait for."""
+
+
+def _synchronous_set(
+    cluster: "Cluster", said: "Mapping[str, NodeReplication | None] | None"
+) -> Rule:
+    """P6-S1. The store says who is to be waited for; the holder of authority, who is. `said` None:
+    no node was asked.
+    """
+    sync, held = cluster.synchronous, cluster.authority
+    names = sorted(sync.standbys)
+    holds: bool | None = sync.mode == "off" or bool(names)
+    evidence = "off" if sync.mode == "off" else f"{sync.mode}: {', '.join(names) or 'none'}"
+    if names and holds and sync.mode != "off" and said is not None:
+        holder = said.get(held.node) if held else None
+        if held is None or holder is None:
+            holds, evidence = None, f"{evidence}; the holder of authority does not say"
+        else:
+            # PostgreSQL ignores case there.
+            known = {name.lower() for name in names}
+            waited = {
+                each.application_name.lower()
+                for each in holder.senders
+                if each.sync_state in WAITED_FOR
+            }
+            if known.isdisjoint(waited):
+                holds, evidence = False, f"{evidence}; {held.node} waits for none of them"
     return _rule(
         "synchronous_standby",
         "synchronous replication, where it is on, has a standby",
-        sync.mode == "off" or bool(sync.standbys),
-        "off" if sync.mode == "off" else f"{sync.mode}: {names}",
+        holds,
+        evidence,
     )
 
 

@@ -15,7 +15,7 @@ from patroni.tags import Tags
 from aeroctl.contract import accounts
 from aeroctl.contract.base import Unavailable
 from aeroctl.contract.nodes import Node
-from aeroctl.contract.replication import NodeReplication, Receiver
+from aeroctl.contract.replication import NodeReplication, Receiver, Sender
 from aeroctl.kernel import patroni, postgres, rules, snapshot
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Departed, Expected, Kernel, Member, parse
@@ -23,7 +23,7 @@ from aeroctl.kernel.postgres import Spoken
 from aeroctl.kernel.rules import State
 from aeroctl.views import health
 from aeroctl.views.nodes import node_rows
-from tests.kernel.keyspaces import kernel, keyspace, member, stored
+from tests.kernel.keyspaces import STORED, kernel, keyspace, member, stored
 
 NAMES = ["n1", "n2", "n3", "pg-4", "n5"]
 STREAM = Receiver(
@@ -326,6 +326,55 @@ class TestAnswers:
         if isinstance(answer, str):
             assert rule.evidence.endswith(f"n2 ({answer})")
         assert view.answering == (2 if isinstance(answer, str) else 3)
+
+
+class TestSynchronous:
+    """Health: whom the store says is waited for, and whom the holder of authority waits for."""
+
+    def rule(self, config: Any, *senders: tuple[str, str], silent: bool = False) -> Any:
+        set_ = {"leader": "n3", "sync_standby": "n2"}
+        state = kernel(config=STORED["config"] | config, sync=set_)
+        streams = [
+            Sender(
+                application_name=name,
+                node=None,
+                address=None,
+                state="streaming",
+                sync_state=sync_state,
+                sent_lsn=None,
+                written_lsn=None,
+                flushed_lsn=None,
+                replayed_lsn=None,
+                reply_at=None,
+            )
+            for name, sync_state in senders
+        ]
+        holder = account(in_recovery=False, writable=True, senders=streams)
+        said = {"n1": account(), "n2": account(), "n3": "NODE_TIMEOUT" if silent else holder}
+        _, data = asked(state, said)
+        (rule,) = [rule for rule in health.derive(data).rules if rule.rule == "synchronous_standby"]
+        return rule.evaluation, rule.evidence
+
+    @pytest.mark.parametrize(("mode", "state"), [(True, "sync"), ("quorum", "quorum")])
+    def test_it_is_waited_for(self, mode: Any, state: str) -> None:
+        words = "on" if mode is True else "quorum"
+        on = {"synchronous_mode": mode}
+        assert self.rule(on, ("N2", state), ("n1", "async")) == ("holds", f"{words}: n2")
+
+    @pytest.mark.parametrize(
+        "senders",
+        [[], [("n1", "async")], [("n2", "async")], [("n2", "potential")], [("n1", "sync")]],
+    )
+    def test_it_is_not(self, senders: list[tuple[str, str]]) -> None:
+        found = self.rule({"synchronous_mode": True}, *senders)
+        assert found == ("does_not_hold", "on: n2; n3 waits for none of them")
+
+    def test_nobody_says(self) -> None:
+        found = self.rule({"synchronous_mode": True}, silent=True)
+        assert found == ("undetermined", "on: n2; the holder of authority does not say")
+
+    def test_where_it_is_off(self) -> None:
+        assert self.rule({}, silent=True) == ("holds", "off")
 
 
 class TestExpected:
