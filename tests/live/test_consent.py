@@ -133,7 +133,7 @@ class TestTerm:
             shown = terminal.asked(PROMPT)
             # a later explanation: when its term is over, that of the earlier one is, too
             explained = operator.ask("explain", "promote", target, kernel=brief.url).data
-            assert "token expires" in shown
+            assert "confirmation_expires_at" in shown
             self.over(operator, brief, explained["confirmation_expires_at"])
             terminal.type("yes\n")
             code, out = terminal.finish()
