@@ -100,7 +100,7 @@ SYSTEM_ID = "77"
 def token_of(command: CommandName) -> str:
     """The token of the explanation of that command on `n2`."""
     about = consent.Confirmable(command, "n2", "demo", SYSTEM_ID, EPOCH, 0)
-    return consent.token(about, 1795515319158, b"ten bytes.")
+    return consent.token(about, 1795515319158, 300, b"8 bytes.")
 
 
 TOKEN = token_of("request_promotion")

@@ -135,7 +135,7 @@ def test_a_token_confirms_its_own_state_only() -> None:
 )  # fmt: skip
 def test_a_token_of_something_else_is_stale(changes: dict[str, Any]) -> None:
     about = Confirmable("request_promotion", "n2", "demo", SYSTEM_ID, EPOCH, 0)
-    token = consent.token(replace(about, **changes), 1795515319158, bytes(10))
+    token = consent.token(replace(about, **changes), 1795515319158, 300, bytes(8))
     for tried_token in (token, "8" * 64, TOKEN.upper(), TOKEN[:-1], TOKEN + "0", "\udcff", ""):
         result, sent = tried("promote", "n2", "--confirm", tried_token)
         assert (result.code, sent) == (3, [])
@@ -145,7 +145,7 @@ def test_a_token_of_something_else_is_stale(changes: dict[str, Any]) -> None:
 def test_an_earlier_token_of_the_same_state_is_the_one_that_is_used() -> None:
     """No two explanations have the same one; what is recorded is what somebody looked at."""
     about = Confirmable("request_promotion", "n2", "demo", SYSTEM_ID, EPOCH, 0)
-    earlier = consent.token(about, 1795515300000, bytes(10))
+    earlier = consent.token(about, 1795515300000, 300, bytes(8))
     _, sent = tried("promote", "n2", "--confirm", earlier)
     assert [body["confirmation"]["token"] for body in sent] == [earlier]
     _, sent = tried("promote", "n2", "--yes")

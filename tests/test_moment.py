@@ -135,6 +135,18 @@ def test_the_future_and_clocks_that_contradict_each_other() -> None:
     assert (found.first, found.last) == (7, 11)
 
 
+def test_a_clock_that_was_set_back_for_a_while_moves_no_state() -> None:
+    """The pin of commit 16 says second 1, and is later than second 20: by how much nobody knows."""
+    logs = logged((4, 5, 0), (7, 8, 20), (15, 16, 1), (20, 21, 60))
+    found = pin(at(30), logs, at(90), 30)
+    assert (found.first, found.last) == (7, 20)
+    assert found.before == logs[1]
+    assert pin(at(70), logs, at(90), 30).first == 20
+    # nor where another log bounds it
+    record = logs[2].model_copy(update={"source": "audit", "reached": 17, "commit_id": 18})
+    assert pin(at(30), [*logs, record], at(90), 30).first == 7
+
+
 STEPS = st.lists(
     st.tuples(st.floats(0.01, 30), st.sampled_from(["write", "look", "pin", "record"])),
     min_size=1,

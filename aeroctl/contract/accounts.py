@@ -37,8 +37,8 @@ class Disagreement:
 class Writer:
     """What counts of a node for the rule that there is a single writer (P6-A1).
 
-    `may_write`: it is the one that is to write. `writable`: what it says itself; None where it did
-    not answer, or can't tell. `retired`: an operator vouches that it is gone for good.
+    `may_write`: it is the one that is to write. `writable`: whether it could, by what it says
+    itself (`could_write`). `retired`: an operator vouches that it is gone for good.
     """
 
     name: str
@@ -78,6 +78,16 @@ def writes(said: "NodeReplication | None") -> bool | None:
     if said.writable is None:
         return False if said.in_recovery else None
     return said.writable
+
+
+def could_write(said: "NodeReplication | None") -> bool | None:
+    """Whether a node that is not to write does, or could; None where that is not known.
+
+    Only recovery keeps everybody from it: default_transaction_read_only is a default, which any
+    session may set aside.
+    """
+    found = writes(said)
+    return None if found is False and said is not None and not said.in_recovery else found
 
 
 def streams(said: "NodeReplication") -> bool:
@@ -130,7 +140,7 @@ def on_timeline(
 
 
 def unknown_members(expected: int | None, known: int) -> int:
-    """How many more nodes are expected than anything names."""
+    """How many more nodes are expected than anything names. One that is retired is no member."""
     return max(0, (expected or 0) - known)
 
 

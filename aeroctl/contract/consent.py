@@ -1,8 +1,9 @@
 """The confirmation token: what it is made of, so that both sides can tell what it confirms. Pure.
 
-64 hex digits: 12 of the time of issue (milliseconds since 1970 by the kernel's clock), 20 of
-chance, so that no two explanations have the same token, and 32 of a digest over both and over
-everything that is confirmed. It holds no secret: it proves what was explained, and not to whom.
+64 hex digits: 12 of the time of issue (milliseconds since 1970 by the kernel's clock), 4 of the
+term that the explanation names (seconds), 16 of chance, so that no two explanations have the same
+token, and 32 of a digest over all these and over everything that is confirmed. It holds no secret:
+it proves what was explained, and not to whom.
 """
 
 import hashlib
@@ -13,7 +14,8 @@ from dataclasses import asdict, dataclass
 from aeroctl.contract.commands import CommandName
 
 SHAPE = r"^[0-9a-f]{64}$"
-_TIME, _CHANCE = 12, 20
+_TIME, _TERM, _CHANCE = 12, 4, 16
+_HEAD = _TIME + _TERM + _CHANCE
 CHANCE_BYTES = _CHANCE // 2
 
 
@@ -33,21 +35,28 @@ class Confirmable:
     failover_commit: int
 
 
-def token(about: Confirmable, issued: int, chance: bytes) -> str:
-    """A new token. `issued`: milliseconds since 1970. `chance`: CHANCE_BYTES random bytes."""
-    head = f"{issued:0{_TIME}x}{chance.hex()}"
+def token(about: Confirmable, issued: int, term: int, chance: bytes) -> str:
+    """A new token. `issued`: milliseconds since 1970. `term`: seconds for which it confirms.
+    `chance`: CHANCE_BYTES random bytes.
+    """
+    head = f"{issued:0{_TIME}x}{term:0{_TERM}x}{chance.hex()}"
     return head + _digest(head, about)
 
 
 def confirms(given: str, about: Confirmable) -> bool:
     """Whether it is a token, unaltered, of exactly that."""
-    head, digest = given[: _TIME + _CHANCE], given[_TIME + _CHANCE :]
+    head, digest = given[:_HEAD], given[_HEAD:]
     return re.fullmatch(SHAPE, given) is not None and digest == _digest(head, about)
 
 
 def issued(given: str) -> int:
     """When a token, of that shape, was issued: milliseconds since 1970."""
     return int(given[:_TIME], 16)
+
+
+def term(given: str) -> int:
+    """For how many seconds a token, of that shape, confirms."""
+    return int(given[_TIME : _TIME + _TERM], 16)
 
 
 def fingerprint(given: str) -> str:

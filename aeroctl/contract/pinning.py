@@ -4,8 +4,10 @@ A logged time bounds from two sides: what had happened by then, and what happene
 order nothing, so where those bounds leave no commit the time is refused.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from aeroctl.contract.events import Logged, Pin
 
@@ -28,6 +30,7 @@ class Pinning:
         self._instant = datetime.fromisoformat(asked)
         self._now = None if now is None else datetime.fromisoformat(now)
         self._before: Logged | None = None
+        self._pins: list[Logged] = []
         self._after: Logged | None = None
         self._earliest: Logged | None = None
         if self._now is not None and self._instant > self._now:
@@ -40,7 +43,9 @@ class Pinning:
             return
         if self._earliest is None or each.commit_id < self._earliest.commit_id:
             self._earliest = each
-        if time <= self._instant and each.reached > (self._before.reached if self._before else 0):
+        if time <= self._instant and each.source == "clock":
+            self._pins.append(each)
+        elif time <= self._instant and each.reached > (self._before.reached if self._before else 0):
             self._before = each
         if time >= self._instant and (
             self._after is None or each.commit_id < self._after.commit_id
@@ -52,7 +57,7 @@ class Pinning:
 
         `reached`: a commit that was there by now. Raises NotPinned: they contradict each other.
         """
-        before, after = self._before, self._after
+        before, after = self._last_before(), self._after
         first = before.reached if before else 0
         if self._now == self._instant and reached > first:
             before, first = None, reached
@@ -68,6 +73,24 @@ class Pinning:
         return Pin(
             asked=self._asked, first=first, last=last, before=before, after=after, moved=None
         )
+
+    def _last_before(self) -> Logged | None:
+        """What had reached the furthest by the time asked for.
+
+        A pin of a clock that was set back says nothing of when: one of an earlier commit has a
+        later time, so that it was written later than it says, by nobody knows how much.
+        """
+        pins = sorted(self._pins, key=lambda pin: pin.commit_id)
+        commits = [pin.commit_id for pin in pins]
+        times = [datetime.fromisoformat(pin.time) for pin in pins]
+        latest = list(accumulate(times, max))
+        found: Logged | None = None
+        for each in (*pins, *([self._before] if self._before else [])):
+            earlier = bisect_right(commits, each.reached)
+            behind = earlier and latest[earlier - 1] > datetime.fromisoformat(each.time)
+            if not behind and each.reached > (found.reached if found else 0):
+                found = each
+        return found
 
     def check_bounded(self, pin: Pin, *, ends: bool) -> None:
         """Raise NotPinned where a side of the pin is open, so that no state is known for the time.

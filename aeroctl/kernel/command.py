@@ -11,6 +11,7 @@ from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.requests import RequestEnvelope
 from aeroctl.kernel import decision, diagnose, explain, recording, throttle, trail, transfer
 from aeroctl.kernel.agent import Account
+from aeroctl.kernel.confirmation import AHEAD_SECONDS, LONGEST_TERM
 from aeroctl.kernel.engine import Engine
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Kernel
@@ -29,6 +30,9 @@ FRESH_SECONDS = 5.0
 """For how long what it answered stands: then it is asked again. A server may be frozen."""
 LEASE_SLACK_SECONDS = 5
 """How much longer than the deadline a request is in flight: what sending may take (engine.py)."""
+
+SPENT_SECONDS = LONGEST_TERM + AHEAD_SECONDS
+"""How long a confirmation stays used up that no record tells of. It could confirm no longer."""
 
 LOGGER = logging.getLogger("aerokernel")
 
@@ -183,11 +187,16 @@ async def _recorded(
     """Record a refusal. False: the store moved on, so it has to be decided again.
 
     A store that can't be written undoes no refusal: that is said in the log only; as is a refusal
-    too many (throttle.py).
+    too many (throttle.py), which uses up its confirmation all the same (P7-A2).
     """
     try:
         free = await throttle.room(source, asked.caller)
         if free is None:
+            if kept.unspent is not None and decision.genuine(asked, kernel):
+                lease = await source.store.lease(SPENT_SECONDS)
+                spent = recording.spent(asked, kept, lease)
+                if await source.store.transact(spent.compares, spent.changes) is None:
+                    return False
             LOGGER.warning("request %s: %s; not recorded", asked.request_id, refusal)
             return True
         error = free.told(refusal.error)

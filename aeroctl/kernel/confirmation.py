@@ -48,7 +48,8 @@ class Issue:
 
     def token(self, about: Confirmable) -> str:
         """The token that confirms that."""
-        return consent.token(about, _milliseconds(self.clock.now), self.chance)
+        issued, term = _milliseconds(self.clock.now), self.clock.term_seconds
+        return consent.token(about, issued, term, self.chance)
 
 
 def check(
@@ -94,11 +95,15 @@ def check(
 
 
 def _check_term(token: str, clock: Clock) -> None:
-    """Consent is contemporaneous. A token of the future has no age that could be told."""
+    """Consent is contemporaneous. A token of the future has no age that could be told.
+
+    Its own term counts, which the explanation named, and no longer one than this server's.
+    """
     issued, now = consent.issued(token), _milliseconds(clock.now)
-    if -AHEAD_SECONDS * 1000 <= now - issued <= clock.term_seconds * 1000:
+    term = min(consent.term(token), clock.term_seconds)
+    if -AHEAD_SECONDS * 1000 <= now - issued <= term * 1000:
         return
-    ends = f"could be confirmed for {clock.term_seconds} seconds"
+    ends = f"could be confirmed for {term} seconds"
     if now < issued:
         ends = "is from the future: the clocks of two kernels disagree"
     raise Failure(

@@ -6,13 +6,16 @@ same request, state, time and word (P7-D2).
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
+from aeroctl.contract import consent
 from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel import confirmation, effects, explain, patroni, recording, rules
 from aeroctl.kernel.confirmation import Clock
 from aeroctl.kernel.epoch import epoch
 from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.keys import Kernel
 from aeroctl.kernel.ledger import Ledger
 from aeroctl.kernel.recording import Asked, Plan
 from aeroctl.kernel.rules import State
@@ -89,6 +92,15 @@ def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
     about = explain.confirmable(command.name, request.target, state.kernel)
     overridden = [each.invariant for each in effects.overrides(command.name, state)]
     confirmation.check(request, command, about, overridden, state.kernel.commit_id, clock)
+
+
+def genuine(asked: Asked, kernel: Kernel) -> bool:
+    """Whether the token is of an explanation of this command in the state that the request names,
+    so that it confirms, or would once that state comes back. Pure.
+    """
+    request = asked.request
+    about = explain.confirmable(asked.command.name, request.target, kernel)
+    return consent.confirms(request.confirmation.token, replace(about, epoch=request.epoch))
 
 
 def permitted(asked: Asked, state: State) -> None:

@@ -270,6 +270,12 @@ def _lost(asked: Asked, history: History, traces: Traces, in_flight: bool) -> Ve
             return "in_progress", False, words
         words = "a transfer was pending where history was compacted; nothing proves whose it was"
         return "unknown", False, words
+    if history.base.keys.get("failover") is None:
+        words = (
+            "the same reign went on; the part of history that shows whether the engine took it up,"
+            " and acted on it, is compacted"
+        )
+        return "unknown", False, words
     words = (
         "a transfer was asked for and cleared again, and the same reign went on; the part of"
         " history that shows whose it was, and whether it was acted on, is compacted"

@@ -10,6 +10,8 @@
 | `clock` | a pin: the time, once a minute at most (clockpins.py); its history is a clock |
 | `refusals/<identity>` | how many refusals of a caller were recorded lately (throttle.py) |
 
+A confirmation that was refused without a record (throttle.py) is used up on a lease.
+
 `prefix` is where the engine keeps that cluster's own keys. Two clusters may have the same name
 below two prefixes: the ledger is the one's that wrote to it first, and the other one is refused.
 """

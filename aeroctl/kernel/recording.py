@@ -110,6 +110,15 @@ def refusal(
     return _spending(asked, kept, _claiming(asked, kernel, kept, written, 2))
 
 
+def spent(asked: Asked, kept: Ledger, lease: int) -> Transaction:
+    """The confirmation alone is used up, for as long as it could confirm anything."""
+    assert kept.unspent is not None
+    return Transaction(
+        [Compare(kept.unspent, "created", 0)],
+        [Put(kept.unspent, ledger.consent_value(asked.request_id), lease)],
+    )
+
+
 def dispatch(
     asked: Asked, prefix: str, kernel: Kernel, kept: Ledger, planned: Dispatch, lease: int | None
 ) -> Transaction:

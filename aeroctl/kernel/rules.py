@@ -554,12 +554,13 @@ def single_writer(state: State) -> Rule:
         accounts.Writer(
             name=name,
             may_write=node.holds_authority and not cluster.standby_cluster,
-            writable=accounts.writes(state.said(name)),
+            writable=accounts.could_write(state.said(name)),
             retired=node.retired and not node.registered,
         )
         for name, node in nodes.items()
     ]
-    unknown = accounts.unknown_members(cluster.expected_member_count, len(nodes))
+    there = sum(not node.retired for node in nodes.values())
+    unknown = accounts.unknown_members(cluster.expected_member_count, there)
     others = [writer for writer in writers if not writer.may_write]
     return _rule(
         "single_writer",
@@ -572,6 +573,11 @@ def single_writer(state: State) -> Rule:
                 f"{writer.name}.unavailable": state.silent(writer.name)
                 for writer in others
                 if writer.writable is None
+            },
+            **{
+                f"{writer.name}.in_recovery": False
+                for writer in others
+                if writer.writable is None and state.said(writer.name) is not None
             },
             **{f"{writer.name}.retired": True for writer in others if writer.retired},
             **({"expected_and_unknown": unknown} if unknown else {}),

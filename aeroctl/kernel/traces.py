@@ -80,8 +80,12 @@ class Asked:
         return names == (None, self.target)
 
     def reached_by(self, history: History) -> bool:
-        """Whether no arrival can have been lost: nothing was, or nothing had been written yet."""
-        return history.complete or failover_commit(history) == self.failover_commit
+        """Whether no arrival can have been lost: nothing was, or nothing had been written yet.
+
+        A key that is absent as before proves nothing: it may have been written, and deleted.
+        """
+        unwritten = 0 < failover_commit(history) == self.failover_commit
+        return history.complete or unwritten
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Every rule is a sentence that holds, does not hold, or can't be decided from this snapshot.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,7 @@ from aeroctl.views.view import View
 if TYPE_CHECKING:
     from aeroctl.contract.cluster import Cluster
     from aeroctl.contract.envelope import Snapshot
+    from aeroctl.contract.replication import NodeReplication
 
 Evaluation = Literal["holds", "does_not_hold", "undetermined"]
 
@@ -58,6 +59,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
     rows = node_rows(snapshot)
     nodes = tuple(node for node in rows if node.counts)
     asked = snapshot.replication is not None
+    said = {each.node: each.value for each in snapshot.replication or ()}
     return HealthView(
         cluster=cluster.name,
         promotion_state=promotion.state,
@@ -69,7 +71,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
         rules=(
             _authority_held(cluster),
             _authority_writable(cluster, nodes),
-            _single_writer(cluster, rows),
+            _single_writer(cluster, rows, said),
             _expected_members(cluster, rows),
             _every(
                 "all_registered",
@@ -107,7 +109,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
                 _both("role", "timeline"),
             ),
             _lag_within_limit(cluster, nodes),
-            _synchronous_set(cluster),
+            _synchronous_set(cluster, said if asked else None),
             _rule(
                 "nothing_pending",
                 "no transfer of authority is asked for or under way",
@@ -200,21 +202,26 @@ def _authority_writable(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
     return _rule("authority_writable", description, False, "nobody holds it")
 
 
-def _single_writer(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
+def _single_writer(
+    cluster: "Cluster",
+    nodes: Iterable[NodeRow],
+    said: "Mapping[str, NodeReplication | None]",
+) -> Rule:
     """P6-A1. A node that did not answer may be writable: undetermined, not fine. So may one that is
-    gone from the store.
+    gone from the store, and one out of recovery that is read-only by a default alone.
     """
     nodes = list(nodes)
     writers = [
         accounts.Writer(
             name=node.name,
             may_write=node.holds_authority and not cluster.standby_cluster,
-            writable=node.writable,
+            writable=accounts.could_write(said.get(node.name)),
             retired=node.retired,
         )
         for node in nodes
     ]
-    unknown = accounts.unknown_members(cluster.expected_member_count, len(nodes))
+    there = sum(not node.retired for node in nodes)
+    unknown = accounts.unknown_members(cluster.expected_member_count, there)
     others = [writer for writer in writers if not writer.may_write]
     parts = (
         ("not so", [each.name for each in others if each.writable]),
@@ -298,14 +305,39 @@ def _lag_within_limit(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
     return Rule(rule, description, found.evaluation, f"{found.evidence}; limit {limit} B")
 
 
-def _synchronous_set(cluster: "Cluster") -> Rule:
-    sync = cluster.synchronous
-    names = ", ".join(sorted(sync.standbys)) or "none"
+WAITED_FOR = ("sync", "quorum")
+"""How PostgreSQL calls a replica that commits wait for."""
+
+
+def _synchronous_set(
+    cluster: "Cluster", said: "Mapping[str, NodeReplication | None] | None"
+) -> Rule:
+    """P6-S1. The store says who is to be waited for; the holder of authority, who is. `said` None:
+    no node was asked.
+    """
+    sync, held = cluster.synchronous, cluster.authority
+    names = sorted(sync.standbys)
+    holds: bool | None = sync.mode == "off" or bool(names)
+    evidence = "off" if sync.mode == "off" else f"{sync.mode}: {', '.join(names) or 'none'}"
+    if names and holds and sync.mode != "off" and said is not None:
+        holder = said.get(held.node) if held else None
+        if held is None or holder is None:
+            holds, evidence = None, f"{evidence}; the holder of authority does not say"
+        else:
+            # PostgreSQL ignores case there.
+            known = {name.lower() for name in names}
+            waited = {
+                each.application_name.lower()
+                for each in holder.senders
+                if each.sync_state in WAITED_FOR
+            }
+            if known.isdisjoint(waited):
+                holds, evidence = False, f"{evidence}; {held.node} waits for none of them"
     return _rule(
         "synchronous_standby",
         "synchronous replication, where it is on, has a standby",
-        sync.mode == "off" or bool(sync.standbys),
-        "off" if sync.mode == "off" else f"{sync.mode}: {names}",
+        holds,
+        evidence,
     )
 
 

@@ -15,7 +15,7 @@ from patroni.tags import Tags
 from aeroctl.contract import accounts
 from aeroctl.contract.base import Unavailable
 from aeroctl.contract.nodes import Node
-from aeroctl.contract.replication import NodeReplication, Receiver
+from aeroctl.contract.replication import NodeReplication, Receiver, Sender
 from aeroctl.kernel import patroni, postgres, rules, snapshot
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.keys import Departed, Expected, Kernel, Member, parse
@@ -23,7 +23,7 @@ from aeroctl.kernel.postgres import Spoken
 from aeroctl.kernel.rules import State
 from aeroctl.views import health
 from aeroctl.views.nodes import node_rows
-from tests.kernel.keyspaces import kernel, keyspace, member, stored
+from tests.kernel.keyspaces import STORED, kernel, keyspace, member, stored
 
 NAMES = ["n1", "n2", "n3", "pg-4", "n5"]
 STREAM = Receiver(
@@ -165,12 +165,13 @@ def test_one_writer_holds_only_where_every_other_node_is_proved_not_to_write(
             continue
         answer = said[row.name]
         proved = not isinstance(answer, str) and accounts.writes(answer) is False
+        proved = proved and answer.in_recovery  # else read-only by a default, if at all
         vouched = row.name in state.expected.retired and row.name not in state.members
         if not proved and not vouched:
             assert found["single_writer"] != "holds", row
         if row.unavailable is None and accounts.writes(answer):
             assert found["single_writer"] == "does_not_hold", row
-    if len(rows) < (state.expected.count or 0):
+    if sum(not row.retired for row in rows) < (state.expected.count or 0):
         assert found["single_writer"] != "holds"
 
 
@@ -291,6 +292,17 @@ def test_both_accounts_are_in_the_evidence() -> None:
     assert row.timeline_status == "forked"
 
 
+def test_a_default_keeps_nobody_from_writing() -> None:
+    """default_transaction_read_only, which every session may set aside."""
+    alone = account(in_recovery=False, writable=False)
+    said = {"n1": account(), "n2": alone, "n3": account(in_recovery=False, writable=True)}
+    found, _ = shown(kernel(), said)
+    assert found["single_writer"] == "undetermined"
+    kernels, _ = asked(kernel(), said)
+    facts = {fact.name: fact.value for fact in rules.single_writer(kernels).evidence}
+    assert (facts["n2.writable"], facts["n2.in_recovery"]) == (None, False)
+
+
 class TestAnswers:
     """Health: every node answers."""
 
@@ -315,6 +327,55 @@ class TestAnswers:
         if isinstance(answer, str):
             assert rule.evidence.endswith(f"n2 ({answer})")
         assert view.answering == (2 if isinstance(answer, str) else 3)
+
+
+class TestSynchronous:
+    """Health: whom the store says is waited for, and whom the holder of authority waits for."""
+
+    def rule(self, config: Any, *senders: tuple[str, str], silent: bool = False) -> Any:
+        set_ = {"leader": "n3", "sync_standby": "n2"}
+        state = kernel(config=STORED["config"] | config, sync=set_)
+        streams = [
+            Sender(
+                application_name=name,
+                node=None,
+                address=None,
+                state="streaming",
+                sync_state=sync_state,
+                sent_lsn=None,
+                written_lsn=None,
+                flushed_lsn=None,
+                replayed_lsn=None,
+                reply_at=None,
+            )
+            for name, sync_state in senders
+        ]
+        holder = account(in_recovery=False, writable=True, senders=streams)
+        said = {"n1": account(), "n2": account(), "n3": "NODE_TIMEOUT" if silent else holder}
+        _, data = asked(state, said)
+        (rule,) = [rule for rule in health.derive(data).rules if rule.rule == "synchronous_standby"]
+        return rule.evaluation, rule.evidence
+
+    @pytest.mark.parametrize(("mode", "state"), [(True, "sync"), ("quorum", "quorum")])
+    def test_it_is_waited_for(self, mode: Any, state: str) -> None:
+        words = "on" if mode is True else "quorum"
+        on = {"synchronous_mode": mode}
+        assert self.rule(on, ("N2", state), ("n1", "async")) == ("holds", f"{words}: n2")
+
+    @pytest.mark.parametrize(
+        "senders",
+        [[], [("n1", "async")], [("n2", "async")], [("n2", "potential")], [("n1", "sync")]],
+    )
+    def test_it_is_not(self, senders: list[tuple[str, str]]) -> None:
+        found = self.rule({"synchronous_mode": True}, *senders)
+        assert found == ("does_not_hold", "on: n2; n3 waits for none of them")
+
+    def test_nobody_says(self) -> None:
+        found = self.rule({"synchronous_mode": True}, silent=True)
+        assert found == ("undetermined", "on: n2; the holder of authority does not say")
+
+    def test_where_it_is_off(self) -> None:
+        assert self.rule({}, silent=True) == ("holds", "off")
 
 
 class TestExpected:
@@ -348,6 +409,8 @@ class TestExpected:
         found = self.rules(Expected(retired=("n2",)), **gone)
         assert found["single_writer"] == ("holds", "gone for good: n2")
         assert {evaluation for evaluation, _ in found.values()} == {"holds"}
+        found = self.rules(Expected(count=3, retired=("n2",)), **gone)  # it is none of the three
+        assert found["single_writer"][0] == "undetermined"
 
     def test_it_is_void_once_it_is_registered(self) -> None:
         state = replace(kernel(), expected=Expected(retired=("n2",)))

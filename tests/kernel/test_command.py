@@ -18,7 +18,7 @@ from aeroctl.contract.consent import Confirmable
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.contract.requests import Client, RequestEnvelope
 from aeroctl.kernel import command, engine, ledger, postgres, throttle, transfer
-from aeroctl.kernel.etcd import Put
+from aeroctl.kernel.etcd import Delete, Put
 from aeroctl.kernel.snapshot import READERS
 from tests.kernel.conftest import Store
 from tests.kernel.world import SYSTEM_ID, World, puts, run, saying, writes
@@ -644,7 +644,7 @@ class TestOneConsent:
                 seen["epoch"], seen["failover_commit"],
             )  # fmt: skip
             issued = int((time.time() - seconds) * 1000)
-            old = consent.token(about, issued, secrets.token_bytes(10))
+            old = consent.token(about, issued, 3600, secrets.token_bytes(8))
             body["confirmation"]["token"] = old
             answer = await w.send("request_promotion", body)
             found = error(answer, "CONFIRMATION_EXPIRED")
@@ -654,7 +654,7 @@ class TestOneConsent:
             await self.reused(w, "request_promotion", body, body["request_id"])
 
             body = await w.request("request_promotion", "n1")
-            fresh = consent.token(about, int(time.time() * 1000) - 290_000, bytes(10))
+            fresh = consent.token(about, int(time.time() * 1000) - 290_000, 300, bytes(8))
             body["confirmation"]["token"] = fresh
             w.script.append(transferring(w, "n3", "n1", "ok"))
             assert status(await w.send("request_promotion", body)).outcome == "executed"
@@ -1389,6 +1389,29 @@ class TestRefusedAgainAndAgain:
             assert last.message is not None
             assert "3 refusals" in last.message
             assert "were not recorded" not in await refused()  # said once
+
+        inside(test)
+
+    def test_one_too_many_uses_its_confirmation_up(
+        self, inside: In, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also one that nobody recorded: once the state allows it, a new one is needed."""
+        monkeypatch.setattr(throttle, "MOST_OF_OPERATORS", 1)
+
+        async def test(w: World) -> None:
+            asked = await w.request("request_promotion", "n1") | {"epoch": "e" * 32}
+            error(await w.send("request_promotion", asked), "STATE_CHANGED")
+            body = await w.request("request_promotion", "n1")
+            before = await w.records()
+            flight = f"/aerodb/{w.scope}/inflight"
+            await w.store.transact([], [Put(flight, str(uuid.uuid4()))])
+            error(await w.send("request_promotion", body), "COMMAND_IN_FLIGHT")
+            await w.store.transact([], [Delete(flight)])
+            again = body | {"request_id": str(uuid.uuid4())}
+            found = error(await w.send("request_promotion", again), "CONFIRMATION_REUSED")
+            assert body["request_id"] in found.message
+            assert await w.records() == before
+            assert w.agent.posts == []
 
         inside(test)
 

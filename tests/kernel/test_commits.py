@@ -244,7 +244,8 @@ def test_clocks_that_contradict_each_other(etcd_store: Store, tmp_path: Path) ->
         assert at(20) in message
         assert at(30) in message
         assert (await pin(world, time=at(10))).first == first + 1
-        assert (await pin(world, time=at(45))).moved == 0
+        # The last two were written after minute 30 by one clock, and by how much nobody knows.
+        assert (await pin(world, time=at(45))).moved == 2
 
     run(etcd_store, tmp_path, test)
 

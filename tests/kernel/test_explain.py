@@ -34,7 +34,7 @@ TARGETS: dict[CommandName, str | None] = {
 }
 
 
-ISSUE = Issue(Clock(datetime(2026, 11, 23, 10, 15, 19, tzinfo=UTC), 300), b"ten bytes.")
+ISSUE = Issue(Clock(datetime(2026, 11, 23, 10, 15, 19, tzinfo=UTC), 300), b"8 bytes.")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_what_every_explanation_shows(name: CommandName) -> None:
     assert shown.confirmation_term_seconds == 300
     assert shown.confirmation_expires_at == "2026-11-23T10:20:19.000000Z"
     assert explanation(COMMANDS[name], TARGETS[name], state, 33, ISSUE) == shown  # P7-D1
-    other = explanation(COMMANDS[name], TARGETS[name], state, 33, replace(ISSUE, chance=bytes(10)))
+    other = explanation(COMMANDS[name], TARGETS[name], state, 33, replace(ISSUE, chance=bytes(8)))
     assert other.confirmation_token != shown.confirmation_token
 
 

@@ -660,6 +660,31 @@ class TestCompaction:
         assert evaluations(found)["history_complete"] == "does_not_hold"
         assert judged(quiet[0], lost=1).outcome == "not_executed"
 
+    @pytest.mark.parametrize(
+        ("writes", "outcome"),
+        [
+            ([SWITCHOVER, CLEAR, ("failover", None)], "unknown"),
+            ([*EXECUTED, ("failover", None)], "unknown"),
+            ([STILL], "unknown"),
+        ],
+    )
+    def test_a_key_that_is_absent_as_before_proves_nothing(
+        self, writes: list[Write], outcome: str
+    ) -> None:
+        """It was made for the request, and somebody deleted it."""
+        start = base()
+        start = replace(start, keys={k: v for k, v in start.keys.items() if k != "failover"})
+        events = written(start, writes)
+        found = judge(
+            replace(asked(), failover_commit=0),
+            history(start, events, len(events)),
+            False,
+            None,
+            None,
+        )
+        assert (found.outcome, found.final) == (outcome, False)
+        assert evaluations(found)["arrived"] == "undetermined"
+
 
 WRITES = st.lists(
     st.one_of(

@@ -27,7 +27,7 @@ from tests.kernel.keyspaces import PREFIX, kernel
 KERNEL = kernel()
 CLOCK = Clock(datetime(2026, 11, 23, 10, 15, 19, tzinfo=UTC), 300)
 ABOUT = explain.confirmable("run_diagnostics", None, KERNEL)
-TOKENS = [Issue(CLOCK, bytes([number] * 10)).token(ABOUT) for number in range(3)]
+TOKENS = [Issue(CLOCK, bytes([number] * 8)).token(ABOUT) for number in range(3)]
 IDS = [f"6f2b7a4e-4a0c-4a8e-9d1c-00000000000{number}" for number in range(5)]
 AUTHORITIES: Any = ["operator", "operator", "operator", "observer", "auditor"]
 
