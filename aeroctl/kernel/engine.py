@@ -28,6 +28,9 @@ SEND_SECONDS = 5.0
 """From the dispatch record on, how long the request may take to leave. A process that was frozen
 for longer must not act when it wakes up: its in-flight lease may have ended (P7-F2)."""
 
+NO_REPLY = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError, TimeoutError)
+"""What ends a request without a reply; a name that can't be a host's is a UnicodeError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -71,7 +74,7 @@ class Engine:
             async with asyncio.timeout(seconds):
                 reply, _ = await self._exchange("POST", base + path, body, seconds, watch)
                 return Sent(True, reply)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, TooLate) as error:
+        except (*NO_REPLY, TooLate) as error:
             return Sent(left, EngineReply(status=None, body=_words(error, base, seconds)))
 
     async def identify(self, node: str, base: str, seconds: float) -> Account:
@@ -93,7 +96,7 @@ class Engine:
         try:
             async with asyncio.timeout(seconds):
                 return await self._exchange("GET", base + path, None, seconds, None)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+        except NO_REPLY as error:
             return EngineReply(status=None, body=_words(error, base, seconds)), None
 
     async def _exchange(

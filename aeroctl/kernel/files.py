@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 LARGEST = 1024 * 1024
@@ -19,10 +20,16 @@ def read(path: Path) -> str:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if problem := _problem(os.fstat(descriptor), path.resolve().parent.stat()):
+        try:
+            found = os.fstat(descriptor)
+            # that of a link, and that of what it leads to
+            directories = [each.parent.stat() for each in (path, path.resolve())]
+            if problem := _problem(found, directories):
                 raise FileError(f"{path}: {problem}")
-            text = file.read(LARGEST + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                text = file.read(LARGEST + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from error
     if len(text) > LARGEST:
@@ -44,7 +51,7 @@ def secret(path: Path | None) -> str | None:
     return password
 
 
-def _problem(file: os.stat_result, directory: os.stat_result) -> str | None:
+def _problem(file: os.stat_result, directories: Sequence[os.stat_result]) -> str | None:
     """Why what is there must not be believed. Pure."""
     if not stat.S_ISREG(file.st_mode):
         return "it is not a regular file"
@@ -54,6 +61,6 @@ def _problem(file: os.stat_result, directory: os.stat_result) -> str | None:
     if file.st_mode & (0o037 if roots else 0o077):
         mode = f"{stat.S_IMODE(file.st_mode):04o}"
         return f"other users may read or write it (its mode is {mode}; make it 0600: chmod 600)"
-    if directory.st_mode & stat.S_IWOTH and not directory.st_mode & stat.S_ISVTX:
+    if any(each.st_mode & stat.S_IWOTH and not each.st_mode & stat.S_ISVTX for each in directories):
         return "everybody may exchange it: its directory is writable by all users"
     return None

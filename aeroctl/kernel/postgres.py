@@ -273,5 +273,13 @@ def _code(error: psycopg.Error) -> str:
     return "NODE_ACCESS_DENIED" if any(phrase in words for phrase in DENIED) else "NODE_UNREACHABLE"
 
 
+_STATEMENTS = {
+    file.name: file.read_text(encoding="utf-8")
+    for file in files("aeroctl.kernel").joinpath("sql").iterdir()
+    if file.name.endswith(".sql")
+}
+"""Read when the server starts: later it may have no descriptor left for that."""
+
+
 def _statement(name: str) -> str:
-    return files("aeroctl.kernel").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    return _STATEMENTS[f"{name}.sql"]

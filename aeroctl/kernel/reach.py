@@ -7,6 +7,7 @@ there, or where nobody else is: to this machine itself.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,12 +68,22 @@ class Transport(httpx.AsyncBaseTransport):
         self._plain = plain
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises httpx.ConnectError where nothing is sent."""
-        url, host = request.url, request.url.host
+        """Of several addresses the next one is tried only where no connection came about. Raises
+        httpx.ConnectError, httpx.ConnectTimeout where nothing is sent.
+        """
         try:
-            address, *_ = await self._reach.addresses(host, url.port or 0)
+            addresses = await self._reach.addresses(request.url.host, request.url.port or 0)
         except (Outside, OSError) as error:
             raise httpx.ConnectError(str(error), request=request) from error
+        *others, last = addresses
+        for address in others:
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._inner.handle_async_request(self._to(address, request))
+        return await self._inner.handle_async_request(self._to(last, request))
+
+    def _to(self, address: str, request: httpx.Request) -> httpx.Request:
+        """As it goes there. Raises httpx.ConnectError where it may not."""
+        url = request.url
         headers = request.headers.copy()
         proved = url.scheme == "https" or self._plain or here([address])
         if "Authorization" in headers and not proved:
@@ -84,14 +95,13 @@ class Transport(httpx.AsyncBaseTransport):
                 )
                 raise httpx.ConnectError(message, request=request)
             del headers["Authorization"]
-        sent = httpx.Request(
+        return httpx.Request(
             request.method,
             url.copy_with(host=address),
             headers=headers,
             stream=request.stream,
-            extensions=request.extensions | {"sni_hostname": host},
+            extensions=request.extensions | {"sni_hostname": url.host},
         )
-        return await self._inner.handle_async_request(sent)
 
     async def aclose(self) -> None:
         """Close what is below."""

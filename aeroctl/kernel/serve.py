@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import math
 import os
 import re
 import signal
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any, Self
 
 import click
 import httpx
@@ -31,11 +33,32 @@ LOGGER = logging.getLogger("aerokernel")
 # Whether it can be read is for opening it to say: access() ignores ambient capabilities.
 FILE = click.Path(exists=True, dir_okay=False, readable=False, path_type=Path)
 
+LAST_PORT = 65535
+
+
+class Seconds(click.FloatRange):
+    """A number; what is none is in no range."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Refuses NaN, which is not below a minimum either."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return seconds
+
 
 def _endpoints(_: click.Context, __: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
     for url in urls:
         if not re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?/?", url, re.ASCII):
             raise click.BadParameter(f"{url!r} is not http(s)://HOST:PORT, and nothing more")
+        try:
+            known = bool(httpx.URL(url).host) and (httpx.URL(url).port or 1) <= LAST_PORT
+        except (httpx.InvalidURL, UnicodeError):
+            known = False
+        if not known:
+            raise click.BadParameter(f"{url!r} names no host, or no port, that there can be")
     return tuple(url.rstrip("/") for url in urls)
 
 
@@ -135,14 +158,14 @@ def _networks(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
     "--deadline",
     default=8.0,
     show_default=True,
-    type=click.FloatRange(1, 600),
+    type=Seconds(1, 600),
     help="Seconds for a whole answer.",
 )
 @click.option(
     "--node-timeout",
     default=3.0,
     show_default=True,
-    type=click.FloatRange(0.1, 600),
+    type=Seconds(0.1, 600),
     help="Seconds for each node's SQL.",
 )
 @click.option(
@@ -156,7 +179,7 @@ def _networks(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
     "--clock-interval",
     default=clockpins.INTERVAL,
     show_default=True,
-    type=click.FloatRange(0, 86400),
+    type=Seconds(0, 86400),
     help="Seconds between two clock pins, at least: one small key below /aerodb/SCOPE/ that says "
     "which state stood when. 0: this server writes none.",
 )
@@ -210,6 +233,7 @@ def serve(
     A password goes to another machine only over TLS that is verified, unless an option below allows
     more: with PostgreSQL that takes --pg-ca-file (or PGSSLMODE=verify-full), with Patroni https.
     """
+    _check_text(click.get_current_context())
     if not _loopback(host):
         if token_file is None:
             raise click.UsageError(f"--host {host} is not a loopback address: give --token-file")
@@ -331,7 +355,7 @@ class Again:
     leaves in force what was.
     """
 
-    _contexts: list[tuple[str, ssl.SSLContext, Path | None, Path | None, Path | None]] = field(
+    _contexts: list[tuple[str, "Renewed", Callable[[], ssl.SSLContext]]] = field(
         default_factory=list
     )
     _token_files: list[Path] = field(default_factory=list)
@@ -340,20 +364,13 @@ class Again:
         self, whose: str, ca: Path | None, certificate: Path | None, key: Path | None
     ) -> ssl.SSLContext:
         """How somebody is trusted that we call, and what we show them."""
-        try:
-            context = ssl.create_default_context(cafile=ca)
-        except OSError as error:
-            raise click.UsageError(_certificates(whose, error)) from error
-        return self._loaded(whose, context, ca, certificate, key)
+        return self._kept(whose, lambda: _trusting(ca, certificate, key))
 
     def serving(
         self, certificate: Path, key: Path | None, client_ca: Path | None
     ) -> ssl.SSLContext:
         """What is shown to callers, and whose certificates they must show."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        if client_ca is not None:
-            context.verify_mode = ssl.CERT_REQUIRED
-        return self._loaded("the server", context, client_ca, certificate, key)
+        return self._kept("the server", lambda: _showing(certificate, key, client_ca))
 
     def check(self, token_file: Path) -> None:
         """Read for every request anyway; whoever changed it learns here whether it is well."""
@@ -362,13 +379,11 @@ class Again:
     def read(self, renew: Callable[[], None]) -> None:
         """Read all again. Never raises."""
         problems: list[str] = []
-        for whose, context, ca, certificate, key in self._contexts:
+        for whose, context, made in self._contexts:
             try:
-                # first where it does no harm: a certificate and its key are two files
-                _load(ssl.SSLContext(context.protocol), ca, certificate, key)
-                _load(context, ca, certificate, key)
+                context.current = made()
             except OSError as error:
-                problems.append(f"{_certificates(whose, error)}")
+                problems.append(_certificates(whose, error))
         try:
             renew()
         except files.FileError as error:
@@ -385,30 +400,58 @@ class Again:
             "what is named above is as it was before" if problems else "all are in force",
         )
 
-    def _loaded(
-        self,
-        whose: str,
-        context: ssl.SSLContext,
-        ca: Path | None,
-        certificate: Path | None,
-        key: Path | None,
-    ) -> ssl.SSLContext:
+    def _kept(self, whose: str, made: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         try:
-            _load(context, ca, certificate, key)
+            context = Renewed(made())
         except OSError as error:
             raise click.UsageError(_certificates(whose, error)) from error
-        self._contexts.append((whose, context, ca, certificate, key))
+        self._contexts.append((whose, context, made))
         return context
 
 
-def _load(
-    context: ssl.SSLContext, ca: Path | None, certificate: Path | None, key: Path | None
-) -> None:
-    """Raises OSError, of which ssl.SSLError is one. Nobody is asked for a key's password."""
-    if ca is not None:
-        context.load_verify_locations(ca)
+class Renewed(ssl.SSLContext):
+    """One that is exchanged as a whole, for whoever holds it: a certificate and its key go
+    together, and no context forgets an authority that it has once trusted.
+    """
+
+    current: ssl.SSLContext
+
+    def __new__(cls, current: ssl.SSLContext) -> Self:
+        """What stands behind it at first."""
+        made = super().__new__(cls, current.protocol)
+        made.current = current
+        return made
+
+    def wrap_bio(self, *options: Any, **more: Any) -> ssl.SSLObject:
+        """All that asyncio and HTTP clients begin TLS with."""
+        return self.current.wrap_bio(*options, **more)
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """HTTP clients say it before each connection."""
+        self.current.set_alpn_protocols(alpn_protocols)
+
+
+def _trusting(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    """Raises OSError, of which ssl.SSLError is one."""
+    context = ssl.create_default_context(cafile=ca)
     if certificate is not None:
-        context.load_cert_chain(certificate, key, password=lambda: "")
+        _show(context, certificate, key)
+    return context
+
+
+def _showing(certificate: Path, key: Path | None, client_ca: Path | None) -> ssl.SSLContext:
+    """Raises OSError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client_ca)
+    _show(context, certificate, key)
+    return context
+
+
+def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Nobody is asked for a key's password."""
+    context.load_cert_chain(certificate, key, password=lambda: "")
 
 
 def _certificates(whose: str, error: OSError) -> str:
@@ -425,6 +468,17 @@ def _expected(names: tuple[str, ...], count: int | None, retired: tuple[str, ...
     if both := sorted(set(names) & set(retired)):
         raise click.UsageError(f"{', '.join(both)}: expected, and retired")
     return Expected(tuple(sorted(set(names))), count, tuple(sorted(set(retired))))
+
+
+def _check_text(context: click.Context) -> None:
+    """The command line may hold any bytes; keys and passwords are text."""
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        for each in value if isinstance(value, tuple) else (value,):
+            try:
+                str(each).encode()
+            except UnicodeEncodeError as error:
+                raise click.UsageError(f"{parameter.opts[0]} is not UTF-8 text") from error
 
 
 def _loopback(host: str) -> bool:

@@ -3,13 +3,16 @@
 libpq keeps whatever a server sends until a message is complete, and reads on as long as more comes,
 with nobody else running meanwhile. So it is given one end of a socket pair in place of its own
 connection, and what comes from the network is handed on to the other end, and counted. TLS is
-libpq's own, end to end.
+libpq's own, end to end. A login without it is looked at, for how often it wants a password hashed:
+libpq does all of that at once, for as long as the server likes.
 """
 
 import asyncio
 import contextlib
 import os
+import re
 import socket
+import struct
 from typing import Any
 
 import psycopg
@@ -18,6 +21,9 @@ from psycopg.adapt import Transformer
 from psycopg.conninfo import make_conninfo
 
 CHUNK = 64 * 1024
+ROUNDS = 100_000
+"""How often a login by SCRAM may want a password hashed (PostgreSQL: scram_iterations, 4096). It
+takes less than 0.1 s, in which nobody else runs."""
 
 
 class Connection:
@@ -91,6 +97,41 @@ class TooMuch(psycopg.OperationalError):
     """The server sent more than is taken."""
 
 
+class Login:
+    """What a server says while a login goes on, as long as it can be read."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._begun = False
+        self._over = False
+
+    def rounds(self, data: bytes) -> int:
+        """How often it has wanted the password hashed, by what is complete now."""
+        if self._over:
+            return 0
+        self._data += data
+        while not self._begun and self._data[:1] == b"N":  # no encryption, as libpq asked for
+            self._data = self._data[1:]
+        most = 0
+        while len(self._data) >= 5 or self._data[:1] not in (b"", b"R", b"v"):
+            kind, length = self._data[:1], int.from_bytes(self._data[1:5], "big", signed=True)
+            self._begun = True
+            if kind not in (b"R", b"v") or length < 4:
+                self._over, self._data = True, b""  # encrypted, or no login any more
+                break
+            if len(self._data) <= length:
+                break
+            body, self._data = self._data[5 : length + 1], self._data[length + 1 :]
+            if kind == b"R" and body[:4] == SASL_CONTINUE:
+                found = (number.lstrip(b"0")[:12] for number in WANTED.findall(body[4:]))
+                most = max([most, *(int(number or b"0") for number in found)])
+        return most
+
+
+SASL_CONTINUE = struct.pack("!i", 11)
+WANTED = re.compile(rb"(?:^|,)i=\s*\+?([0-9]+)")
+
+
 class Relay:
     """Stands between libpq and the network, and counts."""
 
@@ -100,11 +141,17 @@ class Relay:
         self._sockets: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._inode: int | None = None
+        self._rounds = 0
 
     def check(self) -> None:
         """Raises TooMuch if that is why the connection ended."""
         if self.received > self.most:
             raise TooMuch(f"it sent more than {self.most >> 10} kB")
+        if self._rounds > ROUNDS:
+            raise TooMuch(
+                f"it wants the password hashed {self._rounds} times (scram_iterations), which is "
+                f"done {ROUNDS} times at most"
+            )
 
     def take(self, descriptor: int) -> None:
         """Step in between, once the connection is there. libpq may begin anew with another one."""
@@ -139,11 +186,12 @@ class Relay:
         self._tasks, self._sockets = [], []
 
     async def _hand_on(self, source: socket.socket, to: socket.socket, *, counted: bool) -> None:
-        loop = asyncio.get_running_loop()
+        loop, login = asyncio.get_running_loop(), Login()
         with contextlib.suppress(OSError, TooMuch):
             while data := await loop.sock_recv(source, CHUNK):
                 if counted:
                     self.received += len(data)
+                    self._rounds = login.rounds(data)
                     self.check()
                 await loop.sock_sendall(to, data)
         with contextlib.suppress(OSError):

@@ -22,6 +22,7 @@ Mode = Literal[
     "password",
     "md5",
     "scram",
+    "rounds",
 ]
 BLOCK = 1 << 20
 TLS, GSSAPI = 80877103, 80877104
@@ -92,6 +93,13 @@ class Rogue:
             while data := client.recv(65536):
                 self.heard.append(data)
             return
+        if self.mode == "rounds":
+            client.sendall(message(b"R", WANTED["scram"]))
+            nonce = client.recv(65536).rpartition(b"r=")[2]
+            wanted = b"r=" + nonce + b"x,s=c2FsdHNhbHRzYWx0,i=2147483647"
+            whole = message(b"R", struct.pack("!i", 11) + wanted)
+            for place in range(len(whole)):
+                client.sendall(whole[place : place + 1])
         if self.mode == "authentication":
             self._forever(client, message(b"R", struct.pack("!i", 8) + b"x" * 1900))
         if self.mode == "settings at login":

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from aeroctl.contract.errors import EngineReply
 from aeroctl.kernel.engine import LARGEST, SEND_SECONDS, Engine, Sent
 from aeroctl.kernel.timing import uptime
 from tests.kernel.agents import Act, Agent, listening
@@ -61,9 +62,17 @@ def test_nothing_listens_so_nothing_left() -> None:
     assert agent.connections == 0
 
 
-def test_an_address_that_is_none() -> None:
-    sent, _ = ask(saying(200, ""), base=lambda _: "http://[")
+@pytest.mark.parametrize("base", ["http://[", "http://xn--a:8008", "http://a.xn--:8008"])
+def test_an_address_that_is_none(base: str) -> None:
+    """As any member key may name it."""
+    sent, _ = ask(saying(200, ""), base=lambda _: base)
     assert not sent.sent
+
+    async def account() -> EngineReply:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await Engine(client).account(base, 5))[0]
+
+    assert asyncio.run(account()).status is None
 
 
 @pytest.mark.parametrize("reply", [None, b"", b"HTTP/1.1 200 O", b"\x00\xffgarbage\r\n\r\n"])

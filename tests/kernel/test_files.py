@@ -37,6 +37,17 @@ def test_what_everybody_may_exchange(file: Path) -> None:
     assert files.read(file)
 
 
+def test_a_link_that_everybody_may_exchange(file: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    link = shared / "link"
+    link.symlink_to(file)
+    assert files.read(link)
+    shared.chmod(0o777)
+    with pytest.raises(files.FileError, match="directory"):
+        files.read(link)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_what_belongs_to_somebody_else(file: Path) -> None:
     os.chown(file, 65534, 65534)
@@ -49,7 +60,7 @@ def test_the_group_may_read_what_is_roots(roots: bool, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "geteuid", lambda: 500)
     file = os.stat_result((0o100640, 1, 1, 1, 0 if roots else 500, 20, 7, 0, 0, 0))
     directory = os.stat_result((0o040755, 1, 1, 1, 0, 0, 0, 0, 0, 0))
-    assert (files._problem(file, directory) is None) is roots
+    assert (files._problem(file, [directory]) is None) is roots
 
 
 def test_no_file_at_all(tmp_path: Path) -> None:
@@ -57,6 +68,16 @@ def test_no_file_at_all(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path, tmp_path / "fifo"):
         with pytest.raises(files.FileError, match=str(path)):
             files.read(path)
+
+
+def test_what_is_refused_is_closed(tmp_path: Path) -> None:
+    """A server reads its token file for every request, also when it has become a directory."""
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(20):
+        with pytest.raises(files.FileError):
+            files.read(tmp_path)
+    assert len(list(descriptors.iterdir())) == before
 
 
 @pytest.mark.parametrize(

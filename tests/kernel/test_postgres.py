@@ -1,11 +1,15 @@
 """Why a node did not answer: a code from what PostgreSQL or the driver said of it."""
 
 import asyncio
+import errno
+from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
 from psycopg import errors
 
+from aeroctl.contract.terms import MEASURED
 from aeroctl.kernel import patroni, postgres
 from tests.kernel.keyspaces import kernel, member
 
@@ -65,3 +69,14 @@ def test_an_address_that_leads_nowhere_takes_down_nobody_else(url: str | None, c
         assert not isinstance(problem, str)
         assert problem.code == code
         assert answers["n3"][section].code == "NODE_NOT_REGISTERED"  # type: ignore[union-attr]
+
+
+def test_no_file_is_read_while_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have no descriptor left for that."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", fail)
+    access = postgres.Access("mon", None, "postgres", 1)
+    assert asyncio.run(postgres.ask([], list(MEASURED), access, None)) == {}

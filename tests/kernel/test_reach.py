@@ -104,3 +104,35 @@ def test_a_name_is_resolved_once_and_still_proves_itself() -> None:
 def test_nothing_goes_outside(method: str) -> None:
     with pytest.raises(httpx.ConnectError, match="--node-network"):
         ask("https://localhost:8008/x", method, reach=Reach((ip_network("10.0.0.0/8"),)))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("problem", [httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError])
+def test_a_name_with_several_addresses(
+    method: str, problem: type[httpx.TransportError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As localhost has, with Patroni on one of them; what may have left goes nowhere else."""
+    asked = []
+
+    async def resolved(*_: object) -> list[str]:
+        return ["::1", "127.0.0.1"]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        if request.url.host == "::1":
+            raise problem("no")
+        return httpx.Response(200)
+
+    async def run() -> httpx.Response:
+        transport = Transport(httpx.MockTransport(answer), Reach(), plain=False)
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.request(method, "http://localhost:8008/x", content=b"x")
+
+    monkeypatch.setattr("aeroctl.kernel.reach._resolved", resolved)
+    if problem is httpx.ReadError:
+        with pytest.raises(problem):
+            asyncio.run(run())
+        assert asked == ["::1"]
+    else:
+        assert asyncio.run(run()).status_code == 200
+        assert asked == ["::1", "127.0.0.1"]

@@ -116,6 +116,24 @@ class TestStart:
     def test_networks(self, network: str) -> None:
         assert network in refused(f"--node-network={network}")
 
+    @pytest.mark.parametrize("option", ["--deadline", "--node-timeout", "--clock-interval"])
+    def test_seconds_that_are_no_number(self, option: str) -> None:
+        assert "'nan' is not a number" in refused(f"{option}=nan")
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:65536", "http://xn--a:1", "http://xn--:1"])
+    def test_endpoints_that_there_can_not_be(self, url: str) -> None:
+        assert url in refused(f"--etcd={url}")
+
+    @pytest.mark.parametrize("option", ["--scope", "--namespace", "--pg-user", "--expect-member"])
+    def test_what_is_not_utf_8(self, option: str) -> None:
+        assert f"{option} is not UTF-8 text" in refused(f"{option}=\udcff")
+
+    def test_a_user_that_is_not_utf_8(self, tmp_path: Path) -> None:
+        password = tmp_path / "password"
+        password.write_text("x\n")
+        options = ("--patroni-user=\udcff", f"--patroni-password-file={password}")
+        assert "--patroni-user is not UTF-8 text" in refused(*options)
+
 
 class TestAgain:
     """SIGHUP."""
@@ -183,6 +201,33 @@ class TestAgain:
             key.write_bytes(wrong.read_bytes())
             assert "can't be used" in self.again(daemon)
             assert self.serial(port, authority) == second
+
+    def test_an_authority_that_is_trusted_no_longer(
+        self, tmp_path: Path, port: int, authority: trustme.CA
+    ) -> None:
+        certificate, key = write(tmp_path, authority.issue_cert("localhost"))
+        ca, authorities = tmp_path / "ca.pem", (trustme.CA(), trustme.CA())
+        authorities[0].cert_pem.write_to_path(ca)
+        options = [f"--tls-cert={certificate}", f"--tls-key={key}", f"--client-ca={ca}"]
+
+        def taken(whose: trustme.CA) -> bool:
+            context = ssl.create_default_context()
+            authority.configure_trust(context)
+            whose.issue_cert("ann").configure_cert(context)
+            url = f"https://localhost:{port}/v1/health"
+            try:
+                return httpx.get(url, verify=context, trust_env=False).is_success
+            except httpx.TransportError:
+                return False
+
+        with self.serving(tmp_path, port, *options) as daemon:
+            assert [taken(each) for each in authorities] == [True, False]
+            authorities[1].cert_pem.write_to_path(ca)
+            assert "all are in force" in self.again(daemon)
+            assert [taken(each) for each in authorities] == [False, True]
+            ca.write_text("nonsense")
+            assert "can't be used" in self.again(daemon)
+            assert [taken(each) for each in authorities] == [False, True]
 
     def test_passwords_and_tokens(self, tmp_path: Path, port: int) -> None:
         password, tokens = tmp_path / "password", tmp_path / "tokens"

@@ -18,7 +18,8 @@ import psutil
 import pytest
 import trustme
 
-from tests.kernel.rogue import Mode, rogue
+from aeroctl.kernel.wire import Login
+from tests.kernel.rogue import Mode, message, rogue
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1", "localhost"])
 
@@ -45,7 +46,8 @@ print(json.dumps({
     "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
 }))
 """
-ENDLESS = [mode for mode in get_args(Mode) if mode not in ("password", "md5", "scram", "nothing")]
+LOGINS = ("password", "md5", "scram", "rounds")
+ENDLESS = [mode for mode in get_args(Mode) if mode not in (*LOGINS, "nothing")]
 
 
 def asked(url: str, environment: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
@@ -119,6 +121,14 @@ class TestPassword:
             asked(f"postgres://127.0.0.1:{server.port}/x", password="hunter2")
             assert b"SCRAM-SHA-256" in b"".join(server.heard)
             assert b"hunter2" not in b"".join(server.heard)
+
+    def test_a_login_that_would_take_hours(self) -> None:
+        """libpq hashes as often as it is told to, and nobody else runs meanwhile."""
+        with rogue("rounds") as server:
+            began = time.monotonic()
+            found = asked(f"postgres://127.0.0.1:{server.port}/x", password="hunter2")
+            assert time.monotonic() - began < 20
+        assert "2147483647" in found["message"]
 
     @pytest.mark.parametrize("from_file", [True, False])
     def test_elsewhere_only_over_tls(self, from_file: bool, tmp_path: Any, elsewhere: str) -> None:
@@ -215,3 +225,25 @@ class TestNetworks:
             found = asked(f"postgres://127.0.0.1:{server.port}/x", networks=["127.0.0.0/8"])
             assert found["code"] == "NODE_TIMEOUT"
             assert server.connections == 3  # which is as often as it was asked
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("sent", "rounds"),
+    [
+        (b"", 4096),
+        (b"N", 4096),
+        (b"NN", 4096),
+        (message(b"v", b"\0" * 8), 4096),
+        (b"S", 0),
+        (b"G", 0),
+        (message(b"R", b"\0\0\0\0"), 4096),
+        (message(b"E", b"x\0"), 0),
+        (b"R\0\0\0\0", 0),
+    ],
+)
+def test_how_often_a_login_wants_the_password_hashed(sent: bytes, rounds: int, size: int) -> None:
+    login = Login()
+    data = sent + message(b"R", b"\0\0\0\x0br=a,s=b,i=04096")
+    parts = [data[place : place + size] for place in range(0, len(data), size)]
+    assert max(login.rounds(part) for part in parts) == rounds
