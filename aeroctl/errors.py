@@ -352,7 +352,7 @@ KINDS: dict[str, Kind] = {
         "kernel_rejection",
         Exit.NO_SNAPSHOT,
         "the store refused the kernel",
-        "Check the kernel's credentials for its store, and whether that is full (etcdctl alarm list).",
+        "Check the kernel's credentials for its store, and whether the store is full.",
     ),
     "KERNEL_STATE_UNREADABLE": Kind(
         "kernel_rejection", Exit.NO_SNAPSHOT, "a key in the store can't be parsed", None, ("P7-D1",)
