@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from aeroctl.contract.base import CommitId, Model
 from aeroctl.contract.cluster import Authority
@@ -49,6 +49,11 @@ class Client(Model):
     version: Claim | None
 
 
+def _integer(value: object) -> object:
+    """JSON Schema calls 57.0 an integer, and some languages write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class CommandRequest(Model):
     """The body of POST /v1/commands/{command}. Unknown keys are refused."""
 
@@ -60,7 +65,9 @@ class CommandRequest(Model):
     epoch: Annotated[str, Field(max_length=64)] = Field(
         description="Of the state that was confirmed; the command is refused in any other."
     )
-    commit_id: CommitId = Field(description="The commit that the operator saw.")
+    commit_id: Annotated[CommitId, BeforeValidator(_integer)] = Field(
+        description="The commit that the operator saw."
+    )
     confirmation: Confirmation
     client: Client
 
