@@ -1,21 +1,29 @@
-# Run every test, in three parts at a time: most of a live test is waiting for a cluster.
+# Run every test, in four parts at a time: most of a live test is waiting for a cluster.
 # all.sh PYTEST
 set -u
 pytest=$1
 changes="tests/live/test_changes.py tests/live/test_consent.py tests/live/test_crashes.py tests/live/test_faults.py tests/live/test_refusals.py tests/live/test_reconstruction.py tests/live/test_interference.py"
 said=$(mktemp -d)
+running=
+status=0
 trap 'kill $running 2>/dev/null; rm -rf "$said"' EXIT
+
+begin() { # NAME PYTEST-ARGUMENTS...
+    name=$1
+    shift
+    "$pytest" "$@" >"$said/$name" 2>&1 &
+    running="$running $!"
+}
+
 # shellcheck disable=SC2086
-"$pytest" $changes >"$said/changes" 2>&1 &
-first=$!
+begin changes $changes
 # shellcheck disable=SC2046,SC2086
-"$pytest" tests/live $(printf -- ' --ignore=%s' $changes) >"$said/live" 2>&1 &
-second=$!
-running="$first $second"
-"$pytest" --ignore=tests/live
-status=$?
-wait "$second" || status=$?
-cat "$said/live"
-wait "$first" || status=$?
-cat "$said/changes"
+begin live tests/live $(printf -- ' --ignore=%s' $changes)
+begin kernel tests/kernel
+begin client --ignore=tests/live --ignore=tests/kernel
+for part in $running; do
+    wait "$part" || status=$?
+done
+running=
+cat "$said/client" "$said/kernel" "$said/live" "$said/changes"
 exit "$status"

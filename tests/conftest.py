@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from vcr.cassette import Cassette
 from vcr.request import Request
 from vcr.serializers import yamlserializer
@@ -26,8 +26,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # The same examples in every run: a build fails for what was changed, not by chance.
 # To look further: pytest --hypothesis-profile=exploring
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("exploring", derandomize=False)
+# How fast examples are made says something about the machine, and not about what is tested.
+ANY_MACHINE = (HealthCheck.too_slow,)
+settings.register_profile("repeatable", derandomize=True, suppress_health_check=ANY_MACHINE)
+settings.register_profile("exploring", derandomize=False, suppress_health_check=ANY_MACHINE)
 settings.load_profile("repeatable")
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 CLOCK = "aerokernel on kernel.test"

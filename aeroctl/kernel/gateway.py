@@ -114,13 +114,15 @@ class Gateway:
         """What the first endpoint says that answers. For reads only.
 
         The next one is asked as well when one lets wait for long, or can't answer. Raises Refused,
-        Failure STORE_UNAVAILABLE, STORE_TLS_FAILED.
+        Failure STORE_UNAVAILABLE, STORE_TLS_FAILED; KERNEL_BUSY where it is silent in this, while
+        it answers others.
         """
         problems: dict[Endpoint, Exception | None] = {}
         calls: dict[asyncio.Task[Result], Endpoint] = {}
         waiting, again = self._in_order(), list[Endpoint]()
         hedge = min(HEDGE_SECONDS, self.seconds / (2 * len(waiting)))
-        ends = uptime() + self.seconds
+        began = uptime()
+        ends = began + self.seconds
         while (waiting or calls or again) and (left := ends - uptime()) > 0:
             if not waiting and again:
                 await asyncio.sleep(min(left, PAUSE_SECONDS))
@@ -149,8 +151,12 @@ class Gateway:
                     self._avoided.pop(endpoint, None)
                     self._avoid(*(slow for slow in calls.values() if not self._heard(slow, hedge)))
                     return result
-        self._avoid(*calls.values())
-        problems |= dict.fromkeys(calls.values())
+        silent = set(calls.values())
+        if any(self.heard.get(endpoint, 0.0) > began + hedge for endpoint in silent):
+            message = f"the consensus store answers others, but not this: {self._silence}"
+            raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])
+        self._avoid(*silent)
+        problems |= dict.fromkeys(silent)
         raise self._failure("the consensus store can't be read", problems)
 
     async def once(self, path: str, query: Json) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tests.relay import relaying
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1", "localhost"])
 Result = TypeVar("Result")
+SLOW = {"key": "slow"}
 
 
 @dataclass
@@ -381,3 +382,29 @@ def test_whatever_takes_one_request_a_connection_in_between(etcd_store: Store) -
 
     with relaying(etcd_store.port) as between:
         asyncio.run(run(between.url))
+
+
+@pytest.mark.parametrize("code", ["KERNEL_BUSY", "STORE_UNAVAILABLE"])
+def test_a_store_that_answers_others_is_not_called_unavailable(code: str) -> None:
+    """Silence in one read, while others are answered, is load; without that it is the store's."""
+
+    async def run() -> str:
+        async def answer(request: httpx.Request) -> httpx.Response:
+            if b"slow" in request.content:
+                await asyncio.Event().wait()
+            return httpx.Response(200, json={"header": {"revision": "7"}})
+
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            etcd = gateway.Gateway(
+                client, ["http://etcd:2379"], seconds=0.5, user=None, password=None
+            )
+            slow = asyncio.create_task(etcd.anywhere(lambda one: one.post("/v3/kv/range", SLOW)))
+            while not slow.done():
+                if code == "KERNEL_BUSY":
+                    await etcd.anywhere(lambda one: one.post("/v3/kv/range", {}))
+                await asyncio.wait({slow}, timeout=0.01)
+            with pytest.raises(Failure) as caught:
+                slow.result()
+            return caught.value.error.code
+
+    assert asyncio.run(run()) == code
