@@ -151,12 +151,13 @@ class Gateway:
                     self._avoided.pop(endpoint, None)
                     self._avoid(*(slow for slow in calls.values() if not self._heard(slow, hedge)))
                     return result
-        silent = set(calls.values())
+        late = (httpx.TimeoutException, TimeoutError)
+        silent = {*calls.values(), *(e for e, p in problems.items() if _cause(p, late))}
         if any(self.heard.get(endpoint, 0.0) > began + hedge for endpoint in silent):
             message = f"the consensus store answers others, but not this: {self._silence}"
             raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])
         self._avoid(*silent)
-        problems |= dict.fromkeys(silent)
+        problems |= dict.fromkeys(calls.values())
         raise self._failure("the consensus store can't be read", problems)
 
     async def once(self, path: str, query: Json) -> dict[str, Any]:
@@ -428,6 +429,10 @@ def _words(error: httpx.HTTPError) -> str:
 
 def _headers(token: str | None) -> dict[str, str]:
     return {} if token is None else {"Authorization": token}
+
+
+def _cause(problem: Exception | None, kinds: tuple[type[Exception], ...]) -> bool:
+    return problem is not None and isinstance(problem.__cause__, kinds)
 
 
 def _unavailable(message: str, code: str = "STORE_UNAVAILABLE") -> Failure:
