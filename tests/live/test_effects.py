@@ -76,9 +76,9 @@ def test_a_stopped_replica_of_a_paused_cluster(cluster: Sandbox, operator: Opera
             stopped.sql("SELECT 1")
         shown = operator.ask("inspect", "nodes").data["nodes"]
         (row,) = [row for row in shown if row["name"] == "n2"]
-        assert (row["registered"], row["state"], row["unavailable"]["code"]) == (
-            True, "stopped", "NODE_UNREACHABLE",
-        )  # fmt: skip
+        assert (row["registered"], row["unavailable"]["code"]) == (True, "NODE_UNREACHABLE")
+        # Which of these Patroni wrote at that moment is its own affair: it may be trying once more.
+        assert row["state"] in ("stopped", "starting", "start failed", "crashed")
         assert {row[name] for name in ("writable", "lsn", "replayed_lsn", "lag_bytes")} == {None}
         checked = operator.run("health", "--check", "-o", "json")
         assert checked.code == 8
