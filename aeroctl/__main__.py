@@ -52,7 +52,7 @@ def _run(arguments: list[str]) -> int:
     except Failure as error:
         return _report(error, arguments)
     except OSError as error:  # help and versions are written by click
-        from aeroctl.output import give_up
+        from aeroctl.output.output import give_up
 
         give_up()
         return _report(failure("OUTPUT_FAILED", f"{error.strerror}"), arguments)
@@ -71,7 +71,7 @@ def _hinted(error: "click.ClickException") -> str:
 
 
 def _report(error: "Failure", arguments: list[str]) -> int:
-    from aeroctl.output import report
+    from aeroctl.output.output import report
 
     report(error, _asks_for_json(arguments))
     return error.exit

@@ -18,9 +18,9 @@ import click
 from aeroctl import __version__
 
 if TYPE_CHECKING:
-    from aeroctl.adapter import Kernel
-    from aeroctl.output import Dialogue, Output
-    from aeroctl.reading import Reader
+    from aeroctl.adapter.kernel import Kernel
+    from aeroctl.output.output import Dialogue, Output
+    from aeroctl.workflows.read import Reader
 
 DEFAULT_KERNEL = "http://127.0.0.1:9191"
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -251,14 +251,14 @@ class App:
 
 def output_of(ctx: click.Context) -> "Output":
     """The writer that this invocation's options and streams ask for."""
-    from aeroctl.output import Output
+    from aeroctl.output.output import Output
 
     return Output(*_look_of(ctx, sys.stdout))
 
 
 def dialogue_of(ctx: click.Context) -> "Dialogue":
     """The same for stderr."""
-    from aeroctl.output import Dialogue
+    from aeroctl.output.output import Dialogue
 
     form, terminal, color = _look_of(ctx, sys.stderr)
     people = form == "table" and os.environ.get("TERM") != "dumb"
@@ -268,7 +268,7 @@ def dialogue_of(ctx: click.Context) -> "Dialogue":
 
 def _look_of(ctx: click.Context, stream: TextIO | None) -> tuple[Any, bool, bool]:
     """Format, whether it is for a terminal, and whether in colour."""
-    from aeroctl.output import wants_color
+    from aeroctl.output.output import wants_color
 
     options = options_of(ctx)
     terminal = stream is not None and stream.isatty()
@@ -285,19 +285,19 @@ def app_of(ctx: click.Context) -> App:
 
 def reader_of(ctx: click.Context, file: str | None) -> "Reader":
     """What reads from the kernel, or from `file`. Raises Failure; connects to nobody."""
-    from aeroctl.reading import Reader
+    from aeroctl.workflows.read import Reader
 
     if file is not None:
-        from aeroctl.case import load
+        from aeroctl.sources.evidence_file import load
 
         return Reader(load(file), output_of(ctx), dialogue_of(ctx))
     return Reader(_kernel_of(ctx), output_of(ctx), dialogue_of(ctx))
 
 
 def _kernel_of(ctx: click.Context) -> "Kernel":
-    from aeroctl.adapter import Connection, Kernel
-    from aeroctl.credentials import read_token
-    from aeroctl.output import tell
+    from aeroctl.adapter.credentials import read_token
+    from aeroctl.adapter.kernel import Connection, Kernel
+    from aeroctl.output.output import tell
 
     options = options_of(ctx)
     connection = Connection(

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from aeroctl.case import digest
 from aeroctl.contract.audit import AuditRecord, Head
 from aeroctl.contract.base import Observation
 from aeroctl.contract.chain import NO_HASH, Chain
@@ -12,7 +11,8 @@ from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.events import Event, NodeStanding, Standing
 from aeroctl.contract.replication import NodeReplication, Receiver
 from aeroctl.contract.terms import MEASURED
-from aeroctl.kernel import trail
+from aeroctl.kernel.audit import trail
+from aeroctl.sources.evidence_file import digest
 from aeroctl.views import audit
 from aeroctl.views.report import Trail
 from tests.kernel.records import facts

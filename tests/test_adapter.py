@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aeroctl import adapter
+from aeroctl.adapter import kernel as adapter
 from aeroctl.errors import KINDS, OWN, Failure
 from tests.answering import Handler, answer, answering
 from tests.harness import run

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.confirm import Consent, Interaction, Question, questions, require
 from aeroctl.contract import consent
 from aeroctl.contract.commands import COMMANDS, VERBS
 from aeroctl.contract.consent import Confirmable
 from aeroctl.contract.explanation import ExplanationEnvelope
 from aeroctl.errors import Failure
+from aeroctl.workflows.confirm import Consent, Interaction, Question, questions, require
 from tests.answering import Handler, Received, answer, answering
 from tests.harness import Result, run
 from tests.samples import EPOCH, SYSTEM_ID, TOKEN, explanation, status, token_of

@@ -13,9 +13,9 @@ from aeroctl.contract.base import Observation
 from aeroctl.contract.compiled import parse_snapshot
 from aeroctl.contract.envelope import Snapshot, SnapshotEnvelope
 from aeroctl.contract.terms import SECTIONS, STORED, Section
-from aeroctl.schemas import schema_of
 from aeroctl.views import diff as module
 from aeroctl.views.diff import Change, Place, Scalar, diff, remarks, values
+from aeroctl.views.schemas import schema_of
 from tests.answering import Received, answer, answering
 from tests.arbitrary import ENVELOPES
 from tests.harness import run

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aeroctl.contract.events import Logged, Pin
 from aeroctl.contract.pinning import NotPinned, Pinning, settled
-from aeroctl.moment import Ago, Commit, Moment, Time, parse, written
+from aeroctl.sources.moment import Ago, Commit, Moment, Time, parse, written
 
 START = datetime(2026, 11, 23, 10, tzinfo=UTC)
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeroctl.cli import SHARED, CommandTable, Shared, cli, options_of, spoken
+from aeroctl.commands._options import MomentType
 from aeroctl.commands.audit import HeadType
-from aeroctl.commands.reading import MomentType
 from tests.answering import Received, answer, answering
 from tests.harness import ENVIRONMENT, run
 from tests.samples import document, explanation, status

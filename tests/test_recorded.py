@@ -223,7 +223,7 @@ def test_output(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    from aeroctl import change
+    from aeroctl.workflows import change
 
     monkeypatch.setattr(change, "fresh_request_id", lambda: request_of(scenario, command))
     monkeypatch.setattr(change, "claims", lambda: CLIENT)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.events import Event, Standing
-from aeroctl.text import safe
-from aeroctl.views.lanes_svg import Told, bands
+from aeroctl.safe_text import safe
+from aeroctl.views.pictures.lanes_svg import Told, bands
 from aeroctl.views.report import POLICY, Evidence, Trail, render
 from aeroctl.views.timeline import merged, words
 from tests import incident

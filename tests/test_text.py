@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.output import _json
-from aeroctl.text import safe, width
+from aeroctl.output.output import _json
+from aeroctl.safe_text import safe, width
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aeroctl.commands.reading import view_named
+from aeroctl.commands._options import view_named
 from aeroctl.contract.envelope import Snapshot, SnapshotEnvelope
 from aeroctl.contract.lsn import distance, parse, render
-from aeroctl.output import Output
-from aeroctl.schemas import schema_of
+from aeroctl.output.output import Output
 from aeroctl.views import view as views
 from aeroctl.views.node import view_of
 from aeroctl.views.nodes import node_rows
-from aeroctl.views.topology import branches
+from aeroctl.views.pictures.topology import branches
+from aeroctl.views.schemas import schema_of
 from aeroctl.views.view import UnknownNode, View
 from tests.arbitrary import ENVELOPES, SNAPSHOTS
 from tests.harness import Stream

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from aeroctl.errors import KINDS, Exit, Failure, failure
 from aeroctl.kernel.sandbox.waiting import wait_until
-from aeroctl.text import safe, width
+from aeroctl.safe_text import safe, width
 from aeroctl.views.blocks import Block, Facts, Flagged, Grid
 from aeroctl.views.marks import compared
-from aeroctl.watch import drawn, passing
+from aeroctl.workflows.watch import drawn, passing
 from tests.answering import Received, answer, answering
 from tests.arbitrary import TEXT
 from tests.harness import ENVIRONMENT, run

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from aeroctl.cli import option, shared_options
-from aeroctl.commands.reading import Asked, reading_options, show
+from aeroctl.commands._options import Asked, reading_options, show
 from aeroctl.errors import Exit
 
 
@@ -51,7 +51,7 @@ def audit(
     record that does not fit. Note the head that it prints, outside of the cluster: with --head it
     tells a trail whose last records were deleted from one that is intact.
     """
-    from aeroctl.trail import show_trail
+    from aeroctl.workflows.audit import show_trail
 
     if head is not None and not verify:
         raise click.UsageError("--head is what --verify compares with: give both")

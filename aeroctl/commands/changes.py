@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 import click
 
 from aeroctl.cli import app_of, option, shared_options
-from aeroctl.commands.reading import sendable
-from aeroctl.confirm import Consent
+from aeroctl.commands._options import sendable
 from aeroctl.contract.commands import VERBS
 from aeroctl.errors import Exit
+from aeroctl.workflows.confirm import Consent
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -54,7 +54,7 @@ def _consent(yes: bool, token: str | None) -> Consent:
 def _run(
     ctx: click.Context, verb: str, target: str | None, reason: str | None, consent: Consent
 ) -> Exit:
-    from aeroctl.change import change
+    from aeroctl.workflows.change import change
 
     return change(app_of(ctx), VERBS[verb], target, reason, consent)
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from aeroctl.cli import option, reader_of, shared_options
-from aeroctl.commands.reading import row_options
+from aeroctl.commands._options import row_options
 from aeroctl.errors import Exit
 
 if TYPE_CHECKING:
-    from aeroctl.moment import Moment
+    from aeroctl.sources.moment import Moment
 
 
 @click.command()
@@ -38,7 +38,7 @@ def diff(
     Example:
       aeroctl diff 812 now --filter section=nodes
     """
-    from aeroctl.comparing import compare
+    from aeroctl.workflows.diff import compare
 
     asked = [_asked(text) for text in (before, after)]
     # Each place is read once: standard input has its snapshot, or its token, but one time.
@@ -50,7 +50,7 @@ def diff(
 
 def _asked(text: str) -> "tuple[str | None, Moment | None]":
     """The file that a word names, or the moment; neither is now. Raises UsageError."""
-    from aeroctl.moment import parse
+    from aeroctl.sources.moment import parse
 
     if text in ("now", "-"):
         return (None if text == "now" else text), None

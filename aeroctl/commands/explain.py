@@ -3,7 +3,7 @@
 import click
 
 from aeroctl.cli import app_of, option, shared_options
-from aeroctl.commands.reading import sendable
+from aeroctl.commands._options import sendable
 from aeroctl.contract.commands import VERBS
 from aeroctl.errors import Exit
 

@@ -3,7 +3,7 @@
 import click
 
 from aeroctl.cli import option, shared_options
-from aeroctl.commands.reading import Asked, reading_options, row_options, show, view_named
+from aeroctl.commands._options import Asked, reading_options, row_options, show, view_named
 from aeroctl.errors import Exit
 
 

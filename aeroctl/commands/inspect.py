@@ -3,7 +3,7 @@
 import click
 
 from aeroctl.cli import Command, CommandTable, shared_options
-from aeroctl.commands.reading import Asked, reading, reading_options, show
+from aeroctl.commands._options import Asked, reading, reading_options, show
 
 TABLE = {
     "cluster": Command("inspect:cluster", "Topology, roles, and who holds authority."),

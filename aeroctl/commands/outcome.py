@@ -20,6 +20,6 @@ def outcome(ctx: click.Context, request_id: object, wait: bool) -> Exit:
     rolled back; 4: rejected; 5: not executed, and never will be; 6: in progress, not known, or not
     to be learned now.
     """
-    from aeroctl.awaiting import show_outcome
+    from aeroctl.workflows.outcome import show_outcome
 
     return show_outcome(app_of(ctx), str(request_id), wait)

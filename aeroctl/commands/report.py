@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from aeroctl.cli import option, reader_of, shared_options
-from aeroctl.commands.reading import MomentType, file_option
+from aeroctl.commands._options import MomentType, file_option
 
 if TYPE_CHECKING:
-    from aeroctl.moment import Moment
+    from aeroctl.sources.moment import Moment
 
 
 @click.command()
@@ -28,6 +28,6 @@ def report(ctx: click.Context, at: "Moment | None", file: str | None) -> None:
       aeroctl report > incident.html
       aeroctl snapshot --full > case.json; aeroctl report --from case.json > incident.html
     """
-    from aeroctl.report import show_report
+    from aeroctl.workflows.report import show_report
 
     show_report(reader_of(ctx, file), at)

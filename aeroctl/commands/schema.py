@@ -20,7 +20,7 @@ def schema(ctx: click.Context, view: str | None) -> None:
 
     Asks no kernel.
     """
-    from aeroctl.schemas import schema_of
+    from aeroctl.views.schemas import schema_of
 
     document = schema_of(view) if view else {name: schema_of(name) for name in NAMES}
     output_of(ctx).document(document)

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import click
 
 from aeroctl.cli import option, shared_options
-from aeroctl.commands.reading import Asked, reading_options, show
+from aeroctl.commands._options import Asked, reading_options, show
 from aeroctl.contract.terms import SECTIONS, Section
 
 if TYPE_CHECKING:
-    from aeroctl.reading import Reader
+    from aeroctl.workflows.read import Reader
 
 
 @click.command()
@@ -42,7 +42,7 @@ def snapshot(ctx: click.Context, sections: tuple[Section, ...], full: bool, aske
     def once(reader: "Reader") -> None:
         at, notes = reader.commit_of(asked.at)
         if full:
-            from aeroctl.case import collect
+            from aeroctl.sources.evidence_file import collect
 
             reader.dialogue.notes(notes)  # which commit was taken is not the kernel's word
             reader.output.document(collect(reader.source, at))

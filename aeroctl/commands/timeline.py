@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import click
 
 from aeroctl.cli import option, reader_of, shared_options
-from aeroctl.commands.reading import MomentType, file_option, sendable
+from aeroctl.commands._options import MomentType, file_option, sendable
 from aeroctl.contract.terms import EVENT_KINDS, RECORD_KINDS
 
 if TYPE_CHECKING:
-    from aeroctl.moment import Moment
+    from aeroctl.sources.moment import Moment
 
 
 @click.command()
@@ -74,7 +74,7 @@ def timeline(
         raise click.UsageError("--follow goes on, --until ends: give one")
     if follow and file is not None:
         raise click.UsageError("--follow shows what happens now: not with --from")
-    from aeroctl import timeline as story
+    from aeroctl.workflows import timeline as story
 
     asked = story.Asked(since, until, nodes, kinds, None if request is None else str(request))
     (story.follow if follow else story.show)(reader_of(ctx, file), asked)

@@ -8,8 +8,8 @@ from aeroctl import __version__
 
 COMMANDS = {
     "sandbox": ("aeroctl.kernel.sandbox.command:sandbox", "Run a real cluster on loopback."),
-    "serve": ("aeroctl.kernel.serve:serve", "Serve the kernel API of one cluster."),
-    "token": ("aeroctl.kernel.issue:token", "Make a token for a caller."),
+    "serve": ("aeroctl.kernel.server.serve:serve", "Serve the kernel API of one cluster."),
+    "token": ("aeroctl.kernel.server.token_command:token", "Make a token for a caller."),
 }
 
 

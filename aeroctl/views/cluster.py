@@ -15,7 +15,7 @@ from aeroctl.views.nodes import (
     state_cell,
     timeline_cell,
 )
-from aeroctl.views.topology import branches
+from aeroctl.views.pictures.topology import branches
 from aeroctl.views.view import View
 
 if TYPE_CHECKING:

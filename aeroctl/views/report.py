@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from aeroctl.views import audit, cluster, health, nodes, replication
 from aeroctl.views.blocks import Block, Cell, Flagged
-from aeroctl.views.lanes_svg import LEGEND, Told, bands, icon, line_icon
-from aeroctl.views.markup import (
+from aeroctl.views.pictures.html import (
     HtmlCell,
     Link,
     Markup,
@@ -25,9 +24,10 @@ from aeroctl.views.markup import (
     table,
     void,
 )
-from aeroctl.views.report_style import STYLE
+from aeroctl.views.pictures.lanes_svg import LEGEND, Told, bands, icon, line_icon
+from aeroctl.views.pictures.report_style import STYLE
+from aeroctl.views.pictures.topology_svg import topology_svg
 from aeroctl.views.timeline import Entry, flagged, merged, when, words
-from aeroctl.views.topology_svg import topology_svg
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditRecord, BrokenRecord, Head

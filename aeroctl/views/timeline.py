@@ -17,7 +17,7 @@ from aeroctl.contract.terms import Cause, EventKind, Given, RecordKind, RequestO
 from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Grid, Lanes
 
 if TYPE_CHECKING:
-    from aeroctl.views.lanes import Picture
+    from aeroctl.views.pictures.lanes import Picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from aeroctl.kernel.keyspace import Event, Keyspace, KeyValue
+from aeroctl.kernel.store.keyspace import Event, Keyspace, KeyValue
 from tests.kernel.keyspaces import PREFIX, text
 
 NAMES = ("n1", "n2", "n3")

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from aeroctl.kernel.keys import Kernel, parse
-from aeroctl.kernel.keyspace import Keyspace, KeyValue
+from aeroctl.kernel.patroni.keys import Kernel, parse
+from aeroctl.kernel.store.keyspace import Keyspace, KeyValue
 
 PREFIX = "/service/demo/"
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"

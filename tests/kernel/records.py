@@ -10,10 +10,10 @@ import httpx
 from aeroctl.contract.audit import Confirmed, Dispatch, Head, RecordFacts
 from aeroctl.contract.cluster import Authority
 from aeroctl.contract.requests import Client
-from aeroctl.kernel import ledger, trail
-from aeroctl.kernel.etcd import Etcd, Put
-from aeroctl.kernel.postgres import Access
-from aeroctl.kernel.snapshot import Source
+from aeroctl.kernel.audit import ledger, trail
+from aeroctl.kernel.endpoints.snapshot import Source
+from aeroctl.kernel.postgres.queries import Access
+from aeroctl.kernel.store.etcd import Etcd, Put
 from tests.kernel.conftest import Store
 from tests.kernel.keyspaces import STORED, text
 

@@ -16,11 +16,14 @@ from aeroctl.contract import accounts
 from aeroctl.contract.base import Unavailable
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication, Receiver, Sender
-from aeroctl.kernel import patroni, postgres, rules, snapshot
+from aeroctl.kernel.decide import rules
+from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.endpoints import snapshot
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keys import Departed, Expected, Kernel, Member, parse
-from aeroctl.kernel.postgres import Spoken
-from aeroctl.kernel.rules import State
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.patroni.keys import Departed, Expected, Kernel, Member, parse
+from aeroctl.kernel.postgres import queries
+from aeroctl.kernel.postgres.queries import Spoken
 from aeroctl.views import health
 from aeroctl.views.nodes import node_rows
 from tests.kernel.keyspaces import STORED, kernel, keyspace, member, stored
@@ -109,15 +112,15 @@ def states(draw: st.DrawFn) -> tuple[Kernel, dict[str, Any]]:
     )
     present = {name: value for name, value in keys.items() if value is not None}
     state = replace(parse("demo", keyspace(present)), departed=gone, expected=expected)
-    return state, {node.name: draw(ANSWERS) for node in patroni.nodes(state)}
+    return state, {node.name: draw(ANSWERS) for node in sections.nodes(state)}
 
 
 def asked(state: Kernel, said: dict[str, Any]) -> tuple[State, Any]:
     """As the kernel has it, and as the control plane has it; an address that two share is not asked
-    (see postgres.py).
+    (see queries.py).
     """
     answers: Any = {}
-    for node in patroni.nodes(state):
+    for node in sections.nodes(state):
         found = said[node.name]
         if node.shares_address_with:
             found = "NODE_ADDRESS_SHARED"
@@ -129,8 +132,8 @@ def asked(state: Kernel, said: dict[str, Any]) -> tuple[State, Any]:
             else found.model_dump_json()
         }
     measured = {seen.node: seen for seen in snapshot.replication(state, answers)}
-    sections = snapshot.request([("include", "cluster,nodes,promotion,replication")]).sections
-    return State(state, None, measured), snapshot._data(state, sections, answers)
+    wanted = snapshot.request([("include", "cluster,nodes,promotion,replication")]).sections
+    return State(state, None, measured), snapshot._data(state, wanted, answers)
 
 
 def shown(state: Kernel, said: dict[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -149,7 +152,7 @@ def test_one_writer_holds_only_where_every_other_node_is_proved_not_to_write(
     """P6-A1. The truth is what each node would do; what is asked of it may be less."""
     state, said = drawn
     found, rows = shown(state, said)
-    cluster = patroni.cluster(state)
+    cluster = sections.cluster(state)
     named = {
         *state.members,
         *state.departed,
@@ -257,7 +260,7 @@ HAND_MADE = account(in_recovery=False, writable=True, timeline=2, lsn="0/5000000
     ],
 )
 def test_where_the_two_can_not_both_be_so(own: NodeReplication | None, facts: list[str]) -> None:
-    node = next(node for node in patroni.nodes(kernel()) if node.name == "n1")
+    node = next(node for node in sections.nodes(kernel()) if node.name == "n1")
     assert [each.fact for each in accounts.disagreements(node, own)] == facts
 
 
@@ -381,7 +384,7 @@ class TestSynchronous:
 class TestExpected:
     def rules(self, expected: Expected, **changes: Any) -> Any:
         state = replace(kernel(**changes), expected=expected)
-        said = {node.name: account() for node in patroni.nodes(state)}
+        said = {node.name: account() for node in sections.nodes(state)}
         said["n3"] = account(in_recovery=False, writable=True)
         _, data = asked(state, said)
         return {rule.rule: (rule.evaluation, rule.evidence) for rule in health.derive(data).rules}
@@ -414,7 +417,7 @@ class TestExpected:
 
     def test_it_is_void_once_it_is_registered(self) -> None:
         state = replace(kernel(), expected=Expected(retired=("n2",)))
-        assert not any(node.retired for node in patroni.nodes(state))
+        assert not any(node.retired for node in sections.nodes(state))
         said: dict[str, Any] = {"n1": account(), "n2": "NODE_TIMEOUT", "n3": account()}
         assert shown(state, said)[0]["single_writer"] == "undetermined"
 
@@ -423,14 +426,14 @@ class TestAddresses:
     SAME = "postgres://127.0.0.1:5501/postgres"
 
     def nodes(self, **changes: Any) -> dict[str, Node]:
-        return {node.name: node for node in patroni.nodes(kernel(**changes))}
+        return {node.name: node for node in sections.nodes(kernel(**changes))}
 
     def test_two_members_with_one(self) -> None:
         changes: Any = {"members__n3": member("n3", "primary", conn_url=self.SAME)}
         nodes = self.nodes(**changes)
         shared = {name: node.shares_address_with for name, node in nodes.items()}
         assert shared == {"n1": ["n3"], "n2": [], "n3": ["n1"]}
-        codes = [(note.code, note.subject) for note in patroni.notes(kernel(**changes))]
+        codes = [(note.code, note.subject) for note in sections.notes(kernel(**changes))]
         assert codes == [("NODE_ADDRESS_SHARED", "n1"), ("NODE_ADDRESS_SHARED", "n3")]
         said = {name: account() for name in nodes}
         found, _ = shown(kernel(**changes), said)
@@ -445,7 +448,7 @@ class TestAddresses:
             kernel(),
             departed={"n9": Departed(Member.model_validate(member("n1")), 3)},
         )
-        shared = {node.name: node.shares_address_with for node in patroni.nodes(state)}
+        shared = {node.name: node.shares_address_with for node in sections.nodes(state)}
         assert shared == {"n1": [], "n2": [], "n3": [], "n9": ["n1"]}
 
     @pytest.mark.parametrize(
@@ -470,7 +473,7 @@ class TestAddresses:
         self, servers: Any, names: Any, found: dict[str, str]
     ) -> None:
         spoken = [Spoken(server, name) for server, name in zip(servers, names, strict=True)]
-        reasons = postgres.impostors(patroni.nodes(kernel()), spoken)
+        reasons = queries.impostors(sections.nodes(kernel()), spoken)
         assert {name: reason.code for name, reason in reasons.items()} == found
 
 
@@ -488,7 +491,7 @@ class TestNames:
     )
     def test_not_by_its_slots(self, changes: Any) -> None:
         state = kernel(status={"retain_slots": ["pg_2"]}, **changes)
-        (node,) = [node for node in patroni.nodes(state) if not node.registered]
+        (node,) = [node for node in sections.nodes(state) if not node.registered]
         assert node.name == "pg-2"
         assert "slot" in node.known_from
 
@@ -497,13 +500,13 @@ class TestNames:
             kernel(status={"retain_slots": ["pg_2"]}),
             departed={"pg-2": Departed(Member(), 3)},
         )
-        (node,) = [node for node in patroni.nodes(state) if not node.registered]
+        (node,) = [node for node in sections.nodes(state) if not node.registered]
         assert (node.name, node.known_from) == ("pg-2", ["slot", "earlier_member_key"])
 
     def test_a_permanent_slot_is_no_node(self) -> None:
         status = {"slots": {"n1": 1, "cdc": 2, "n7": 3}}
         state = kernel(config={"slots": {"cdc": {"type": "logical"}}}, status=status)
-        assert [node.name for node in patroni.nodes(state)] == ["n1", "n2", "n3", "n7"]
+        assert [node.name for node in sections.nodes(state)] == ["n1", "n2", "n3", "n7"]
 
 
 @given(
@@ -532,7 +535,7 @@ def test_a_nodes_tags_are_read_as_patroni_reads_them(tags: dict[str, Any]) -> No
         def tags(self) -> dict[str, Any]:
             return tags
 
-    node = next(node for node in patroni.nodes(kernel(members__n1=member("n1", tags=tags))))
+    node = next(node for node in sections.nodes(kernel(members__n1=member("n1", tags=tags))))
     assert node.no_failover is Theirs().nofailover
 
 

@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.contract.errors import EngineReply, Error, ErrorBody
-from aeroctl.kernel import engine, ledger, transfer
-from aeroctl.kernel.agent import Identity, Wanted, evidence, identity
-from aeroctl.kernel.engine import Engine
+from aeroctl.kernel.audit import ledger
+from aeroctl.kernel.change import transfer
+from aeroctl.kernel.patroni import rest_api
+from aeroctl.kernel.patroni.agent import Identity, Wanted, evidence, identity
+from aeroctl.kernel.patroni.rest_api import Engine
 from tests.kernel.agents import listening
 from tests.kernel.conftest import Store
 from tests.kernel.world import SYSTEM_ID, World, puts, run, saying
@@ -327,7 +329,7 @@ class TestBeforeDispatch:
                 return asyncio.get_running_loop().time() - began
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(engine, "IDENTIFY_SECONDS", 0.3)
+            patch.setattr(rest_api, "IDENTIFY_SECONDS", 0.3)
             assert asyncio.run(run()) < 30
 
     def test_an_agent_that_drips(self) -> None:
@@ -491,7 +493,7 @@ class TestTheAddressMoves:
     def test_what_was_said_long_ago_is_asked_again(
         self, inside: In, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("aeroctl.kernel.command.FRESH_SECONDS", -1.0)
+        monkeypatch.setattr("aeroctl.kernel.change.command.FRESH_SECONDS", -1.0)
 
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeroctl.contract.events import Event, Logged
-from aeroctl.kernel import clockpins, ledger
-from aeroctl.kernel.clockpins import Keeper, dated, kept, parsed
-from aeroctl.kernel.etcd import Delete, Put
+from aeroctl.kernel.audit import clock_pins, ledger
+from aeroctl.kernel.audit.clock_pins import Keeper, dated, kept, parsed
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keyspace import KeyValue
+from aeroctl.kernel.store.etcd import Delete, Put
+from aeroctl.kernel.store.keyspace import KeyValue
 from tests.kernel.conftest import Store
 from tests.kernel.world import World, puts, run
 from tests.stories import event, gap
@@ -33,8 +33,8 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 1000.0
         self.wall = datetime(2026, 1, 1, 10, tzinfo=UTC)
-        monkeypatch.setattr(clockpins, "uptime", lambda: self.seconds)
-        monkeypatch.setattr(clockpins, "datetime", self)
+        monkeypatch.setattr(clock_pins, "uptime", lambda: self.seconds)
+        monkeypatch.setattr(clock_pins, "datetime", self)
 
     def now(self, _: Any) -> datetime:
         return self.wall
@@ -55,7 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 async def pins(world: World) -> list[Logged]:
     key = ledger.clock_key(world.scope)
     end = (await world.store.read_together([], [key])).commit_id
-    return (await clockpins.written(world.source, 0, end))[0]
+    return (await clock_pins.written(world.source, 0, end))[0]
 
 
 def test_never_more_than_one_an_interval(etcd_store: Store, tmp_path: Path, clock: Clock) -> None:

@@ -17,9 +17,12 @@ from aeroctl.contract import chain, consent
 from aeroctl.contract.consent import Confirmable
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.contract.requests import Client, RequestEnvelope
-from aeroctl.kernel import command, engine, ledger, postgres, throttle, transfer
-from aeroctl.kernel.etcd import Delete, Put
-from aeroctl.kernel.snapshot import READERS
+from aeroctl.kernel.audit import ledger
+from aeroctl.kernel.change import command, throttle, transfer
+from aeroctl.kernel.endpoints.snapshot import READERS
+from aeroctl.kernel.patroni import rest_api
+from aeroctl.kernel.postgres import queries
+from aeroctl.kernel.store.etcd import Delete, Put
 from tests.kernel.conftest import Store
 from tests.kernel.world import SYSTEM_ID, World, puts, run, saying, writes
 
@@ -890,7 +893,7 @@ class TestTheStoreFails:
 
     def test_a_lease_that_takes_too_long(self, inside: In, monkeypatch: pytest.MonkeyPatch) -> None:
         """P7-F2: it may have ended before what it guards has left."""
-        monkeypatch.setattr(engine, "SEND_SECONDS", 0.3)
+        monkeypatch.setattr(rest_api, "SEND_SECONDS", 0.3)
 
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
@@ -1064,7 +1067,7 @@ def test_a_bug_before_the_dispatch_is_one(inside: In, monkeypatch: pytest.Monkey
     def broken(*_: object) -> None:
         raise RuntimeError("hunter2")
 
-    monkeypatch.setattr("aeroctl.kernel.decision.decide", broken)
+    monkeypatch.setattr("aeroctl.kernel.decide.decision.decide", broken)
 
     async def test(w: World) -> None:
         body = await w.request("request_promotion", "n1")
@@ -1079,7 +1082,7 @@ def test_a_bug_after_the_dispatch_is_no_denial(inside: In, monkeypatch: pytest.M
     def broken(*_: object) -> None:
         raise RuntimeError("hunter2")
 
-    monkeypatch.setattr("aeroctl.kernel.judge.judge", broken)
+    monkeypatch.setattr("aeroctl.kernel.prove.judge.judge", broken)
 
     async def test(w: World) -> None:
         body = await w.request("request_promotion", "n1")
@@ -1322,7 +1325,7 @@ class TestWhoWrites:
 
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
-            monkeypatch.setattr(postgres, "ask", self.told(writes))
+            monkeypatch.setattr(queries, "ask", self.told(writes))
             w.script.append(transferring(w, "n3", "n1", "ok"))
             found = status(await w.send("request_promotion", body))
             later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
@@ -1345,7 +1348,7 @@ class TestWhoWrites:
                 return 200, "Successfully"
 
             body = await w.request("request_promotion", "n1")
-            monkeypatch.setattr(postgres, "ask", self.told(False))
+            monkeypatch.setattr(queries, "ask", self.told(False))
             w.script.append(act)
             found = status(await w.send("request_promotion", body))
             assert (found.outcome, found.final, found.authority_after.node) == (
@@ -1422,7 +1425,7 @@ class TestDiagnostics:
 
         async def test(w: World) -> None:
             body = await w.request("run_diagnostics", None)
-            monkeypatch.setattr(postgres, "CANCEL_SECONDS", 1.8)  # of 5, and 3 for the node
+            monkeypatch.setattr(queries, "CANCEL_SECONDS", 1.8)  # of 5, and 3 for the node
             for _ in range(READERS):
                 await w.source.own.acquire()
             found = status(await asyncio.wait_for(w.send("run_diagnostics", body), 5))

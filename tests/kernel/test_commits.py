@@ -13,9 +13,9 @@ import pytest
 
 from aeroctl.contract.events import Pin, PinEnvelope
 from aeroctl.contract.pinning import NotPinned, Pinning
-from aeroctl.kernel import clockpins, ledger, trail
-from aeroctl.kernel.etcd import Put
-from aeroctl.kernel.snapshot import rfc3339
+from aeroctl.kernel.audit import clock_pins, ledger, trail
+from aeroctl.kernel.endpoints.snapshot import rfc3339
+from aeroctl.kernel.store.etcd import Put
 from tests.kernel.conftest import Store
 from tests.kernel.records import facts
 from tests.kernel.world import World, run
@@ -59,7 +59,7 @@ async def clock(world: World, time: str, before: int | None = None) -> int:
     """A clock pin of that time, written now; `before`: the commit that its writer had seen."""
     key = ledger.clock_key(world.scope)
     seen = await world.store.read_together([], [key])
-    text = clockpins.text(
+    text = clock_pins.text(
         datetime.fromisoformat(time), before or seen.commit_id, seen.keys.get(key)
     )
     return await world.store.transact([], [Put(key, text)]) or 0
@@ -297,7 +297,7 @@ def test_pins_are_found_by_halves(etcd_store: Store, tmp_path: Path, seed: int) 
             seconds += chance.choice((0, 1, 7, 60, -200 if chance.random() < 0.2 else 3))
             await clock(world, at(seconds // 60, seconds % 60))
         end = await moves(world)
-        every, _ = await clockpins.written(world.source, 0, end)
+        every, _ = await clock_pins.written(world.source, 0, end)
         for _ in range(40):
             asked = at(*divmod(chance.randrange(300, seconds + 60), 60))
             pinning = Pinning(asked, None)

@@ -11,7 +11,7 @@ from aeroctl.contract import consent
 from aeroctl.contract.commands import COMMANDS, CommandName
 from aeroctl.contract.consent import Confirmable, confirms
 from aeroctl.contract.requests import CommandRequest
-from aeroctl.kernel.confirmation import AHEAD_SECONDS, Clock, Issue, check
+from aeroctl.kernel.decide.confirmation import AHEAD_SECONDS, Clock, Issue, check
 from aeroctl.kernel.failures import Failure
 
 NOW = 5

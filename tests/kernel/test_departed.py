@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.kernel import patroni
-from aeroctl.kernel.departed import FEW, STEPS, chosen, commits, departed, gone, unexplained
-from aeroctl.kernel.etcd import Delete, Etcd, Put
-from aeroctl.kernel.keys import Departed, Kernel, Member, parse
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.patroni.departed import FEW, STEPS, chosen, commits, departed, gone, unexplained
+from aeroctl.kernel.patroni.keys import Departed, Kernel, Member, parse
+from aeroctl.kernel.store.etcd import Delete, Etcd, Put
 from tests.kernel.conftest import Store
 from tests.kernel.keyspaces import kernel, member, text
 
@@ -102,9 +102,9 @@ def test_a_leader_that_left_with_its_last_address(inside: Inside) -> None:
         await c.put(leader="n2", members__n2=member("n2", "primary", timeline=2))
         found = await c.gone()
         assert list(found) == ["n1"]
-        assert patroni.address(found["n1"].member.conn_url) == ("127.0.0.1", 5501)
+        assert sections.address(found["n1"].member.conn_url) == ("127.0.0.1", 5501)
         state = replace(await c.kernel(), departed=found)
-        (node,) = [each for each in patroni.nodes(state) if each.name == "n1"]
+        (node,) = [each for each in sections.nodes(state) if each.name == "n1"]
         assert (node.registered, node.host, node.port) == (False, "127.0.0.1", 5501)
         assert node.known_from == ["earlier_member_key"]
         assert node.role == "unknown"  # what it was proves nothing

@@ -10,8 +10,8 @@ from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Rule
-from aeroctl.kernel import patroni
-from aeroctl.kernel.diagnose import account, rules, settled
+from aeroctl.kernel.change.diagnose import account, rules, settled
+from aeroctl.kernel.patroni import sections
 from tests.kernel.keyspaces import STORED, kernel, member
 
 SYSTEM = STORED["initialize"]
@@ -62,7 +62,7 @@ def found(
 ) -> dict[str, Rule]:
     """The rules of n1, whose accounts may be given; all others agree."""
     stored = kernel(**keys)
-    (node,) = [node for node in patroni.nodes(stored) if node.name == "n1"]
+    (node,) = [node for node in sections.nodes(stored) if node.name == "n1"]
     applied = rules(stored, node, sql or said("n1"), agent or told("n1"), date)
     assert len(applied) == 7
     assert {rule.enforced_by for rule in applied} == {"nobody"}

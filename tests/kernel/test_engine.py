@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from aeroctl.contract.errors import EngineReply
-from aeroctl.kernel.engine import LARGEST, SEND_SECONDS, Engine, Sent
+from aeroctl.kernel.patroni.rest_api import LARGEST, SEND_SECONDS, Engine, Sent
 from aeroctl.kernel.timing import uptime
 from tests.kernel.agents import Act, Agent, listening
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.kernel.epoch import epoch
-from aeroctl.kernel.keys import parse
+from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.keys import parse
 from tests.kernel.keyspaces import kernel, keyspace, member, stored
 
 SYNC = {"leader": "n3", "sync_standby": "n1,n2", "quorum": 0}

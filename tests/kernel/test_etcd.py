@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from aeroctl.kernel.etcd import COMMITS, Compare, Delete, Etcd, Put
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keyspace import Event, History, Keyspace, KeyValue, Together
 from aeroctl.kernel.sandbox.waiting import wait_until
+from aeroctl.kernel.store.etcd import COMMITS, Compare, Delete, Etcd, Put
+from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue, Together
 from tests.kernel.conftest import Store, etcd
 from tests.kernel.keyspaces import COMPACTED, FUTURE, PREFIX, STORED, etcd_answer, refusal
 
@@ -679,14 +679,14 @@ class TestReplay:
             for _ in range(6):
                 await asyncio.gather(*(etcd.transact([], [Put(prefix, "x")]) for _ in range(50)))
             clock = itertools.count(0, 2)
-            monkeypatch.setattr("aeroctl.kernel.etcd.uptime", lambda: next(clock))
+            monkeypatch.setattr("aeroctl.kernel.store.etcd.uptime", lambda: next(clock))
             found = await etcd.replay(prefix, start, start + 300, window=5000)
             assert found.keyspace == await etcd.read(prefix, start + 2 * COMMITS)
-            monkeypatch.setattr("aeroctl.kernel.etcd.uptime", lambda: 0)
-            monkeypatch.setattr("aeroctl.kernel.etcd.LARGE", 50)  # less than any commit holds
+            monkeypatch.setattr("aeroctl.kernel.store.etcd.uptime", lambda: 0)
+            monkeypatch.setattr("aeroctl.kernel.store.etcd.LARGE", 50)  # less than any commit holds
             found = await etcd.replay(prefix, start, start + 300, window=5000)
             assert found.keyspace == await etcd.read(prefix, start + 1)
-            monkeypatch.setattr("aeroctl.kernel.etcd.LARGE", 20_000)
+            monkeypatch.setattr("aeroctl.kernel.store.etcd.LARGE", 20_000)
             found = await etcd.replay(prefix, start, start + 300, window=5000)
             assert found.keyspace == await etcd.read(prefix, start + 4 * COMMITS)
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from aeroctl.contract.events import Event, EventsEnvelope
 from aeroctl.contract.standing import followed
-from aeroctl.kernel import keyspace as store
-from aeroctl.kernel.etcd import Delete, Put
-from aeroctl.kernel.events import derive
-from aeroctl.kernel.keys import TimelineEnd
-from aeroctl.kernel.keyspace import History, Keyspace, KeyValue
-from aeroctl.kernel.said import standing
+from aeroctl.kernel.endpoints.events import derive
+from aeroctl.kernel.patroni.baseline import standing
+from aeroctl.kernel.patroni.keys import TimelineEnd
+from aeroctl.kernel.store import keyspace as store
+from aeroctl.kernel.store.etcd import Delete, Put
+from aeroctl.kernel.store.keyspace import History, Keyspace, KeyValue
 from tests.kernel.conftest import Store
 from tests.kernel.keyspaces import PREFIX, member, text
 from tests.kernel.world import World, run

@@ -14,11 +14,11 @@ from aeroctl.contract.audit import AuditEnvelope
 from aeroctl.contract.commands import COMMANDS, CommandName
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.contract.explanation import ExplanationEnvelope
-from aeroctl.kernel import ledger
-from aeroctl.kernel.confirmation import Clock, Issue
-from aeroctl.kernel.etcd import Put
-from aeroctl.kernel.explain import explanation
-from aeroctl.kernel.rules import State
+from aeroctl.kernel.audit import ledger
+from aeroctl.kernel.decide.confirmation import Clock, Issue
+from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.endpoints.explain import explanation
+from aeroctl.kernel.store.etcd import Put
 from tests.kernel.conftest import Store
 from tests.kernel.keyspaces import kernel
 from tests.kernel.world import World, run, writes

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.gates import Gate
+from aeroctl.kernel.server.gates import Gate
 
 
 async def pass_through(gate: Gate, until: asyncio.Event) -> None:

@@ -13,14 +13,14 @@ import httpx
 import pytest
 import trustme
 
-from aeroctl.kernel import gateway
-from aeroctl.kernel.etcd import Etcd, Put
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.sandbox import settings
 from aeroctl.kernel.sandbox.daemon import Daemon
 from aeroctl.kernel.sandbox.ports import HOST, PortBlock
 from aeroctl.kernel.sandbox.programs import find_programs
 from aeroctl.kernel.sandbox.waiting import answers, wait_until
+from aeroctl.kernel.store import gateway
+from aeroctl.kernel.store.etcd import Etcd, Put
 from tests.kernel.conftest import Store
 from tests.relay import relaying
 
@@ -249,7 +249,7 @@ def test_both_ways_show_the_same(
     etcd_store: Store, safe: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a transaction, or by single reads of one commit while others write on."""
-    monkeypatch.setattr("aeroctl.kernel.etcd.safe", lambda _: safe)
+    monkeypatch.setattr("aeroctl.kernel.store.etcd.safe", lambda _: safe)
     root = f"/both{safe}/"
 
     async def work(etcd: Etcd) -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from aeroctl.contract.cluster import Authority
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.errors import EngineReply
-from aeroctl.kernel.judge import Asked, Judgement, Renewals, attributed, judge
-from aeroctl.kernel.keyspace import History, Keyspace
+from aeroctl.kernel.prove.judge import Asked, Judgement, Renewals, attributed, judge
+from aeroctl.kernel.store.keyspace import History, Keyspace
 from tests.kernel.agents_model import EMPTY, NAMES, Agents
 from tests.kernel.keyspaces import PREFIX, text
 

@@ -12,7 +12,8 @@ from aeroctl.contract.cluster import Authority
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.terms import RequestOutcome
-from aeroctl.kernel.judge import (
+from aeroctl.kernel.prove.evidence import follow
+from aeroctl.kernel.prove.judge import (
     REFUSALS,
     Asked,
     Judgement,
@@ -22,8 +23,7 @@ from aeroctl.kernel.judge import (
     told,
     wrote,
 )
-from aeroctl.kernel.keyspace import Event, History, Keyspace, KeyValue
-from aeroctl.kernel.traces import follow
+from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue
 from tests.kernel.keyspaces import PREFIX, member, text
 
 DISPATCHED = 100

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keys import parse
+from aeroctl.kernel.patroni.keys import parse
 from tests.kernel.keyspaces import kernel, keyspace, member, stored
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from aeroctl.contract.audit import Head
 from aeroctl.contract.chain import NO_HASH
-from aeroctl.kernel import ledger
+from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keyspace import KeyValue
+from aeroctl.kernel.store.keyspace import KeyValue
 
 PREFIX = "/service/demo/"
 ID = "6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b"

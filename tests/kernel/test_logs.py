@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.kernel import logs
+from aeroctl.kernel.server import logs
 
 
 def written(*messages: str, error: bool = False) -> str:
@@ -43,7 +43,7 @@ def test_a_line_is_no_longer_than_that() -> None:
 
 def test_the_same_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("aeroctl.kernel.logs.time.monotonic", lambda: now)
+    monkeypatch.setattr("aeroctl.kernel.server.logs.time.monotonic", lambda: now)
     handler = logs.Bounded()
     handler.setStream(io.StringIO())
     handler.setFormatter(logs.Plain("%(message)s"))

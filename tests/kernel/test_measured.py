@@ -5,10 +5,11 @@ from typing import Any
 
 from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.kernel import measured, patroni
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.postgres import observations
 from tests.kernel.keyspaces import kernel
 
-NODES = patroni.nodes(kernel())
+NODES = sections.nodes(kernel())
 STREAM: dict[str, Any] = {
     "node": None,
     "address": "127.0.0.1",
@@ -45,12 +46,12 @@ ANSWER: dict[str, Any] = {
 }
 
 
-def observe(answer: measured.Answer) -> Observation[NodeReplication]:
-    return measured.observation(Observation[NodeReplication], NodeReplication, NODES[0], answer)
+def observe(answer: observations.Answer) -> Observation[NodeReplication]:
+    return observations.observation(Observation[NodeReplication], NodeReplication, NODES[0], answer)
 
 
 def test_streams_are_named() -> None:
-    named = measured.name_streams(observe(json.dumps(ANSWER)), NODES).value
+    named = observations.name_streams(observe(json.dumps(ANSWER)), NODES).value
     assert named is not None
     assert [sender.node for sender in named.senders] == ["n2", None]
     assert named.receiver is not None
@@ -60,7 +61,7 @@ def test_streams_are_named() -> None:
 def test_a_stranger_upstream_stays_unnamed() -> None:
     for place in ({"port": 9999}, {"host": None, "port": None}):
         answer = ANSWER | {"receiver": RECEIVER | place, "senders": []}
-        named = measured.name_streams(observe(json.dumps(answer)), NODES).value
+        named = observations.name_streams(observe(json.dumps(answer)), NODES).value
         assert named is not None
         assert named.receiver is not None
         assert named.receiver.upstream is None
@@ -68,7 +69,7 @@ def test_a_stranger_upstream_stays_unnamed() -> None:
 
 def test_no_answer_is_a_fact() -> None:
     reason = Unavailable(code="NODE_TIMEOUT", message="no answer within 3 seconds")
-    observed = measured.name_streams(observe(reason), NODES)
+    observed = observations.name_streams(observe(reason), NODES)
     assert (observed.node, observed.value, observed.unavailable) == ("n1", None, reason)
 
 
@@ -86,5 +87,5 @@ def test_an_answer_that_breaks_the_contract_is_a_fact() -> None:
 
 def test_a_reason_is_noted_once() -> None:
     reason = Unavailable(code="NODE_TIMEOUT", message="no answer within 3 seconds")
-    notes = measured.notes({"n1": {"wal": reason, "mvcc": reason}, "n2": {"wal": "{}"}})
+    notes = observations.notes({"n1": {"wal": reason, "mvcc": reason}, "n2": {"wal": "{}"}})
     assert [(note.code, note.subject) for note in notes] == [("NODE_TIMEOUT", "n1")]

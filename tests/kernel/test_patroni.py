@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from aeroctl.contract import lsn
 from aeroctl.contract.nodes import Node
-from aeroctl.kernel import patroni
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keys import Kernel
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.patroni.keys import Kernel
 from tests.kernel.keyspaces import kernel, member
 
 SWITCH = 67108960
@@ -20,32 +20,32 @@ HISTORY = [[1, SWITCH, "no recovery target specified", "2026-11-23T10:15:21.679+
 
 
 def row(parsed: Kernel, name: str) -> Node:
-    return next(node for node in patroni.nodes(parsed) if node.name == name)
+    return next(node for node in sections.nodes(parsed) if node.name == name)
 
 
 def codes(parsed: Kernel) -> list[tuple[str, str | None]]:
-    return [(note.code, note.subject) for note in patroni.notes(parsed)]
+    return [(note.code, note.subject) for note in sections.notes(parsed)]
 
 
 def test_a_quiet_cluster() -> None:
     parsed = kernel()
-    section = patroni.cluster(parsed)
+    section = sections.cluster(parsed)
     assert section.authority is not None
     assert (section.authority.node, section.authority.reign) == ("n3", 12)
     assert (section.lease_ttl_seconds, section.maximum_lag_bytes) == (20, 1048576)
     assert section.leader_lsn == "0/4000060"
     assert section.synchronous.mode == "off"
-    assert patroni.promotion(parsed).state == "Steady"
-    assert [node.name for node in patroni.nodes(parsed)] == ["n1", "n2", "n3"]
-    assert [node.holds_authority for node in patroni.nodes(parsed)] == [False, False, True]
-    assert {node.timeline_status for node in patroni.nodes(parsed)} == {"current"}
-    assert patroni.notes(parsed) == []
+    assert sections.promotion(parsed).state == "Steady"
+    assert [node.name for node in sections.nodes(parsed)] == ["n1", "n2", "n3"]
+    assert [node.holds_authority for node in sections.nodes(parsed)] == [False, False, True]
+    assert {node.timeline_status for node in sections.nodes(parsed)} == {"current"}
+    assert sections.notes(parsed) == []
 
 
 def test_what_the_configuration_leaves_out_is_patronis_default() -> None:
-    section = patroni.cluster(kernel(config={}))
+    section = sections.cluster(kernel(config={}))
     assert (section.lease_ttl_seconds, section.maximum_lag_bytes) == (30, 1048576)
-    assert patroni.cluster(kernel(config=None)).lease_ttl_seconds is None
+    assert sections.cluster(kernel(config=None)).lease_ttl_seconds is None
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_what_the_configuration_leaves_out_is_patronis_default() -> None:
     ],
 )
 def test_synchronous_mode(config: Any, mode: str) -> None:
-    assert patroni.cluster(kernel(config=config)).synchronous.mode == mode
+    assert sections.cluster(kernel(config=config)).synchronous.mode == mode
 
 
 def test_the_synchronous_set() -> None:
     config = {"synchronous_mode": "quorum", "synchronous_mode_strict": "yes", "pause": "true"}
     sync = {"leader": "n3", "sync_standby": "n2,n1", "quorum": 1}
-    section = patroni.cluster(kernel(config=config, sync=sync))
+    section = sections.cluster(kernel(config=config, sync=sync))
     assert section.synchronous.strict
     assert section.synchronous.standbys == ["n1", "n2"]
     assert section.synchronous.quorum == 1
@@ -94,18 +94,18 @@ class TestPromotion:
         ],
     )
     def test_state(self, changes: Any, state: str) -> None:
-        assert patroni.promotion(kernel(**changes)).state == state
+        assert sections.promotion(kernel(**changes)).state == state
 
     def test_pending(self) -> None:
         failover = {"leader": "n3", "member": None, "scheduled_at": "2026-11-23T12:00:00+02:00"}
-        pending = patroni.promotion(kernel(failover=failover)).pending
+        pending = sections.promotion(kernel(failover=failover)).pending
         assert pending is not None
         assert (pending.commit_id, pending.from_node, pending.to_node) == (40, "n3", None)
         assert pending.scheduled_at == "2026-11-23T10:00:00.000000Z"
 
     def test_history_goes_by_timeline(self) -> None:
         rows = [[2, 2**32 + 255, "why"], *HISTORY]
-        history = patroni.promotion(kernel(history=rows)).history
+        history = sections.promotion(kernel(history=rows)).history
         assert [end.timeline for end in history] == [1, 2]
         assert history[0].time == "2026-11-23T08:15:21.679000Z"
         assert history[0].new_authority == "n3"
@@ -168,13 +168,13 @@ class TestAbsent:
 
     def test_a_slot_of_a_node_that_is_already_named_adds_none(self) -> None:
         parsed = kernel(leader="pg-9", status={"retain_slots": ["pg_9"]})
-        assert [node.name for node in patroni.nodes(parsed)] == ["n1", "n2", "n3", "pg-9"]
+        assert [node.name for node in sections.nodes(parsed)] == ["n1", "n2", "n3", "pg-9"]
 
 
 def test_slot_names_are_patronis() -> None:
-    assert patroni.slot_name("PG-1.example") == "pg_1_example"
-    assert patroni.slot_name("a b") == "au0032b"
-    assert len(patroni.slot_name("x" * 80)) == 63
+    assert sections.slot_name("PG-1.example") == "pg_1_example"
+    assert sections.slot_name("a b") == "au0032b"
+    assert len(sections.slot_name("x" * 80)) == 63
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_slot_names_are_patronis() -> None:
 def test_roles(role: str | None, shown: str) -> None:
     parsed = kernel(members__n1=member("n1") | {"role": role})
     assert row(parsed, "n1").role == shown
-    notes = [note for note in patroni.notes(parsed) if note.code == "ROLE_UNKNOWN"]
+    notes = [note for note in sections.notes(parsed) if note.code == "ROLE_UNKNOWN"]
     assert bool(notes) == (shown == "unknown")
     assert all(repr(role) in note.message for note in notes)
 
@@ -233,7 +233,7 @@ def test_tags_are_sorted_and_flat() -> None:
     ],
 )
 def test_addresses(url: str | None, address: Any) -> None:
-    assert patroni.address(url) == address
+    assert sections.address(url) == address
 
 
 def test_an_address_that_cannot_be_read_is_noted() -> None:
@@ -245,8 +245,8 @@ def test_an_address_that_cannot_be_read_is_noted() -> None:
 def test_a_password_never_leaves(password: str) -> None:
     secret = f"~{password}~"
     parsed = kernel(members__n1=member("n1", conn_url=f"postgres://u:{secret}@db:1/x"))
-    shown = json.dumps([node.model_dump() for node in patroni.nodes(parsed)], ensure_ascii=False)
-    noted = json.dumps([note.model_dump() for note in patroni.notes(parsed)], ensure_ascii=False)
+    shown = json.dumps([node.model_dump() for node in sections.nodes(parsed)], ensure_ascii=False)
+    noted = json.dumps([note.model_dump() for note in sections.notes(parsed)], ensure_ascii=False)
     assert secret not in shown + noted
 
 
@@ -295,16 +295,16 @@ def test_whatever_members_say_every_name_has_one_row(
         leader=leader,
         status={"retain_slots": slots},
     )
-    names = [node.name for node in patroni.nodes(parsed)]
+    names = [node.name for node in sections.nodes(parsed)]
     assert names == sorted(set(names))
     assert set(names) >= set(members) | ({leader} if leader else set())
-    assert sum(node.holds_authority for node in patroni.nodes(parsed)) == (leader is not None)
-    assert {slot for slot in slots if slot not in {patroni.slot_name(n) for n in names}} <= set(
+    assert sum(node.holds_authority for node in sections.nodes(parsed)) == (leader is not None)
+    assert {slot for slot in slots if slot not in {sections.slot_name(n) for n in names}} <= set(
         names
     )
-    patroni.cluster(parsed)
-    patroni.promotion(parsed)
-    patroni.notes(parsed)
+    sections.cluster(parsed)
+    sections.promotion(parsed)
+    sections.notes(parsed)
 
 
 class TestAgent:
@@ -331,11 +331,11 @@ class TestAgent:
         ],
     )
     def test_base(self, url: str | None, base: str | None) -> None:
-        assert patroni.agent(url) == base
+        assert sections.agent(url) == base
 
     @given(st.text(max_size=30) | st.from_regex(r"https?://[^/]*(:[0-9]*)?/.*"))
     def test_a_base_is_an_address_and_no_more(self, url: str) -> None:
-        base = patroni.agent(url)
+        base = sections.agent(url)
         assert base is None or re.fullmatch(r"https?://(\[[^]@/\s]+\]|[^]@/\s:]+):[0-9]{1,5}", base)
 
 
@@ -350,7 +350,7 @@ class TestAgent:
     ],
 )
 def test_the_engine_is_done_by_its_deadline(config: Any, seconds: int) -> None:
-    assert patroni.deadline_seconds(kernel(config=config)) == seconds
+    assert sections.deadline_seconds(kernel(config=config)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -365,8 +365,8 @@ def test_the_engine_is_done_by_its_deadline(config: Any, seconds: int) -> None:
 def test_a_setting_that_nothing_can_hold_is_not_told_as_another(name: str, largest: int) -> None:
     def read(value: int) -> None:
         found = kernel(config={name: value})
-        patroni.cluster(found)
-        patroni.deadline_seconds(found)
+        sections.cluster(found)
+        sections.deadline_seconds(found)
 
     read(largest)
     for value in (largest + 1, 10**17):

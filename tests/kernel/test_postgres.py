@@ -10,7 +10,8 @@ import pytest
 from psycopg import errors
 
 from aeroctl.contract.terms import MEASURED
-from aeroctl.kernel import patroni, postgres
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.postgres import queries
 from tests.kernel.keyspaces import kernel, member
 
 SERVER = 'connection failed: connection to server at "127.0.0.1", port 5501 failed: '
@@ -47,7 +48,7 @@ SERVER = 'connection failed: connection to server at "127.0.0.1", port 5501 fail
 )
 def test_codes(error: str | psycopg.Error, code: str) -> None:
     problem = psycopg.OperationalError(error) if isinstance(error, str) else error
-    assert postgres._unavailable(problem).code == code
+    assert queries._unavailable(problem).code == code
 
 
 @pytest.mark.parametrize(
@@ -61,8 +62,8 @@ def test_codes(error: str | psycopg.Error, code: str) -> None:
 )
 def test_an_address_that_leads_nowhere_takes_down_nobody_else(url: str | None, code: str) -> None:
     state = kernel(members__n1=member("n1", conn_url=url), members__n2=None, members__n3=None)
-    access = postgres.Access("mon", None, "postgres", 1)
-    answers = asyncio.run(postgres.ask(patroni.nodes(state), ["wal", "mvcc"], access, None))
+    access = queries.Access("mon", None, "postgres", 1)
+    answers = asyncio.run(queries.ask(sections.nodes(state), ["wal", "mvcc"], access, None))
     assert list(answers) == ["n1", "n2", "n3"]
     for section in ("wal", "mvcc"):
         problem = answers["n1"][section]
@@ -78,5 +79,5 @@ def test_no_file_is_read_while_it_serves(monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(Path, "open", fail)
-    access = postgres.Access("mon", None, "postgres", 1)
-    assert asyncio.run(postgres.ask([], list(MEASURED), access, None)) == {}
+    access = queries.Access("mon", None, "postgres", 1)
+    assert asyncio.run(queries.ask([], list(MEASURED), access, None)) == {}

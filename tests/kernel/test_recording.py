@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 
 from aeroctl.contract.commands import COMMANDS
 from aeroctl.contract.requests import CommandRequest
-from aeroctl.kernel import decision, explain, ledger, recording
-from aeroctl.kernel.confirmation import Clock, Issue
-from aeroctl.kernel.etcd import Compare, Delete
+from aeroctl.kernel.audit import ledger, records
+from aeroctl.kernel.audit.ledger import Ledger
+from aeroctl.kernel.audit.records import Asked, Transaction
+from aeroctl.kernel.callers import Caller
+from aeroctl.kernel.decide import decision
+from aeroctl.kernel.decide.confirmation import Clock, Issue
+from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.endpoints import explain
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keyspace import KeyValue
-from aeroctl.kernel.ledger import Ledger
-from aeroctl.kernel.recording import Asked, Transaction
-from aeroctl.kernel.rules import State
-from aeroctl.kernel.tokens import Caller
+from aeroctl.kernel.store.etcd import Compare, Delete
+from aeroctl.kernel.store.keyspace import KeyValue
 from tests.kernel.keyspaces import PREFIX, kernel
 
 KERNEL = kernel()
@@ -86,12 +88,12 @@ class Writer:
         except Failure as failure:
             refusal, confirmed = failure, None
         if refusal is None:
-            planned = recording.planned(None, KERNEL, 8)
-            written = recording.dispatch(self.asked, PREFIX, KERNEL, kept, planned, None)
+            planned = records.planned(None, KERNEL, 8)
+            written = records.dispatch(self.asked, PREFIX, KERNEL, kept, planned, None)
             self.dispatched = table.transact(written)
         else:
             error = refusal.error
-            if table.transact(recording.refusal(self.asked, KERNEL, kept, error, confirmed)):
+            if table.transact(records.refusal(self.asked, KERNEL, kept, error, confirmed)):
                 self.refused = error.code
 
 
@@ -169,7 +171,7 @@ def test_the_mark_itself_keeps_a_second_one_out() -> None:
     table = Table()
     for request_id, written in zip(IDS, (True, False), strict=False):
         request = asked(request_id, TOKENS[0], "operator", ABOUT.epoch)
-        planned = recording.planned(None, KERNEL, 8)
-        all_of_it = recording.dispatch(request, PREFIX, KERNEL, kept, planned, None)
+        planned = records.planned(None, KERNEL, 8)
+        all_of_it = records.dispatch(request, PREFIX, KERNEL, kept, planned, None)
         marks = [each for each in all_of_it.compares if each.key == kept.unspent]
         assert table.transact(Transaction(marks, all_of_it.changes)) == written

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from aeroctl.kernel import patroni
-from aeroctl.kernel.etcd import WRITES, Etcd, Put
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.store.etcd import WRITES, Etcd, Put
 from tests.kernel.conftest import Store
 from tests.kernel.world import World, run, writes
 
@@ -27,7 +27,7 @@ def inside(etcd_store: Store, tmp_path: Path) -> In:
 
 
 async def reign(w: World, at: int | None = None) -> tuple[str, int]:
-    held = patroni.authority(await w.source.kernel(at))
+    held = sections.authority(await w.source.kernel(at))
     assert held is not None
     return held.node, held.reign
 

@@ -10,14 +10,15 @@ from aeroctl.contract.cluster import Authority
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.requests import RequestStatus
 from aeroctl.contract.rules import Rule
-from aeroctl.kernel import ledger, requests
-from aeroctl.kernel.etcd import Delete, Put
+from aeroctl.kernel.audit import ledger
+from aeroctl.kernel.endpoints import outcome
+from aeroctl.kernel.endpoints.outcome import status
+from aeroctl.kernel.endpoints.snapshot import READERS, Source
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.keys import Kernel
-from aeroctl.kernel.keyspace import History
-from aeroctl.kernel.requests import status
-from aeroctl.kernel.snapshot import READERS, Source
-from aeroctl.kernel.writable import rule
+from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.prove.writable import rule
+from aeroctl.kernel.store.etcd import Delete, Put
+from aeroctl.kernel.store.keyspace import History
 from tests.kernel.conftest import Store
 from tests.kernel.keyspaces import member
 from tests.kernel.records import ID, Kept, dispatched, facts, kept
@@ -155,7 +156,7 @@ def test_executed_and_nobody_left_to_record_it(etcd_store: Store, scope: str) ->
 def test_proof_beyond_the_first_window(
     etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "WINDOW", 3)
+    monkeypatch.setattr(outcome, "WINDOW", 3)
 
     async def work(all_: Kept) -> None:
         await fly(all_)
@@ -264,7 +265,7 @@ def test_the_new_holder_must_accept_writes(
     etcd_store: Store, monkeypatch: pytest.MonkeyPatch, writes: bool | None, outcome: str
 ) -> None:
     """As in the answer to the request itself; but only while its reign stands."""
-    monkeypatch.setattr(requests, "writable", says(writes))
+    monkeypatch.setattr(outcome, "writable", says(writes))
 
     async def work(all_: Kept) -> None:
         await fly(all_)
@@ -285,7 +286,7 @@ def test_windows_that_are_compacted_meanwhile(
     etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was seen before is not joined to what is left: the whole is judged by what is left."""
-    monkeypatch.setattr(requests, "WINDOW", 2)
+    monkeypatch.setattr(outcome, "WINDOW", 2)
 
     async def work(all_: Kept) -> None:
         before = await all_.begin()
@@ -314,7 +315,7 @@ def test_history_is_held_window_by_window(
     etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long it is; and only in turn, for it may take long (P7-S2)."""
-    monkeypatch.setattr(requests, "WINDOW", 4)
+    monkeypatch.setattr(outcome, "WINDOW", 4)
 
     async def work(all_: Kept) -> None:
         before = await all_.begin()
@@ -418,7 +419,7 @@ def test_an_idle_holder_of_which_only_the_pulse_is_felt(
     etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch, alive: bool
 ) -> None:
     """It renews its lease in every loop; a frozen one does not, and may act yet (P7-E2)."""
-    monkeypatch.setattr(requests, "OBSERVE_SECONDS", 60.0 if alive else 4.0)
+    monkeypatch.setattr(outcome, "OBSERVE_SECONDS", 60.0 if alive else 4.0)
 
     async def work(all_: Kept) -> None:
         await all_.begin()

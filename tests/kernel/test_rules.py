@@ -13,10 +13,10 @@ from aeroctl.contract.commands import COMMANDS, INVARIANTS, CommandName
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.replication import NodeReplication, Receiver
 from aeroctl.contract.rules import Rule
-from aeroctl.kernel import effects, rules
-from aeroctl.kernel.agent import Account
-from aeroctl.kernel.keys import parse
-from aeroctl.kernel.rules import State
+from aeroctl.kernel.decide import effects, rules
+from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.patroni.agent import Account
+from aeroctl.kernel.patroni.keys import parse
 from tests.kernel.keyspaces import STORED, kernel, keyspace, member, stored
 
 SILENT = Unavailable(code="NODE_TIMEOUT", message="no answer")

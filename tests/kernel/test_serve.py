@@ -13,10 +13,10 @@ from patroni.dcs.etcd3 import Etcd3
 from patroni.postgresql.mpp import get_mpp
 from starlette.applications import Starlette
 
-from aeroctl.kernel import listening
 from aeroctl.kernel.cli import aerokernel
-from aeroctl.kernel.postgres import Access
-from aeroctl.kernel.snapshot import Source
+from aeroctl.kernel.endpoints.snapshot import Source
+from aeroctl.kernel.postgres.queries import Access
+from aeroctl.kernel.server import listening
 
 NEEDED = ["serve", "--scope", "demo", "--etcd", "http://127.0.0.1:2379"]
 

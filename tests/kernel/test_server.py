@@ -12,12 +12,12 @@ import pytest
 from aeroctl import __version__
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import Error, ErrorBody
-from aeroctl.kernel import tokens
-from aeroctl.kernel.engine import Engine
-from aeroctl.kernel.etcd import Etcd
-from aeroctl.kernel.postgres import Access
-from aeroctl.kernel.server import application
-from aeroctl.kernel.snapshot import Source
+from aeroctl.kernel import callers
+from aeroctl.kernel.endpoints.snapshot import Source
+from aeroctl.kernel.patroni.rest_api import Engine
+from aeroctl.kernel.postgres.queries import Access
+from aeroctl.kernel.server.routes import application
+from aeroctl.kernel.store.etcd import Etcd
 from tests.kernel.keyspaces import COMPACTED, FUTURE, etcd_answer, refusal, stored
 
 
@@ -217,7 +217,7 @@ def test_a_bug_leaves_no_trace(client: Connect, monkeypatch: pytest.MonkeyPatch)
     def broken(*_: object) -> None:
         raise RuntimeError("hunter2")
 
-    monkeypatch.setattr("aeroctl.kernel.snapshot.snapshot", broken)
+    monkeypatch.setattr("aeroctl.kernel.endpoints.snapshot.snapshot", broken)
     response = client().get("/v1/snapshot")
     assert (response.status_code, error(response).code) == (500, "INTERNAL")
     assert "hunter2" not in response.text
@@ -251,11 +251,11 @@ class TestAuthentication:
     @pytest.fixture
     def token_file(self, tmp_path: Path) -> Path:
         path = tmp_path / "tokens"
-        lines = [tokens.line_of(f"the-{name}", name, name) for name in tokens.AUTHORITIES]
+        lines = [callers.line_of(f"the-{name}", name, name) for name in callers.AUTHORITIES]
         path.write_text("\n".join(lines), encoding="ascii")
         return path
 
-    @pytest.mark.parametrize("authority", tokens.AUTHORITIES)
+    @pytest.mark.parametrize("authority", callers.AUTHORITIES)
     def test_every_authority_reads(self, client: Connect, token_file: Path, authority: str) -> None:
         response = client(token_file, authority).get("/v1/snapshot?include=nodes")
         assert response.status_code == 200

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.kernel import tokens
+from aeroctl.kernel import callers
 from aeroctl.kernel.cli import aerokernel
 
 DIGEST = "0" * 64
@@ -21,12 +21,12 @@ def file(directory: Path, text: str) -> Path:
 
 
 def test_callers(tmp_path: Path) -> None:
-    lines = [tokens.line_of("ann@example.org", "operator", "one"), "", "# gone: bob"]
-    callers = tokens.load(file(tmp_path, "\n".join([*lines, tokens.line_of("a", "auditor", "2")])))
-    assert tokens.find(callers, "one") == tokens.Caller("ann@example.org", "operator")
-    assert tokens.find(callers, "2") == tokens.Caller("a", "auditor")
-    assert tokens.find(callers, "three") is None
-    assert tokens.find(callers, "") is None
+    lines = [callers.line_of("ann@example.org", "operator", "one"), "", "# gone: bob"]
+    known = callers.load(file(tmp_path, "\n".join([*lines, callers.line_of("a", "auditor", "2")])))
+    assert callers.find(known, "one") == callers.Caller("ann@example.org", "operator")
+    assert callers.find(known, "2") == callers.Caller("a", "auditor")
+    assert callers.find(known, "three") is None
+    assert callers.find(known, "") is None
 
 
 @pytest.mark.parametrize(
@@ -49,36 +49,36 @@ def test_callers(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_ambiguous_is_refused(tmp_path: Path, line: str) -> None:
-    with pytest.raises(tokens.TokenFileError, match="line"):
-        tokens.load(file(tmp_path, line))
+    with pytest.raises(callers.TokenFileError, match="line"):
+        callers.load(file(tmp_path, line))
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(tokens.TokenFileError):
-        tokens.load(tmp_path / "none")
+    with pytest.raises(callers.TokenFileError):
+        callers.load(tmp_path / "none")
     (tmp_path / "binary").write_bytes(b"\xff")
-    with pytest.raises(tokens.TokenFileError):
-        tokens.load(tmp_path / "binary")
+    with pytest.raises(callers.TokenFileError):
+        callers.load(tmp_path / "binary")
 
 
 @pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
 def test_only_a_newline_ends_a_line(tmp_path: Path, end: str) -> None:
-    lines = [tokens.line_of("ann", "operator", "one"), tokens.line_of("bob", "auditor", "two")]
-    with pytest.raises(tokens.TokenFileError, match="line 1"):
-        tokens.load(file(tmp_path, end.join(lines)))
-    assert tokens.load(file(tmp_path, f"# ann{end}{lines[0]}\n")) == {}
+    lines = [callers.line_of("ann", "operator", "one"), callers.line_of("bob", "auditor", "two")]
+    with pytest.raises(callers.TokenFileError, match="line 1"):
+        callers.load(file(tmp_path, end.join(lines)))
+    assert callers.load(file(tmp_path, f"# ann{end}{lines[0]}\n")) == {}
 
 
-@given(identity=st.text(), authority=st.sampled_from(tokens.AUTHORITIES), token=st.text())
+@given(identity=st.text(), authority=st.sampled_from(callers.AUTHORITIES), token=st.text())
 def test_a_line_is_read_back_as_it_was_meant(
-    identity: str, authority: tokens.Authority, token: str
+    identity: str, authority: callers.Authority, token: str
 ) -> None:
     try:
-        line = tokens.line_of(identity, authority, token)
+        line = callers.line_of(identity, authority, token)
     except ValueError:
         return
     assert "\n" not in line
-    match = tokens.LINE.fullmatch(line)
+    match = callers.LINE.fullmatch(line)
     assert match is not None
     assert (match["identity"], match["authority"]) == (identity, authority)
 
@@ -91,8 +91,8 @@ def test_the_command_makes_a_token_that_works(tmp_path: Path) -> None:
     secret = path.read_text().strip()
     assert run.stdout == f"ann operator sha256:{hashlib.sha256(secret.encode()).hexdigest()}\n"
     assert secret not in run.output
-    callers = tokens.load(file(tmp_path, run.stdout))
-    assert tokens.find(callers, secret) == tokens.Caller("ann", "operator")
+    known = callers.load(file(tmp_path, run.stdout))
+    assert callers.find(known, secret) == callers.Caller("ann", "operator")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from aeroctl.contract.audit import AuditPage, AuditRecord, Head
 from aeroctl.contract.chain import Chain
-from aeroctl.kernel import ledger, trail
-from aeroctl.kernel.etcd import Delete, Put
+from aeroctl.kernel.audit import ledger, trail
+from aeroctl.kernel.store.etcd import Delete, Put
 from tests.kernel.conftest import Store
 from tests.kernel.records import EMPTY, Kept, chain, facts, kept
 

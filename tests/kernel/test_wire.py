@@ -18,7 +18,7 @@ import psutil
 import pytest
 import trustme
 
-from aeroctl.kernel.wire import Login
+from aeroctl.kernel.postgres.connection import Login
 from tests.kernel.rogue import Mode, message, rogue
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1", "localhost"])
@@ -27,19 +27,20 @@ SCRIPT = """
 import asyncio, json, resource, sys
 from ipaddress import ip_network
 from pathlib import Path
-from aeroctl.kernel import patroni, postgres
-from aeroctl.kernel.reach import Reach
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.postgres import queries
+from aeroctl.kernel.postgres.addresses import Reach
 from tests.kernel.keyspaces import kernel, member
 given = json.loads(sys.argv[1])
 networks = tuple(ip_network(each) for each in given.pop("networks", []))
 url = given.pop("url")
 state = kernel(members__n1=member("n1", conn_url=url))
-nodes = [node for node in patroni.nodes(state) if node.name == "n1"]
+nodes = [node for node in sections.nodes(state) if node.name == "n1"]
 password = given.pop("password", None)
 if "ca_file" in given:
     given["ca_file"] = Path(given["ca_file"])
-access = postgres.Access("mon", password, "postgres", 4, Reach(networks), **given)
-answers = asyncio.run(postgres.ask(nodes * 3, ["wal"], access, None))
+access = queries.Access("mon", password, "postgres", 4, Reach(networks), **given)
+answers = asyncio.run(queries.ask(nodes * 3, ["wal"], access, None))
 print(json.dumps({
     "code": answers["n1"]["wal"].code,
     "message": answers["n1"]["wal"].message,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aeroctl.contract.rules import Rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
-from aeroctl.kernel.writable import weighed
+from aeroctl.kernel.prove.writable import weighed
 
 OUTCOMES: tuple[RequestOutcome, ...] = get_args(RequestOutcome)
 

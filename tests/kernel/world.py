@@ -16,12 +16,13 @@ from typing import Any
 import httpx
 
 from aeroctl.contract.audit import AuditRecord
-from aeroctl.kernel import ledger, tokens
-from aeroctl.kernel.engine import Engine
-from aeroctl.kernel.etcd import Delete, Etcd, Put
-from aeroctl.kernel.postgres import Access
-from aeroctl.kernel.server import application
-from aeroctl.kernel.snapshot import Source
+from aeroctl.kernel import callers
+from aeroctl.kernel.audit import ledger
+from aeroctl.kernel.endpoints.snapshot import Source
+from aeroctl.kernel.patroni.rest_api import Engine
+from aeroctl.kernel.postgres.queries import Access
+from aeroctl.kernel.server.routes import application
+from aeroctl.kernel.store.etcd import Delete, Etcd, Put
 from tests.kernel.agents import Act, Agent, listening
 from tests.kernel.conftest import Store
 from tests.kernel.keyspaces import STORED, member, stored, text
@@ -225,12 +226,12 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
             seconds=5,
         )
         file = directory / "tokens"
-        lines = [tokens.line_of(f"the-{name}", name, name) for name in tokens.AUTHORITIES]
+        lines = [callers.line_of(f"the-{name}", name, name) for name in callers.AUTHORITIES]
         file.write_text("\n".join(lines), encoding="ascii")
 
-        async def callers(source: Source) -> dict[str | None, httpx.AsyncClient]:
+        async def clients_of(source: Source) -> dict[str | None, httpx.AsyncClient]:
             clients: dict[str | None, httpx.AsyncClient] = {}
-            for authority in (*tokens.AUTHORITIES, None):
+            for authority in (*callers.AUTHORITIES, None):
                 app = application(source, Engine(agents), file if authority else None)
                 clients[authority] = await stack.enter_async_context(
                     httpx.AsyncClient(
@@ -250,8 +251,8 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
             each,
             wire,
             source,
-            await callers(source),
-            await callers(replace(source, pen=asyncio.Lock())),
+            await clients_of(source),
+            await clients_of(replace(source, pen=asyncio.Lock())),
             script,
             accounts,
             views,

@@ -18,13 +18,14 @@ import pytest
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.terms import MEASURED
-from aeroctl.kernel import patroni, postgres
-from aeroctl.kernel.etcd import Etcd
-from aeroctl.kernel.keys import parse
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.patroni.keys import parse
+from aeroctl.kernel.postgres import queries
 from aeroctl.kernel.sandbox.cluster import Sandbox
 from aeroctl.kernel.sandbox.kernel import Kernel
 from aeroctl.kernel.sandbox.node import NodeHandle
 from aeroctl.kernel.sandbox.waiting import wait_until
+from aeroctl.kernel.store.etcd import Etcd
 from aeroctl.views import health
 
 pytestmark = pytest.mark.live
@@ -214,9 +215,9 @@ def test_a_node_that_freezes_in_the_middle_keeps_what_it_said(
 ) -> None:
     """The driver would wait for the server to take its statement back: it never does."""
     node = replica(sandbox)
-    statement = postgres._statement
+    statement = queries._statement
     monkeypatch.setattr(
-        postgres,
+        queries,
         "_statement",
         lambda name: "SELECT pg_sleep(60)" if name == "mvcc" else statement(name),
     )
@@ -230,8 +231,8 @@ def test_a_node_that_freezes_in_the_middle_keeps_what_it_said(
         async with httpx.AsyncClient(trust_env=False) as client:
             store = Etcd(client, [sandbox.etcd_url], seconds=2)
             state = parse("demo", await store.read("/service/demo/"))
-        access = postgres.Access("aerokernel", None, "postgres", 2)
-        return await postgres.ask(patroni.nodes(state), ["wal", "mvcc"], access, state.system_id)
+        access = queries.Access("aerokernel", None, "postgres", 2)
+        return await queries.ask(sections.nodes(state), ["wal", "mvcc"], access, state.system_id)
 
     freezing = threading.Thread(target=freeze)
     freezing.start()
@@ -243,7 +244,7 @@ def test_a_node_that_freezes_in_the_middle_keeps_what_it_said(
         freezing.join()
         node.thaw()
     sandbox.wait_until_ready()
-    assert took < 2 + postgres.CANCEL_SECONDS + 1
+    assert took < 2 + queries.CANCEL_SECONDS + 1
     assert isinstance(answers[node.name]["wal"], str)
     assert answers[node.name]["mvcc"].code == "NODE_TIMEOUT"
 

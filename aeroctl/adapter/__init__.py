@@ -1,0 +1,1 @@
+"""The kernel boundary adapter: the only caller of the kernel."""

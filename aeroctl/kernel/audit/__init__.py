@@ -1,0 +1,1 @@
+"""Our own keys in the store: audit trail, request keys, clock pins."""

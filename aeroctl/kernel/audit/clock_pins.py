@@ -1,0 +1,297 @@
+"""Clock pins: one small key that holds the time, so that the store's history of it is a clock.
+
+etcd orders everything and knows no time. A pin says: by this time this commit was there, and the
+pin's own one was not. The time is read between the two, so that this holds however long the writer
+was frozen on its way; whoever reads a pin need not believe that it was fast.
+
+Pins are written by whichever of several servers comes first. None of them trusts another one's
+clock for when: a server writes only over a pin that has stood since it first saw it, for the whole
+interval by its own count, and the store compares. So there is never more than one an interval.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from aeroctl.contract.base import CommitId, Time
+from aeroctl.contract.events import Event, Logged
+from aeroctl.contract.pinning import NotPinned
+from aeroctl.kernel.audit import ledger
+from aeroctl.kernel.endpoints.snapshot import Source, clock, rfc3339
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.store.etcd import SHOWN, Compare, Etcd, Put
+from aeroctl.kernel.store.keyspace import KeyValue
+from aeroctl.kernel.timing import uptime
+
+INTERVAL = 60.0
+"""Seconds between two pins, at least."""
+RUNS = 64
+"""How often a clock that went back is followed into the past."""
+WINDOW = 20000
+"""Commits of the key's history that are read at a time."""
+
+LOGGER = logging.getLogger("aerokernel")
+
+
+class _Kept(BaseModel):
+    """What the key holds. `since`: from the pin after that commit up to this one no pin's time is
+    earlier than the one before it, which is what makes them searchable.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    time: Time
+    clock: str
+    reached: CommitId
+    since: CommitId
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A pin as it is logged, and where its run of pins begins."""
+
+    logged: Logged
+    since: int
+
+    @property
+    def time(self) -> datetime:
+        """Its time."""
+        return datetime.fromisoformat(self.logged.time)
+
+
+def parsed(pair: KeyValue) -> Pin | None:
+    """The pin that the key holds; None: it holds none of ours, and pins nothing."""
+    try:
+        kept = _Kept.model_validate_json(pair.value)
+        datetime.fromisoformat(kept.time)  # a day that there is
+        kept.clock.encode()
+    except (ValidationError, ValueError):
+        return None
+    if not kept.since <= kept.reached < pair.modified:
+        return None
+    return Pin(
+        Logged(
+            commit_id=pair.modified,
+            reached=kept.reached,
+            time=kept.time,
+            clock=kept.clock,
+            source="clock",
+        ),
+        kept.since,
+    )
+
+
+def text(time: datetime, reached: int, before: KeyValue | None) -> str:
+    """What a pin of `time` holds, when the store had reached that commit by then and holds
+    `before`.
+    """
+    last = parsed(before) if before is not None else None
+    return _Kept(
+        time=rfc3339(time),
+        clock=clock(),
+        reached=reached,
+        since=last.since if last is not None and last.time <= time else reached,
+    ).model_dump_json()
+
+
+class Keeper:
+    """One server's part in keeping the pins of its cluster."""
+
+    def __init__(self, source: Source, seconds: float = INTERVAL) -> None:
+        self._source = source
+        self._seconds = seconds
+        self._key = ledger.clock_key(source.scope)
+        self._modified: int | None = None
+        self._seen = 0.0
+        self._trouble = ""
+
+    async def keep(self) -> None:
+        """Keep them until it is cancelled. What goes wrong is logged once, until it changes."""
+        while True:
+            try:
+                wait = await self.look()
+                if self._trouble:
+                    LOGGER.info("clock pins are kept again")
+                self._trouble = ""
+            except Exception as error:  # noqa: BLE001 - a server without pins serves all the same
+                wait = self._seconds
+                trouble = error.error.code if isinstance(error, Failure) else repr(error)[:200]
+                if trouble != self._trouble:
+                    LOGGER.warning("clock pins are not kept: %s", str(error)[:500])
+                self._trouble = trouble
+            await asyncio.sleep(wait)
+
+    async def look(self) -> float:
+        """Write a pin where nobody has for the whole interval. Seconds until the next look.
+
+        Nothing is written beside a cluster that is not there. Raises Failure.
+        """
+        begun = self._source.prefix + "initialize"
+        seen = await self._source.store.read_together([], [self._key, begun], errors=SHOWN)
+        time, now = datetime.now(UTC), uptime()
+        if begun not in seen.keys:
+            return self._seconds
+        pin = seen.keys.get(self._key)
+        modified = pin.modified if pin else 0
+        if modified != self._modified:
+            self._modified, self._seen = modified, now
+            if modified:
+                return self._seconds
+        elif modified and (left := self._seen + self._seconds - now) > 0:
+            return left
+        commit = await self._source.store.transact(
+            [Compare(self._key, "modified", modified)],
+            [Put(self._key, text(time, seen.commit_id, pin))],
+        )
+        if commit is None:
+            return 0  # somebody else's is new
+        self._modified, self._seen = commit, uptime()
+        return self._seconds
+
+
+@asynccontextmanager
+async def kept(source: Source, seconds: float) -> AsyncIterator[None]:
+    """Pins are kept while the block runs; 0 seconds: they are not."""
+    if not seconds:
+        yield
+        return
+    task = asyncio.create_task(Keeper(source, seconds).keep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def around(source: Source, instant: datetime, at: int) -> list[Logged]:
+    """Of the pins up to commit `at`, those that bound `instant`: of every run the last one at or
+    before it, and the first one at or after it. Raises Failure, and NotPinned: there are too many
+    runs.
+    """
+    found: list[Logged] = []
+    commit = at
+    for _ in range(RUNS):
+        pair = await _at(source, commit)
+        if pair is None:
+            return found
+        last = parsed(pair)
+        if last is None:
+            commit = pair.modified - 1
+            continue
+        found += await _of_run(source, last, instant)
+        commit = last.since
+        if commit == 0:
+            return found
+    raise NotPinned(f"clocks went back more than {RUNS} times since then")
+
+
+async def _of_run(source: Source, last: Pin, instant: datetime) -> list[Logged]:
+    """By halves: the times of a run only grow."""
+    low: int = last.since
+    before: Pin | None = None
+    after = last
+    if last.time <= instant:
+        return [last.logged]
+    while low < after.logged.commit_id - 1:
+        middle = (low + after.logged.commit_id) // 2
+        pair = await _at(source, middle)
+        pin = parsed(pair) if pair is not None else None
+        if pin is None or pin.since != last.since:
+            low = middle  # before the run, or compacted
+        elif pin.time <= instant:
+            low, before = middle, pin
+        else:
+            after = pin
+    return [pin.logged for pin in (before, after) if pin is not None]
+
+
+async def _at(source: Source, commit: int) -> KeyValue | None:
+    """What the key held at a commit; None: nothing, or the store no longer holds that commit."""
+    key = ledger.clock_key(source.scope)
+    try:
+        return (await source.store.read_together([], [key], commit, errors=SHOWN)).keys.get(key)
+    except Failure as failure:
+        if failure.error.code == "COMMIT_COMPACTED":
+            return None
+        raise
+
+
+async def written(source: Source, after: int, until: int) -> tuple[list[Logged], Logged | None]:
+    """The pins that commits after `after` up to `until` wrote, in order, with one before them that
+    is the oldest of all that are left; and the pin that stood before them.
+    """
+    key = ledger.clock_key(source.scope)
+    store: Etcd = source.store
+    found: list[Logged] = []
+    stood: Logged | None = None
+    commit, first = after, True
+    while first or commit < until:
+        history = await store.replay(key, commit, until, window=WINDOW)
+        if first and (pair := history.base.keys.get("")) is not None:
+            pin = parsed(pair)
+            stood = pin.logged if pin else None
+            if stood is not None and stood.commit_id > after:
+                found.append(stood)
+        for event in history.events:
+            if event.key == "" and event.value is not None:
+                pin = parsed(KeyValue(event.value, event.created, event.commit_id))
+                found += [pin.logged] if pin else []
+        commit, first = max(history.keyspace.commit_id, commit + 1), False
+    return found, stood
+
+
+async def next_after(source: Source, commit: int, at: int) -> Logged | None:
+    """The first pin up to commit `at` that saw `commit`; None: there is none yet."""
+    pair = await _at(source, at)
+    last = parsed(pair) if pair is not None else None
+    if last is None or last.logged.reached < commit:
+        return None
+    low = commit
+    while low < last.logged.commit_id - 1:
+        middle = (low + last.logged.commit_id) // 2
+        pair = await _at(source, middle)
+        pin = parsed(pair) if pair is not None else None
+        if pin is None or pin.logged.reached < commit:
+            low = middle
+        else:
+            last = pin
+    return last.logged
+
+
+def dated(events: Sequence[Event], pins: Sequence[Logged]) -> list[Event]:
+    """The events, each between the pin before it and the first one that saw it. `pins` in order of
+    commit. Two that contradict each other say nothing. Pure.
+    """
+    found = []
+    place = 0
+    for event in events:
+        if event.kind == "gap":
+            found.append(event)
+            continue
+        while place < len(pins) and pins[place].commit_id < event.commit_id:
+            place += 1
+        before = pins[place - 1] if place and event.exact else None
+        after = next((pin for pin in pins[place:] if pin.reached >= event.commit_id), None)
+        if before and after and _earlier(after, before):
+            before = after = None
+        clocks = dict.fromkeys(pin.clock for pin in (before, after) if pin)
+        found.append(
+            event.model_copy(
+                update={
+                    "not_before": before.time if before else None,
+                    "not_after": after.time if after else None,
+                    "clock": event.clock or " and ".join(clocks) or None,
+                }
+            )
+        )
+    return found
+
+
+def _earlier(one: Logged, other: Logged) -> bool:
+    return datetime.fromisoformat(one.time) < datetime.fromisoformat(other.time)

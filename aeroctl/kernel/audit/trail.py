@@ -1,0 +1,321 @@
+"""The audit trail: chaining new records, and reading written ones (P7-O3).
+
+A record is written once, by a transaction that compares the head (ledger.py), so that of two
+writers one fails. Its commit is the store's own. A record that was written over is not believed,
+nor is one with anything beside it that a reader would not be shown: it is told of in its place, as
+is one that is missing, and what is left is shown (P7-O3). Nothing of it stops a reader.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from aeroctl.contract.audit import AuditPage, AuditRecord, BrokenRecord, Head, RecordFacts
+from aeroctl.contract.chain import digest
+from aeroctl.contract.events import Logged
+from aeroctl.kernel.audit import ledger
+from aeroctl.kernel.failures import unreadable
+from aeroctl.kernel.store.etcd import Etcd
+from aeroctl.kernel.store.keyspace import KeyValue
+
+PAGE = 1000
+"""Records read by one transaction, at most."""
+AT_ONCE = 100
+"""Keys read by one transaction; etcd takes 128 (max-txn-ops)."""
+TOGETHER = 3
+"""Records that one transaction writes, at most."""
+BYTES = "surrogateescape"
+"""How bytes that are no text are read, so that they can be told from text."""
+
+
+class Unreadable(ValueError):
+    """There is a key, and no record that can be believed in it; the words say why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Keys of the trail in order, by their names, all of one commit.
+
+    `next`: the sequence after which the next stretch begins; None: there is no more. `ahead`: the
+    first key of the next one.
+    """
+
+    commit_id: int
+    keys: Mapping[str, KeyValue]
+    beside: Mapping[str, KeyValue]
+    next: int | None
+    ahead: tuple[str, KeyValue] | None
+
+
+def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
+    """The texts of the records that follow `head`, in order, and the head after them.
+
+    The first text belongs under `ledger.audit_key(scope, head.sequence + 1)`, and so on.
+    """
+    texts = []
+    for fact in facts:
+        record = fact.model_dump(mode="json", include=set(RecordFacts.model_fields))
+        record |= {"sequence": head.sequence + 1, "previous_hash": head.hash}
+        record["hash"] = digest(record)
+        head = Head(sequence=head.sequence + 1, hash=record["hash"])
+        texts.append(json.dumps(record, separators=(",", ":"), ensure_ascii=False))
+    return texts, head
+
+
+async def check_room(store: Etcd, scope: str, *, prefix: str) -> None:
+    """Raise Failure KERNEL_STATE_UNREADABLE where a key stands in the way of the next records."""
+    head_key = ledger.head_key(scope)
+    seen = await store.read_together([], [head_key])
+    end = ledger.parse(scope, None, seen.keys, prefix=prefix)
+    last = end.head.sequence
+    keys = [ledger.audit_key(scope, last + place) for place in range(1, TOGETHER + 1)]
+    found = await store.read_together([], [head_key, *keys], errors=BYTES)
+    head = found.keys.get(head_key)
+    for key in keys:
+        if key in found.keys and (head.modified if head else 0) == end.head_commit:
+            words = f"it lies beyond the end of the audit trail, which is record {last}"
+            raise unreadable(key, f"{words}, and nothing can be recorded after that")
+
+
+async def page(
+    store: Etcd,
+    scope: str,
+    after: int,
+    limit: int,
+    at: int | None,
+    *,
+    prefix: str,
+    since: int | None = None,
+) -> tuple[int, AuditPage]:
+    """The first `limit` records after sequence `after`, with the head, at one commit (None: now).
+
+    `since`: none that was written before that commit. `prefix`: of the engine's keys. Returns the
+    commit of the page too. Nothing is left out: what is no record is told of beside them. Whether
+    they follow one another is for the reader of the chain (contract/chain.py). Raises Failure as
+    Etcd.read does, and KERNEL_STATE_UNREADABLE naming the head's key.
+    """
+    if since is not None:
+        after, at = await _before(store, scope, after, at, since)
+    found = await _stretch(store, scope, after, limit, at)
+    head = ledger.parse(scope, None, found.beside, prefix=prefix).head
+    records, broken = _sorted(scope, after, found, head.sequence)
+    return found.commit_id, AuditPage(
+        records=[each for each in records if each.commit_id >= (since or 0)],
+        broken=[each for each in broken if each.commit_id >= (since or 0)],
+        head=head,
+        next=found.next,
+    )
+
+
+async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterator[list[Logged]]:
+    """When each record was written, by its own clock, in order, page by page. What is no record
+    says nothing.
+
+    Records are written after those of the commit before were read, and their times are read in
+    between. Raises Failure as `page` does.
+    """
+    after: int | None = 0
+    reached = newest = 0
+    while after is not None:
+        found = await _stretch(store, scope, after, PAGE, at)
+        ledger.parse(scope, None, found.beside, prefix=prefix)  # another cluster's is refused
+        logged = []
+        for record in _sorted(scope, after, found, 0)[0]:
+            if record.commit_id > newest:
+                reached, newest = newest, record.commit_id
+            logged.append(
+                Logged(
+                    commit_id=record.commit_id,
+                    reached=reached,
+                    time=record.time,
+                    clock=record.clock,
+                    source="audit",
+                )
+            )
+        yield logged
+        after = found.next
+
+
+async def records(
+    store: Etcd, scope: str, sequences: Sequence[int]
+) -> tuple[list[AuditRecord], list[BrokenRecord]]:
+    """Those records, in the order given, and those that can't be believed or are not there. A
+    record never changes, so they need no common commit. Raises Failure as `page` does.
+    """
+    found: dict[str, KeyValue] = {}
+    names = [ledger.audit_key(scope, sequence) for sequence in sequences]
+    commit = 0
+    for start in range(0, len(names), AT_ONCE):
+        together = await store.read_together([], names[start : start + AT_ONCE], errors=BYTES)
+        found.update(together.keys)
+        commit = together.commit_id
+    good, broken = [], []
+    for sequence, name in zip(sequences, names, strict=True):
+        pair = found.get(name)
+        if pair is None:
+            words = "it is missing, though a request names it"
+            broken.append(_broken(name, sequence, sequence, commit, None, words))
+            continue
+        record = _judged(scope, ledger.audit_name(sequence), pair)
+        if isinstance(record, AuditRecord):
+            good.append(record)
+        else:
+            broken.append(_broken(name, sequence, sequence, pair.created, pair.modified, record))
+    return good, broken
+
+
+async def _stretch(store: Etcd, scope: str, after: int, limit: int, at: int | None) -> Stretch:
+    """The first `limit` records after a sequence, and what other keys there are among them."""
+    prefix, head = ledger.audit_prefix(scope), ledger.head_key(scope)
+    first = ledger.audit_name(after + 1) if after else ""
+    keys: dict[str, KeyValue] = {}
+    last = after
+    records = 0
+    while True:
+        found = await store.read_page(prefix, first, limit + 1, [head], at, errors=BYTES)
+        at, pairs = found.commit_id, found.keyspaces[0].keys
+        before = len(keys)
+        for name in sorted(pairs):
+            sequence = _sequence(name)
+            if sequence is not None:
+                if records == limit:
+                    return Stretch(at, keys, found.keys, last, (name, pairs[name]))
+                records, last = records + 1, sequence
+            keys[name] = pairs[name]
+        if len(pairs) <= limit or len(keys) == before:
+            return Stretch(at, keys, found.keys, None, None)
+        first = max(pairs) + "\0"
+
+
+def _sorted(
+    scope: str, after: int, found: Stretch, end: int
+) -> tuple[list[AuditRecord], list[BrokenRecord]]:
+    """What of a stretch are records, and what is broken: also records that are missing, up to the
+    next stretch or to the one where the trail should `end`. Pure.
+    """
+    judged = {name: _judged(scope, name, pair) for name, pair in found.keys.items()}
+    ahead = _judged(scope, *found.ahead) if found.ahead else None
+    bound = ahead.commit_id if isinstance(ahead, AuditRecord) else found.commit_id
+    bounds = {}
+    for name in reversed(list(judged)):
+        record = judged[name]
+        if isinstance(record, AuditRecord) and record.commit_id > bound:
+            judged[name] = f"it was written at commit {record.commit_id}, after the one after it"
+        elif isinstance(record, AuditRecord):
+            bound = record.commit_id
+        bounds[name] = bound
+    good: list[AuditRecord] = []
+    broken: list[BrokenRecord] = []
+    prefix = ledger.audit_prefix(scope)
+    due, place = after + 1, 0
+
+    def missing(last: int) -> None:
+        if due <= last:
+            words = "it is missing" if due == last else f"records {due} to {last} are missing"
+            broken.append(_broken(ledger.audit_key(scope, due), due, last, place, None, words))
+
+    for name, pair in found.keys.items():
+        sequence, record = _sequence(name), judged[name]
+        place = max(place, min(pair.created, bounds[name]))
+        if sequence is not None:
+            missing(sequence - 1)
+            due = sequence + 1
+        if isinstance(record, AuditRecord):
+            good.append(record)
+        else:
+            key = prefix + name
+            broken.append(_broken(key, sequence, sequence, place, pair.modified, record))
+    if found.next is None:
+        place = found.commit_id
+        missing(end)
+    return good, broken
+
+
+def _judged(scope: str, name: str, pair: KeyValue) -> AuditRecord | str:
+    """The record in a key, or why there is none."""
+    sequence = _sequence(name)
+    if sequence is None:
+        return "its name is not the name of a record"
+    try:
+        return _record(scope, sequence, pair)
+    except Unreadable as error:
+        return str(error)
+
+
+def _broken(
+    key: str, sequence: int | None, last: int | None, place: int, written: int | None, problem: str
+) -> BrokenRecord:
+    return BrokenRecord(
+        sequence=sequence, last=last, key=key, commit_id=place, written=written, problem=problem
+    )
+
+
+async def _before(
+    store: Etcd, scope: str, after: int, at: int | None, since: int
+) -> tuple[int, int]:
+    """The sequence after which records were written at commit `since` or later, not below `after`;
+    and the commit at which that was read. Records are written in order, so it is a search by ever
+    larger steps, and then by halves. It believes no head: a damaged one must not hide, or add, any.
+    """
+
+    async def reached(sequence: int) -> bool:
+        nonlocal at
+        name = ledger.audit_name(sequence + 1)
+        found = await store.read_page(ledger.audit_prefix(scope), name, 1, [], at, errors=BYTES)
+        at = found.commit_id
+        return all(pair.created >= since for pair in found.keyspaces[0].keys.values())
+
+    low = high = after
+    while not await reached(high):
+        low, high = high + 1, 2 * high - after + 1
+    while low < high:
+        middle = (low + high) // 2
+        if await reached(middle):
+            high = middle
+        else:
+            low = middle + 1
+    assert at is not None
+    return low, at
+
+
+def _sequence(name: str) -> int | None:
+    """Of the record that has this name."""
+    named = len(name) == len(ledger.audit_name(0)) and name.isascii() and name.isdecimal()
+    sequence = int(name) if named else 0
+    return sequence if 0 < sequence < 2**53 else None
+
+
+def _record(scope: str, sequence: int, pair: KeyValue) -> AuditRecord:
+    """Exactly what is stored; what the model would not show must not be dropped unseen (P7-O3).
+
+    Raises Unreadable.
+    """
+    if pair.created != pair.modified:
+        written = f"written at commit {pair.created} and written over at commit {pair.modified}"
+        raise Unreadable(f"a record is written once, and this one was {written}")
+    try:
+        pair.value.encode()
+        stored = json.loads(pair.value)
+        dated = json.dumps({**stored, "commit_id": pair.modified})
+        record = AuditRecord.model_validate_json(dated)
+        datetime.fromisoformat(record.time)  # a day that there is
+    except UnicodeEncodeError as error:
+        raise Unreadable("not UTF-8") from error
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, problem["loc"])) or "value"
+        raise Unreadable(f"{where[:100]}: {problem['msg'][:200]}") from error
+    except RecursionError as error:
+        raise Unreadable("it is nested too deep") from error
+    except (TypeError, ValueError) as error:
+        raise Unreadable("not a JSON object, or not one of a record") from error
+    if record.model_dump(mode="json", exclude={"commit_id"}) != stored:
+        raise Unreadable("it holds more than a record does")
+    if record.sequence != sequence or record.hash != digest(record.model_dump(mode="json")):
+        raise Unreadable("it is another record than its key says, or its hash does not match")
+    if record.cluster != scope:
+        raise Unreadable(f"it is a record of another cluster, {record.cluster[:100]!r}")
+    return record

@@ -1,0 +1,1 @@
+"""Commands: decide, record, ask Patroni once, prove the outcome."""

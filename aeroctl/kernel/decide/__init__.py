@@ -1,0 +1,1 @@
+"""May it be done: rules, effects, confirmation, decision. Pure, without drivers."""

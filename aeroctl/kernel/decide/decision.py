@@ -1,0 +1,219 @@
+"""Whether a request may be carried out, and by which one action. Pure.
+
+Decided from the store's keys, the kernel's clock and the agent's own word alone: the same for the
+same request, state, time and word (P7-D2).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from aeroctl.contract import consent
+from aeroctl.contract.audit import Confirmed
+from aeroctl.contract.rules import Rule
+from aeroctl.kernel.audit import records
+from aeroctl.kernel.audit.ledger import Ledger
+from aeroctl.kernel.audit.records import Asked, Plan
+from aeroctl.kernel.callers import ANONYMOUS
+from aeroctl.kernel.decide import confirmation, effects, rules
+from aeroctl.kernel.decide.confirmation import Clock
+from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.endpoints import explain
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.keys import Kernel
+
+
+def plan(asked: Asked, state: State) -> Plan | None:
+    """What is to be asked of whom; None for what only reads. The rules hold in `state`. Pure.
+
+    A transfer is asked by the holder's name, so that the engine checks the name again.
+    """
+    command, target = asked.command.name, asked.request.target
+    receiver = rules.receiver(command, target, state)
+    if receiver is None or target is None:
+        return None
+    base = sections.agent(state.kernel.members[receiver].api_url)
+    assert base is not None  # the rule agent_known holds
+    if command == "force_promotion":
+        return Plan(receiver, base, "/failover", {"candidate": target})
+    body = {"leader": receiver}
+    if command == "request_promotion":
+        body["candidate"] = target
+    return Plan(receiver, base, "/switchover", body)
+
+
+def decide(
+    asked: Asked, state: State, kept: Ledger, clock: Clock
+) -> tuple[Failure | None, Confirmed | None]:
+    """Why it is refused (None: it is not), and how it was confirmed, once that is checked.
+
+    The caller is authorised already; who the agent is, is looked at later. In a fixed order, so
+    that the same request in the same state has the same answer (P7-D2).
+    """
+    checked = None
+    try:
+        confirmed(asked, state, kept, clock)
+        checked = asked.confirmed
+        permitted(asked, state)
+    except Failure as refusal:
+        return refusal, checked
+    return None, checked
+
+
+def authorise(asked: Asked) -> None:
+    """Only an operator asks for a change, and somebody must be responsible (P7-A1)."""
+    if asked.caller is ANONYMOUS:
+        message = "the caller is anonymous: nobody would be responsible"
+    elif asked.caller.authority != "operator":
+        message = f"{asked.caller.identity} is an {asked.caller.authority}, not an operator"
+    else:
+        return
+    raise Failure(403, "control_plane_validation", "NOT_AUTHORIZED", message, invariants=["P7-A1"])
+
+
+def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
+    """The request is new, and newly confirmed in this very state. Pure. Raises Failure."""
+    request, command = asked.request, asked.command
+    if kept.request is not None:
+        raise request_seen(request.request_id, kept.request)
+    if kept.spent_by is not None:
+        raise confirmation_reused(kept.spent_by)
+    explain.check_target(command, request.target, state)
+    now = epoch(state.kernel)
+    if request.epoch != now:
+        raise Failure(
+            409,
+            "control_plane_validation",
+            "STATE_CHANGED",
+            "authority-relevant state is not what was confirmed: "
+            f"confirmed at commit {request.commit_id} in epoch {request.epoch}, "
+            f"at commit {state.kernel.commit_id} it is {now}",
+            invariants=["P7-D2"],
+        )
+    about = explain.confirmable(command.name, request.target, state.kernel)
+    overridden = [each.invariant for each in effects.overrides(command.name, state)]
+    confirmation.check(request, command, about, overridden, state.kernel.commit_id, clock)
+
+
+def genuine(asked: Asked, kernel: Kernel) -> bool:
+    """Whether the token is of an explanation of this command in the state that the request names,
+    so that it confirms, or would once that state comes back. Pure.
+    """
+    request = asked.request
+    about = explain.confirmable(asked.command.name, request.target, kernel)
+    return consent.confirms(request.confirmation.token, replace(about, epoch=request.epoch))
+
+
+def permitted(asked: Asked, state: State) -> None:
+    """Nothing is in flight, and every rule holds that the kernel enforces, and that the state
+    decides. Pure. Raises Failure.
+    """
+    applied = [
+        rule
+        for rule in rules.rules(asked.command.name, asked.request.target, state)
+        if rule.rule_id != rules.AGENT_IDENTIFIED
+    ]
+    if state.in_flight is not None and applied:
+        raise Failure(
+            409,
+            "kernel_rejection",
+            "COMMAND_IN_FLIGHT",
+            f"request {state.in_flight} is being carried out",
+            invariants=["P7-E1"],
+        )
+    if rules.broken(applied):
+        raise rules_not_met(applied)
+
+
+def unidentified(plan: Plan, state: State) -> Failure | None:
+    """Why the agent of that plan must not be asked; None: it has proved who it is. Pure.
+
+    A change that another cluster makes is one that nobody has confirmed (P7-A2).
+    """
+    rule = rules.agent_identified(state, plan.receiver)
+    if rule.evaluation == "holds":
+        return None
+    fact = {each.name: each.value for each in rule.evidence}
+    whose = f"the agent of {plan.receiver} at {plan.base}"
+    if rule.evaluation == "undetermined":
+        return Failure(
+            409,
+            "kernel_rejection",
+            "AGENT_UNREACHABLE",
+            f"{whose} did not prove who it is, so it was asked for nothing else: {fact['problem']}",
+            invariants=["P7-F1"],
+        )
+    wanted = (fact["node"], fact["cluster"], fact["system_id"])
+    found = (fact["agent_name"], fact["agent_scope"], fact["agent_system_id"])
+    return Failure(
+        409,
+        "kernel_rejection",
+        "AGENT_MISMATCH",
+        f"{whose} did not prove to be it, so it was asked for nothing else: {fact['problem']}: "
+        f"it must be {_named(*wanted)}; it says that it is {_named(*found)}",
+        invariants=["P7-A2", "P7-F1"],
+    )
+
+
+def request_seen(request_id: str, written: Sequence[int]) -> Failure:
+    """Where the id was dispatched, that nothing was executed can't be said of it (P7-E2)."""
+    dispatched = len(written) >= len(records.DISPATCHED)
+    return Failure(
+        409,
+        "control_plane_validation",
+        "REQUEST_SEEN",
+        "a request with this id was made before; it is not made again. What became of it: "
+        f"aeroctl outcome {request_id}",
+        invariants=["P7-F3", "P7-E2"] if dispatched else ["P7-F3"],
+        outcome="unknown" if dispatched else "not_executed",
+    )
+
+
+def confirmation_reused(by: str) -> Failure:
+    """One consent serves one request, whatever came of that."""
+    return Failure(
+        409,
+        "control_plane_validation",
+        "CONFIRMATION_REUSED",
+        f"this confirmation was used by request {by}, and serves no other one. What became of "
+        f"that: aeroctl outcome {by}",
+        invariants=["P7-A2", "P7-F3"],
+    )
+
+
+def caller_gone() -> Failure:
+    """Nobody is there any more who could mean it."""
+    return Failure(
+        409,
+        "control_plane_validation",
+        "CALLER_GONE",
+        "the caller has gone away: its intent is not contemporaneous",
+        invariants=["P7-A2"],
+    )
+
+
+def rules_not_met(applied: Sequence[Rule]) -> Failure:
+    """Names the rules that the kernel refuses for, and their evidence."""
+    broken = "; ".join(
+        f"{rule.rule_id} {rule.evaluation} ("
+        + ", ".join(f"{fact.name}={json.dumps(fact.value)}" for fact in rule.evidence)
+        + ")"
+        for rule in rules.broken(applied)
+    )
+    return Failure(
+        409,
+        "kernel_rejection",
+        "RULE_NOT_MET",
+        f"a rule that the kernel enforces is not met: {broken}",
+        invariants=["P7-E3"],
+    )
+
+
+def _named(node: object, scope: object, system_id: object) -> str:
+    named = (
+        f"{what} {'(not told)' if value is None else json.dumps(value)}"
+        for what, value in (("node", node), ("scope", scope), ("system id", system_id))
+    )
+    return ", ".join(named)

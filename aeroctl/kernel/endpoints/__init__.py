@@ -1,0 +1,1 @@
+"""The reads of the API, one module each, with typed arguments."""

@@ -1,0 +1,156 @@
+"""POST /v1/explain/{command}: the proof. It mutates nothing and grants nothing (P7-A1, P7-O2)."""
+
+import asyncio
+import math
+import secrets
+from collections.abc import Mapping
+
+from aeroctl.contract.base import API_VERSION
+from aeroctl.contract.commands import COMMANDS, Command, CommandName
+from aeroctl.contract.consent import CHANCE_BYTES, Confirmable
+from aeroctl.contract.explanation import (
+    Explanation,
+    ExplanationEnvelope,
+    Inputs,
+    ObservedSnapshot,
+)
+from aeroctl.kernel.audit.ledger import Ledger
+from aeroctl.kernel.decide import effects, rules
+from aeroctl.kernel.decide.confirmation import Issue
+from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.endpoints import snapshot
+from aeroctl.kernel.endpoints.snapshot import Source
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.patroni.agent import Account
+from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.rest_api import Engine
+
+
+async def explain(
+    source: Source, engine: Engine, command: Command, target: str | None
+) -> ExplanationEnvelope:
+    """Every rule of the command over one state. Raises Failure, among others UNKNOWN_NODE.
+
+    The agent that would be asked for the change is asked who it is, while the nodes are asked.
+    """
+    asked: dict[tuple[str, str], asyncio.Task[Account]] = {}
+
+    async def read() -> tuple[Kernel, tuple[Ledger, asyncio.Task[Account] | None]]:
+        kernel, kept = await source.kernel_and_ledger(None)
+        state = State(kernel, kept.in_flight)
+        if target is not None and target not in state.nodes:  # it may be one that is gone
+            state = State(await source.with_departed(kernel), kept.in_flight)
+        check_target(command, target, state)
+        whom = _agent(command, target, state)
+        if whom is not None and whom not in asked:
+            asked[whom] = asyncio.create_task(engine.identify(*whom, source.access.seconds))
+        return kernel, (kept, None if whom is None else asked[whom])
+
+    try:
+        seen = await snapshot.measure(source, read, ["replication"], source.own)
+        kept, account = seen.beside
+        agent = None if account is None else await account
+    finally:  # they end by themselves, and soon
+        await asyncio.gather(*asked.values())
+    answers = snapshot.replication(seen.kernel, seen.answers)
+    state = State(
+        kernel=seen.kernel,
+        in_flight=kept.in_flight,
+        measured={answer.node: answer for answer in answers},
+        agent=agent,
+    )
+    return ExplanationEnvelope(
+        api_version=API_VERSION,
+        observed_at=snapshot.observed(seen.kernel, None, seen.time),
+        data=explanation(
+            command,
+            target,
+            state,
+            deadline(command, state.kernel, source.seconds),
+            Issue(source.clock(), secrets.token_bytes(CHANCE_BYTES)),
+        ),
+        notes=snapshot.notes(seen.kernel, seen.answers),
+    )
+
+
+def explanation(
+    command: Command, target: str | None, state: State, deadline_seconds: int, issue: Issue
+) -> Explanation:
+    """The proof over `state`, and the token that confirms it. Pure."""
+    kernel = state.kernel
+    applied = rules.rules(command.name, target, state)
+    return Explanation(
+        explanation_type=command.name,
+        observed_snapshot=ObservedSnapshot(
+            commit_id=kernel.commit_id,
+            epoch=epoch(kernel),
+            failover_commit=kernel.failover_commit,
+        ),
+        inputs=Inputs(
+            command=command.name, target=target, cluster=kernel.scope, system_id=kernel.system_id
+        ),
+        action=command.action,
+        confirmation=command.confirmation,
+        authority=state.authority,
+        rules_applied=applied,
+        conclusion=rules.conclusion(applied),
+        affected=effects.affected(command.name, target, state),
+        irreversible=effects.irreversible(command.name),
+        overrides=effects.overrides(command.name, state),
+        successors=rules.successors(state, target)
+        if command.name == "request_demotion" and target is not None
+        else None,
+        cost=effects.cost(command.name, state),
+        deadline_seconds=deadline_seconds,
+        confirmation_term_seconds=issue.clock.term_seconds,
+        confirmation_expires_at=snapshot.rfc3339(issue.expires_at),
+        confirmation_token=issue.token(confirmable(command.name, target, kernel)),
+    )
+
+
+def command_named(name: str) -> Command:
+    """One of the closed set. Raises Failure UNKNOWN_COMMAND."""
+    known: Mapping[str, Command] = {command.name: command for command in COMMANDS.values()}
+    if name not in known:
+        message = f"there is no command {name!r}; there are {', '.join(known)}"
+        raise Failure(404, "operator_input", "UNKNOWN_COMMAND", message, invariants=["P7-S3"])
+    return known[name]
+
+
+def check_target(command: Command, target: str | None, state: State) -> None:
+    """What must be named is named, and is there. Raises Failure UNKNOWN_NODE."""
+    if command.target == "nothing":
+        if target is None:
+            return
+        message = f"{command.verb} takes no node"
+    elif target is None:
+        message = f"{command.verb} needs a node: none is ever chosen"
+    elif target in state.nodes:
+        return
+    else:
+        message = f"there is no node {target!r}; there are {', '.join(state.nodes)}"
+    raise Failure(400, "operator_input", "UNKNOWN_NODE", message, invariants=["P7-A3"])
+
+
+def confirmable(command: CommandName, target: str | None, kernel: Kernel) -> Confirmable:
+    """What a token must confirm for that command in that state."""
+    return Confirmable(
+        command, target, kernel.scope, kernel.system_id, epoch(kernel), kernel.failover_commit
+    )
+
+
+def deadline(command: Command, kernel: Kernel, source_seconds: float) -> int:
+    """Seconds within which the kernel answers a request for that command."""
+    if command.kind == "diagnostic":  # what differs is looked at twice
+        return math.ceil(2 * source_seconds + sections.settling_seconds(kernel))
+    return sections.deadline_seconds(kernel)
+
+
+def _agent(command: Command, target: str | None, state: State) -> tuple[str, str] | None:
+    """The node whose agent would be asked, and its address; None where there is none."""
+    node = rules.receiver(command.name, target, state)
+    member = state.kernel.members.get(node or "")
+    base = sections.agent(member.api_url) if member else None
+    return None if node is None or base is None else (node, base)

@@ -1,0 +1,203 @@
+"""GET /v1/commits: which commits may have stood at a time, by the times that the kernel's logs tie
+to commits; and for a state, only one that differs from none of the others.
+
+The logs are the clock pins (clock_pins.py); the audit records, each written after its time, and
+after the record before it was; and the rows of Patroni's history, each written after its time, as
+far as the store's own history shows in which commit.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from aeroctl.contract.base import API_VERSION, Time
+from aeroctl.contract.events import Logged, Pin, PinEnvelope
+from aeroctl.contract.pinning import NotPinned, Pinning, settled
+from aeroctl.kernel.audit import clock_pins, trail
+from aeroctl.kernel.endpoints import snapshot
+from aeroctl.kernel.endpoints.events import clock, ended
+from aeroctl.kernel.endpoints.snapshot import Source, rfc3339
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.patroni.keys import MEMBERS
+from aeroctl.kernel.server import parameters
+from aeroctl.kernel.store.etcd import SHOWN
+from aeroctl.kernel.store.keyspace import History, KeyValue
+from aeroctl.kernel.timing import uptime
+
+TIME: TypeAdapter[str] = TypeAdapter(Time)
+LONGEST = 2**31
+"""Seconds of a duration; it is less than that."""
+WINDOW = 2000
+"""Commits that are looked at for changes at a time."""
+ENOUGH = 50
+"""Changes after which no more are looked for."""
+POSITIONS = frozenset(
+    {"xlog_location", "receive_lsn", "replay_lsn", "received_location", "replayed_location"}
+)
+"""What moves all the time in what a node says of itself (ha.py, touch_member)."""
+
+
+async def commits(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnvelope:
+    """The commits that may have stood at a time, given as such or as so long ago.
+
+    A duration counts from this server's clock, and a time after that is none yet. `for` a state
+    (otherwise for an edge of a story): the first of them is shown, and it is refused where a change
+    lies between them. Raises Failure: BAD_PARAMETER, TIME_NOT_PINNED, COMMIT_COMPACTED,
+    KERNEL_BUSY, and those of Source.kernel.
+    """
+    given = parameters.query(pairs, ["time", "ago", "at", "for"])
+    at = parameters.number(given, "at", 1, 2**53 - 1)
+    if (purpose := given.get("for", "state")) not in ("state", "edge"):
+        raise parameters.bad_parameter(f"for={purpose[:32]!r} is neither state nor edge")
+    _asked(given, datetime.now(UTC))
+    try:
+        async with source.in_time(), source.past:
+            kernel = await source.kernel(at)
+            now = datetime.now(UTC)  # by now that commit was there
+            asked = _asked(given, now)
+            pinning = Pinning(asked, rfc3339(now))
+            leader = source.prefix + "leader"  # some key: it is for the commit
+            end = at or (await source.store.read_together([], [leader], errors=SHOWN)).commit_id
+            recorded = []
+            async for each in _logged(source, datetime.fromisoformat(asked), end):
+                pinning.see(each)
+                if each.source == "audit":
+                    recorded.append(each.commit_id)
+            pin = pinning.pinned(kernel.commit_id if at is None else 0, end)
+            if purpose == "state":
+                pinning.check_bounded(pin, ends=at is not None)
+                pin = await _settled(source, pin, recorded)
+    except NotPinned as error:
+        raise Failure(
+            409, "kernel_rejection", "TIME_NOT_PINNED", str(error), invariants=["P7-D1"]
+        ) from error
+    return PinEnvelope(
+        api_version=API_VERSION, observed_at=snapshot.observed(kernel, at, now), data=pin, notes=[]
+    )
+
+
+def _asked(given: dict[str, str], now: datetime) -> str:
+    if given.keys().isdisjoint({"time", "ago"}) or {"time", "ago"} <= given.keys():
+        raise parameters.bad_parameter("give a time, or ago, and not both")
+    ago = parameters.number(given, "ago", 0, LONGEST - 1)
+    if ago is not None:
+        return rfc3339(now - timedelta(seconds=ago))
+    try:
+        time = TIME.validate_python(given["time"])
+        datetime.fromisoformat(time)
+    except (ValidationError, ValueError):
+        words = f"not a time in UTC such as 2026-11-23T10:15:19Z: {given['time'][:32]!r}"
+        raise parameters.bad_parameter(words) from None
+    return time
+
+
+async def _logged(source: Source, instant: datetime, at: int) -> AsyncIterator[Logged]:
+    """Those that may bound `instant`, up to commit `at`; of the trail a page at a time."""
+    for pin in await clock_pins.around(source, instant, at):
+        yield pin
+    for row in await _history(source, at):
+        yield row
+    async for page in trail.times(source.store, source.scope, at, prefix=source.prefix):
+        for record in page:
+            yield record
+
+
+async def _history(source: Source, at: int) -> list[Logged]:
+    """The rows of Patroni's history whose commit is known: when the row came. Compaction leaves
+    only when the key was last written. A row's time is of its file, so it bounds from one side.
+    """
+    initialize = source.prefix + "initialize"
+    begun = (await source.store.read_together([], [initialize], at)).keys.get(initialize)
+    found = []
+    versions = await source.store.versions(source.prefix + "history", at)
+    for old, new in pairwise((None, *versions)):
+        if new is None or (old is None and new.created != new.modified):
+            continue
+        for row, exact in ended(old, new, begun):
+            time = sections.utc(row.time)
+            if exact and time is not None:
+                found.append(
+                    Logged(
+                        commit_id=new.modified,
+                        reached=0,
+                        time=time,
+                        clock=clock(row),
+                        source="history",
+                    )
+                )
+    return found
+
+
+async def _settled(source: Source, pin: Pin, recorded: Sequence[int]) -> Pin:
+    """The pin of a state, if its commits differ in WAL positions alone. Raises NotPinned, Failure.
+
+    What the audit trail recorded in between is a change too: the trail is a part of the state.
+    """
+    changes = [commit for commit in recorded if pin.first < commit <= pin.last]
+    moved, commit = 0, pin.first
+    ends = uptime() + source.seconds / 2
+    while commit < pin.last and len(changes) < ENOUGH:
+        history = await source.store.replay(source.prefix, commit, pin.last, window=WINDOW)
+        if not history.complete:
+            raise Failure(
+                410,
+                "kernel_rejection",
+                "COMMIT_COMPACTED",
+                f"at {pin.asked} stood one of the commits {pin.first} to {pin.last}, and the "
+                f"store's history begins at commit {history.base.commit_id}: what came before was "
+                "compacted",
+                invariants=["P7-D1"],
+            )
+        other, only = told(history)
+        changes, moved = changes + other, moved + only
+        commit = history.keyspace.commit_id
+        if commit < pin.last and uptime() > ends:
+            raise NotPinned(
+                f"at {pin.asked} stood one of the commits {pin.first} to {pin.last}, which are too "
+                "many to be looked at for changes; give one of them"
+            )
+    return settled(pin, sorted(set(changes)), moved)
+
+
+def told(history: History) -> tuple[list[int], int]:
+    """The commits that changed more than WAL positions, and how many changed no more. Pure."""
+    now = dict(history.base.keys)
+    changed: dict[int, bool] = {}
+    for event in history.events:
+        old = now.get(event.key)
+        if event.value is None:
+            now.pop(event.key, None)
+        else:
+            now[event.key] = KeyValue(event.value, event.created, event.commit_id, event.lease)
+        differs = _still(event.key, old) != _still(event.key, now.get(event.key))
+        changed[event.commit_id] = changed.get(event.commit_id, False) or differs
+    other = [commit for commit, differs in changed.items() if differs]
+    return other, len(changed) - len(other)
+
+
+def _still(key: str, pair: KeyValue | None) -> Any:
+    """What a key says, without WAL positions; of the leader also which reign it is."""
+    if pair is None:
+        return None
+    if key == "optime/leader":
+        return ""
+    if key == "leader":
+        return pair.value, pair.created
+    if key != "status" and not key.startswith(MEMBERS):
+        return pair.value
+    try:
+        value = json.loads(pair.value)
+    except (ValueError, RecursionError):
+        return pair.value
+    if not isinstance(value, dict):
+        return pair.value
+    if key == "status":
+        slots = value.get("slots")
+        names = sorted(slots) if isinstance(slots, dict) else slots
+        return {**value, "optime": None, "slots": names}
+    return {name: each for name, each in value.items() if name not in POSITIONS}

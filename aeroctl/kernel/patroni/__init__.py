@@ -1,0 +1,1 @@
+"""What Patroni wrote into the store, and its REST API."""

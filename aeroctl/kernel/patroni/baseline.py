@@ -1,0 +1,120 @@
+"""What Patroni's keys say, one by one, of what is told as an event. Pure.
+
+What can't be read is unknown here, and the reason is given beside it: one such value in the midst
+of history must not hide all the rest of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from aeroctl.contract.events import NodeStanding, Standing
+from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.patroni import keys, sections
+from aeroctl.kernel.patroni.keys import MEMBERS, Member, TimelineEnd
+from aeroctl.kernel.prove.evidence import authority
+from aeroctl.kernel.store.keyspace import Keyspace, KeyValue
+
+UNREADABLE = "(unreadable)"
+
+Pair = KeyValue | None
+Value = TypeVar("Value", bound=BaseModel)
+
+
+def standing(keyspace: Keyspace) -> Standing:
+    """What the events change, as it is in `keyspace`. What can't be read stands as unknown."""
+    at = keyspace.keys.get
+    names = sorted(key for key in keyspace.keys if is_member(key))
+    return Standing(
+        commit_id=keyspace.commit_id,
+        authority=authority(at("leader")),
+        nodes=[found for key in names if (found := node(key, keyspace.keys[key])[0])],
+        paused=sections.flag(settings(at("config"))[0].get("pause")),
+        pending=pending(at("failover"))[0],
+        synchronous=synchronous(at("sync"))[0],
+        system_id=system_id(at("initialize")),
+    )
+
+
+def node(key: str, pair: Pair) -> tuple[NodeStanding | None, str | None]:
+    """What a node says of itself, None where it has no entry; and why that can't be read."""
+    if pair is None:
+        return None, None
+    member, problem = _read(key, pair, Member)
+    member = member or Member()
+    return NodeStanding(
+        name=key.removeprefix(MEMBERS),
+        role=member.role,
+        state=member.state,
+        replication_state=member.replication_state,
+        timeline=member.timeline,
+    ), problem
+
+
+def pending(pair: Pair) -> tuple[str | None, str | None, str | None]:
+    """The transfer that was asked for, in words; its candidate; and why it can't be read.
+
+    An unreadable one is not taken for none, though Patroni does (P7-F1).
+    """
+    failover, problem = _read("failover", pair, keys.Failover)
+    if problem:
+        return UNREADABLE, None, problem
+    if failover is None or not failover.pending:
+        return None, None, None
+    words = f"{failover.leader or 'any'} to {failover.member or 'any'}"
+    if failover.scheduled_at is not None:
+        words += f" at {sections.utc(failover.scheduled_at)}"
+    return words, failover.member or None, None
+
+
+def synchronous(pair: Pair) -> tuple[str | None, str | None]:
+    """The synchronous set in words, and why it can't be read."""
+    sync, problem = _read("sync", pair, keys.Sync)
+    if problem:
+        return UNREADABLE, problem
+    if sync is None or not sync.leader:
+        return None, None
+    quorum = f" (quorum {sync.quorum})" if sync.quorum else ""
+    return f"{sync.leader}: {','.join(sync.standbys)}{quorum}", None
+
+
+def system_id(pair: Pair) -> str | None:
+    """PostgreSQL's system identifier; None until the cluster is initialised."""
+    return pair.value or None if pair else None
+
+
+def settings(pair: Pair) -> tuple[dict[str, Any], str | None]:
+    """The configuration as one level of dotted names, and why it can't be read.
+
+    Patroni reads null as not set.
+    """
+    config, problem = _read("config", pair, keys.Config)
+    return dict(_flat(config.root)) if config else {}, problem
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        elif value is not None:
+            yield above + name, value
+
+
+def ends(pair: Pair) -> tuple[list[TimelineEnd], str | None]:
+    """The rows of Patroni's history, and why they can't be read."""
+    history, problem = _read("history", pair, keys.History)
+    return history.root if history else [], problem
+
+
+def is_member(key: str) -> bool:
+    """Whether it is a node's own entry."""
+    return key.startswith(MEMBERS) and key.count("/") == 1
+
+
+def _read(key: str, pair: Pair, model: type[Value]) -> tuple[Value | None, str | None]:
+    """What a key holds, or why that can't be read."""
+    try:
+        return (None if pair is None else keys.value(key, pair.value, model)), None
+    except Failure as failure:
+        return None, failure.error.message

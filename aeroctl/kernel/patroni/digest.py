@@ -1,0 +1,31 @@
+"""The epoch: equal exactly when the authority-relevant state is equal. Pure."""
+
+import hashlib
+import json
+
+from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.sections import cluster, paused
+
+
+def epoch(kernel: Kernel) -> str:
+    """A digest of who holds authority and of everything that may change who does.
+
+    Leader and reign, members with role and timeline, pending failover, synchronous set, pause,
+    and whether the whole cluster follows another.
+    WAL positions, leases and settings that decide nothing here leave it as it is.
+    """
+    leader, failover, sync = kernel.leader, kernel.failover, kernel.sync
+    state = {
+        "scope": kernel.scope,
+        "system_id": kernel.system_id,
+        "leader": None if leader is None else [leader.value, kernel.reign],
+        "members": [
+            [name, member.role, member.timeline] for name, member in sorted(kernel.members.items())
+        ],
+        "failover": failover.model_dump(mode="json") if failover.pending else None,
+        "sync": [sync.leader, sync.standbys, sync.quorum] if sync and sync.leader else None,
+        "paused": paused(kernel),
+        "standby_cluster": cluster(kernel).standby_cluster,
+    }
+    canonical = json.dumps(state, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]

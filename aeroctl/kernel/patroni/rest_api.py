@@ -1,0 +1,175 @@
+"""The engine's own interface: Patroni's REST API on a node. One request is one request.
+
+Nothing is sent twice, no redirect is followed and no proxy is taken from the environment: what is
+asked of the engine reaches the agent that was named, once, or nobody (P7-F1, P7-F3).
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from aeroctl.contract.errors import EngineReply
+from aeroctl.kernel.patroni.agent import Account
+from aeroctl.kernel.timing import uptime
+
+LARGEST = 64 * 1024
+"""Bytes of a reply that are kept; Patroni's fit many times over."""
+SECURE = "https://"
+CONNECT_SECONDS = 3.0
+IDENTIFY_SECONDS = 3.0
+"""How long an agent may take to say who it is, before it is asked for a change."""
+SEND_SECONDS = 5.0
+"""From the dispatch record on, how long the request may take to leave. A process that was frozen
+for longer must not act when it wakes up: its in-flight lease may have ended (P7-F2)."""
+
+NO_REPLY = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError, TimeoutError)
+"""What ends a request without a reply; a name that can't be a host's is a UnicodeError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is known of a request: whether it may have left, and what came back.
+
+    `sent` False is certain. A `reply` with a null status holds the words of whatever cut it off.
+    """
+
+    sent: bool
+    reply: EngineReply | None
+
+
+class TooLate(Exception):
+    """The moment to send has passed."""
+
+
+class Engine:
+    """`client` carries TLS and credentials, and keeps no connection between requests."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def ask(
+        self, base: str, path: str, body: Mapping[str, str], seconds: float, began: float
+    ) -> Sent:
+        """ONE POST to the agent at `base`; never raises for what the network does.
+
+        `began`: the uptime (timing.py) at which the dispatch was begun to be recorded.
+        """
+        left = False
+
+        async def watch(event: str, _: Mapping[str, Any]) -> None:
+            """Called by httpcore before and after each step."""
+            nonlocal left
+            if event.endswith("send_request_headers.started"):
+                if uptime() - began > SEND_SECONDS:
+                    raise TooLate(f"not sent within {SEND_SECONDS:g} seconds")
+                left = True
+
+        try:
+            async with asyncio.timeout(seconds):
+                reply, _ = await self._exchange("POST", base + path, body, seconds, watch)
+                return Sent(True, reply)
+        except (*NO_REPLY, TooLate) as error:
+            return Sent(left, EngineReply(status=None, body=_words(error, base, seconds)))
+
+    async def identify(self, node: str, base: str, seconds: float) -> Account:
+        """The account of the agent of `node` at `base`, for telling who it is. Never raises for the
+        network, and takes no longer than `seconds`, nor than IDENTIFY_SECONDS.
+        """
+        asked_at, seconds = uptime(), min(seconds, IDENTIFY_SECONDS)
+        (reply, _), (members, _) = await asyncio.gather(
+            self.account(base, seconds), self.account(base, seconds, "/cluster")
+        )
+        return Account(node, base, reply, members, asked_at)
+
+    async def account(
+        self, base: str, seconds: float, path: str = "/patroni"
+    ) -> tuple[EngineReply, datetime | None]:
+        """What the agent at `base` says, of its node if nothing else is asked, and when by its own
+        clock (the reply's Date). Never raises for the network.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange("GET", base + path, None, seconds, None)
+        except NO_REPLY as error:
+            return EngineReply(status=None, body=_words(error, base, seconds)), None
+
+    async def _exchange(
+        self, method: str, url: str, body: Mapping[str, str] | None, seconds: float, watch: Any
+    ) -> tuple[EngineReply, datetime | None]:
+        request = self._client.build_request(
+            method,
+            url,
+            content=None if body is None else canonical(body),
+            headers={
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",
+                "Connection": "close",
+            },
+            timeout=httpx.Timeout(seconds, connect=_connect_seconds(seconds)),
+            extensions={} if watch is None else {"trace": watch},
+        )
+        response = await self._client.send(request, stream=True, follow_redirects=False)
+        try:
+            reply = EngineReply(status=response.status_code, body=await _text(response))
+            return reply, _date(response.headers.get("date", ""))
+        finally:
+            await response.aclose()
+
+
+def canonical(body: Mapping[str, str]) -> str:
+    """The body as it is sent and as it is recorded."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+def _date(header: str) -> datetime | None:
+    """None for what is not a date of HTTP's; its zone is always GMT."""
+    try:
+        return parsedate_to_datetime(header).replace(tzinfo=UTC)
+    except (TypeError, ValueError):
+        return None
+
+
+async def _text(response: httpx.Response) -> str:
+    """The reply as it came. Its status is the answer: a body that breaks off doesn't undo it."""
+    found = b""
+    try:
+        async for chunk in response.aiter_raw():  # nothing is unpacked: it may be a bomb
+            found += chunk
+            if len(found) >= LARGEST:
+                break
+    except httpx.HTTPError:
+        pass
+    return found[:LARGEST].decode(errors="replace")
+
+
+def _connect_seconds(seconds: float) -> float:
+    """For each of the two steps to a connection, TCP and TLS, so that they end before all is over:
+    what is cancelled in the middle of the second one stays open (httpcore's start_tls).
+    """
+    return min(CONNECT_SECONDS, 0.4 * seconds)
+
+
+def _words(error: BaseException, url: str, seconds: float) -> str:
+    """Why there is no reply, in the first words that anybody had for it.
+
+    Of a client certificate that it misses a server may speak too late to be heard: by TLS 1.3 it
+    says so after the request has left, and hangs up.
+    """
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection within {_connect_seconds(seconds):g} seconds"
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return f"no answer within {seconds:g} seconds"
+    words = ""
+    cause: BaseException | None = error
+    while not words and cause is not None:
+        words, cause = str(cause), cause.__cause__ or cause.__context__
+    words = words or type(error).__name__
+    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and url.startswith(SECURE):
+        return f"{words} (so ends also what wants a client certificate: --patroni-cert)"
+    return words

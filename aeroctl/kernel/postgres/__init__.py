@@ -1,0 +1,1 @@
+"""What every node answers by SQL, within bounds of time and memory."""

@@ -1,0 +1,1 @@
+"""What became of a request, proved by the store's history. Pure."""

@@ -1,0 +1,1 @@
+"""HTTP and the commands that serve it: routes, parameters, limits, settings."""

@@ -1,0 +1,1 @@
+"""etcd, below one prefix: reads, transactions, history. Knows no Patroni."""

@@ -1,0 +1,1 @@
+"""Pictures: lanes, the topology as a tree, SVG and HTML. Pure."""

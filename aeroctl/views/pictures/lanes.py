@@ -1,0 +1,96 @@
+"""The picture beside a timeline: a lane per node, top-down in the kernel's order. Pure."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from aeroctl.contract.events import Standing
+from aeroctl.views.pictures.presence import Presence, presence
+from aeroctl.views.timeline import Entry, bad, named
+
+MANY = 12
+"""With more nodes than this, those without a part in what happened to authority get no lane."""
+
+LEGEND = (
+    "┃ holds authority  │ registered  ┏ ┗ gains, loses authority  ┌ └ registers, leaves  "
+    "✗ lease ended, or crashed  ● changes  ◆ the holder changes  R a request's target  "
+    "~ not known: a gap"
+)
+_MARKS = {
+    "authority_gained": "┏",
+    "authority_lost": "┗",
+    "member_joined": "┌",
+    "member_left": "└",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The lanes' names, and for every entry that is shown a character for each, one between two."""
+
+    lanes: tuple[str, ...]
+    rows: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Nodes without a lane."""
+    legend: str = LEGEND
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What stood when an entry happened, itself included."""
+
+    now: Presence
+    blind: bool
+    entry: Entry
+
+    def mark(self, node: str) -> str:
+        """What stands in a node's lane."""
+        entry = self.entry
+        if entry.kind == "gap":
+            return "~"
+        if entry.node == node:
+            if entry.source == "audit":
+                return "R"
+            holds = self.now.holder == node and not self.blind
+            return "✗" if bad(entry) else _MARKS.get(entry.kind, "◆" if holds else "●")
+        if self.blind:
+            return "~"
+        return "┃" if self.now.holder == node else "│" if node in self.now.there else " "
+
+
+def drawn(
+    standings: Sequence[Standing], entries: Iterable[Entry], shown: Callable[[Entry], bool]
+) -> Picture:
+    """Follow all of `entries`, from the first of `standings`; a row for each that is `shown`.
+
+    After a gap the lanes go on from the standing after it; in it nothing is known of them.
+    """
+    now = Presence()
+    nodes: set[str] = set()
+    chief: set[str] = set()
+    rows: list[_Row] = []
+    blind_to = 0
+    left = list(standings)
+    for entry in entries:
+        if entry.kind == "gap":
+            assert isinstance(entry.after, int)
+            blind_to = entry.after
+        while left and left[0].commit_id < max(entry.commit_id, blind_to + 1):
+            now = presence(left.pop(0))
+            nodes |= now.there | ({now.holder} if now.holder else set())
+            chief |= {now.holder} if now.holder else set()
+        if entry.node is not None and entry.source == "event":
+            nodes.add(entry.node)
+            now = now.after(entry)
+        if entry.kind.startswith(("authority", "transfer")) or entry.source == "audit":
+            chief |= named(entry)
+        if shown(entry):
+            rows.append(_Row(now, entry.commit_id <= blind_to, entry))
+    lanes = tuple(sorted(nodes if len(nodes) <= MANY else nodes & chief))
+    return Picture(
+        lanes,
+        tuple(
+            ("~" if row.entry.kind == "gap" else " ").join(row.mark(node) for node in lanes)
+            for row in rows
+        ),
+        tuple(sorted(nodes - set(lanes))),
+    )
