@@ -18,6 +18,7 @@ from aeroctl.kernel.sandbox.waiting import wait_until
 ENGINE = "/service/demo/"
 LEDGER = "/aerodb/demo/"
 IN_FLIGHT = f"{LEDGER}inflight"
+REFUSALS = f"{LEDGER}refusals/"
 
 
 @dataclass(frozen=True)
