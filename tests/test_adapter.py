@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from aeroctl.adapter import kernel as adapter
+import aeroctl.kernel
+from aeroctl.adapter import transport
 from aeroctl.errors import KINDS, OWN, Failure
 from tests.answering import Handler, answer, answering
 from tests.harness import run
@@ -226,7 +227,7 @@ def test_no_error_of_a_kernel_has_an_exit_code_that_means_something_here(
 
 def test_which_codes_are_aeroctls_own() -> None:
     """Exactly those that no module of the kernel mentions."""
-    kernel = Path(adapter.__file__).parent / "kernel"
+    kernel = Path(str(aeroctl.kernel.__file__)).parent
     said = {
         node.value
         for path in kernel.rglob("*.py")
@@ -295,7 +296,7 @@ def test_a_check_of_nothing_and_of_the_unknown_does_not_pass() -> None:
 
 
 def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 1000)
     error = nodes(answer(b" " * 2000))
     assert error == refused("ANSWER_TOO_LARGE", 7, "control_plane_validation")
 

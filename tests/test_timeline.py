@@ -22,7 +22,7 @@ from aeroctl.contract.terms import EVENT_KINDS, RECORD_KINDS
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.views.pictures.lanes import MANY, drawn
 from aeroctl.views.timeline import Entry, Span, Wanted, merged, named, of_event, when, words
-from aeroctl.workflows.timeline import Place
+from aeroctl.workflows.follow import Place
 from tests.answering import Handler, Received, answer, answering
 from tests.harness import Result, run
 from tests.stories import (
