@@ -309,8 +309,8 @@ class TestTerminal:
         assert marked(screen) == []
         screen.write("\x1b[H" + second)
         assert screen.shows()[0] == (
-            "aeroctl inspect nodes, every 0.1 s: commit 58, the frame before 57; "
-            "* is what changed since; gone: n2"
+            "aeroctl inspect nodes, every 0.1 s: commit 58, previous frame 57; "
+            "* marks changes; removed: n2"
         )
         (row,) = marked(screen)
         assert row.split()[1:4] == ["n1", "primary", "stopped,"]
@@ -353,13 +353,13 @@ class TestTerminal:
         screen.write(old)
         shown = screen.shows()
         assert shown[0] == (
-            "aeroctl inspect nodes, every 0.1 s: NO NEW STATE; ~ is old, of commit 57"
+            "aeroctl inspect nodes, every 0.1 s: NO NEW STATE; ~ marks old lines, of commit 57"
         )
         assert shown[1] == "error: SNAPSHOT_UNSTABLE: no more"
         body = shown[shown.index("") + 1 :]
         assert all(line.startswith("~") for line in body if line)
         assert any("n1" in line for line in body)
-        assert "commit 58, the frame before 57" in current
+        assert "commit 58, previous frame 57" in current
 
     def test_no_state_yet(self) -> None:
         with answering(telling(BUSY)) as kernel:
@@ -381,10 +381,10 @@ class TestTerminal:
             shown.expect("commit 57")
             later = stack.pop_all()
         with later:
-            shown.expect("~ is old, of commit 57")
+            shown.expect("~ marks old lines, of commit 57")
             shown.expect("KERNEL_UNREACHABLE")
             with answering(answer(state(99, "running")), int(kernel.url.rpartition(":")[2])):
-                shown.expect("commit 99, the frame before 57")
+                shown.expect("commit 99, previous frame 57")
                 shown.type(INTERRUPT)
                 assert shown.finish()[0] == 130
 
