@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aeroctl.errors import KINDS, Exit, Failure, failure
+from aeroctl.contract.error_codes import ERROR_CODES
+from aeroctl.errors import Exit, Failure, failure
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.safe_text import safe, width
 from aeroctl.views.blocks import Block, Facts, Flagged, Grid
@@ -185,11 +186,11 @@ def test_marks_follow_names_and_say_what_is_gone() -> None:
     assert compared([slots], [fewer]).changed == (frozenset({(0, 2)}),)
 
 
-@pytest.mark.parametrize("code", KINDS)
+@pytest.mark.parametrize("code", ERROR_CODES)
 def test_which_failures_pass(code: str) -> None:
-    kind = KINDS[code]
+    row = ERROR_CODES[code]
     ends = {"OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "COMMIT_COMPACTED", "NOT_IN_CASE"}
-    no_state = kind.domain == "transport" or kind.exit == Exit.NO_SNAPSHOT
+    no_state = row.domain == "transport" or row.exit == Exit.NO_SNAPSHOT
     assert passing(failure(code, "")) == (no_state and code not in ends)
     assert not passing(Failure("NEW", "", "kernel_rejection"))
     assert passing(Failure("NEW", "", "transport"))

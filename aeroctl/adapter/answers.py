@@ -76,7 +76,7 @@ def rejection(status: int, body: bytearray) -> Failure:
 def matching_snapshot(
     answer: "SnapshotEnvelope", sections: Sequence[Section], at: int | None
 ) -> "SnapshotEnvelope":
-    """The answer, if it holds these sections, of now or of the commit `at`."""
+    """The answer, if it holds these sections, of now or of the revision `at`."""
     missing = [name for name in sections if getattr(answer.data, name) is None]
     if missing:
         raise failure("CONTRACT_BROKEN", f"the answer lacks {', '.join(missing)}")
@@ -86,18 +86,18 @@ def matching_snapshot(
     ):
         raise failure(
             "CONTRACT_BROKEN",
-            f"asked for {'live state' if at is None else f'commit {at}'}, "
-            f"got {observed.snapshot} commit {observed.commit_id}",
+            f"asked for {'live state' if at is None else f'revision {at}'}, "
+            f"got {observed.snapshot} revision {observed.commit_id}",
         )
     return answer
 
 
 def check_page(answer: "Envelope[Any]", at: int | None, after: int, following: int | None) -> None:
-    """Raises CONTRACT_BROKEN where the answer is of another commit than was asked for (P7-D1), or
+    """Raises CONTRACT_BROKEN where the answer is of another revision than was asked for (P7-D1), or
     the page that follows it does not.
     """
     if at is not None and answer.observed_at.commit_id != at:
-        raise failure("CONTRACT_BROKEN", f"asked for commit {at}, got the state of another one")
+        raise failure("CONTRACT_BROKEN", f"asked for revision {at}, got the state of another one")
     if following is not None and following <= after:  # or it would never end
         raise failure("CONTRACT_BROKEN", "the next page does not follow this one")
 

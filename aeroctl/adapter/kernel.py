@@ -43,14 +43,14 @@ class Kernel:
     trace: Callable[[str], None]
 
     def holds(self, at: int | None) -> Sequence[Section]:
-        """Every section of now; of the commit `at`, those that history holds."""
+        """Every section of now; of the revision `at`, those that history holds."""
         return SECTIONS if at is None else STORED
 
     def snapshot(self, sections: Sequence[Section], at: int | None) -> "SnapshotEnvelope":
-        """One consistent snapshot holding `sections`, live or of the commit `at`.
+        """One consistent snapshot holding `sections`, live or of the revision `at`.
 
         Exactly one request. Raises Failure; a section that was asked for and is missing, or a
-        snapshot of another commit than the one asked for, breaks the contract.
+        snapshot of another revision than the one asked for, breaks the contract.
         """
         call = self._begin("GET", "/v1/snapshot", _query(sections, at))
         # Loaded while the kernel answers.
@@ -127,8 +127,8 @@ class Kernel:
     def audit(
         self, after: int, at: int | None, since: int | None = None
     ) -> "tuple[AuditEnvelope, list[dict[str, Any]]]":
-        """The audit records after the sequence `after`, a page of them, at most, of the commit
-        `at`, and none before the commit `since`; and the same as they came, for what a newer
+        """The audit records after the sequence `after`, a page of them, at most, of the revision
+        `at`, and none before the revision `since`; and the same as they came, for what a newer
         kernel hashed into them.
 
         Exactly one request, read-only.
@@ -149,7 +149,7 @@ class Kernel:
         return answer, from_json(body)["data"]["records"]
 
     def events(self, after: int, at: int | None) -> "tuple[EventsEnvelope, dict[str, Any]]":
-        """What changed after the commit `after`, a page of it, up to now or to the commit `at`;
+        """What changed after the revision `after`, a page of it, up to now or to the revision `at`;
         and the page as it came.
 
         Exactly one request, read-only.
@@ -169,7 +169,7 @@ class Kernel:
         return answer, from_json(body)["data"]
 
     def pin(self, moment: Time | Ago, purpose: Purpose = "state") -> "PinEnvelope":
-        """Which commits may have stood at a time, as the kernel's logs pin it.
+        """Which revisions may have stood at a time, as the kernel's logs pin it.
 
         Exactly one request, read-only.
         """
@@ -180,7 +180,7 @@ class Kernel:
         answer = parsed(self._body(call), PinEnvelope.model_validate_json)
         pin = answer.data
         if pin.first > pin.last or (purpose == "state" and pin.first == 0):
-            raise failure("CONTRACT_BROKEN", "the answer does not name a commit")
+            raise failure("CONTRACT_BROKEN", "the answer does not name a revision")
         return answer
 
     def _begin(

@@ -30,7 +30,7 @@ def diff(
 ) -> Exit:
     """What changed from A to B, value by value.
 
-    A and B are a commit (812), `now`, a time (2026-11-23T10:15:19Z), so long ago (10m), or a FILE
+    A and B are a revision (812), `now`, a time (2026-11-23T10:15:19Z), so long ago (10m), or a FILE
     of aeroctl snapshot (- is standard input; ./812 is a file). Only sections that both hold are
     compared; an earlier state holds only what etcd stored: cluster, nodes, promotion.
 

@@ -28,7 +28,7 @@ class ReadOptions:
 
 
 class MomentType(click.ParamType):  # type: ignore[type-arg]
-    """A commit, a time with its zone, or how long ago."""
+    """A revision, a time with its zone, or how long ago."""
 
     name = "moment"
 
@@ -96,8 +96,8 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--at",
         type=MomentType(),
         metavar="MOMENT",
-        help="Show an earlier state: of a commit (812), of a time (2026-11-23T10:15:19Z) or of so "
-        "long ago (10m).",
+        help="Show an earlier state: of a revision (812), of a time (2026-11-23T10:15:19Z) or of "
+        "so long ago (10m).",
     )(file_option(with_options))
 
 

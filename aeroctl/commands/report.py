@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @shared_options
 @click.pass_context
 def report(ctx: click.Context, at: "Moment | None", file: str | None) -> None:
-    """One page of HTML with everything that the kernel holds about one commit.
+    """One page of HTML with everything that the kernel holds about one revision.
 
     Topology, leaders over time, timeline, requests, and the audit trail with the result of checking
     its chain. The page runs no scripts and loads nothing. The same evidence file gives the same

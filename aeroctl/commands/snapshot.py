@@ -24,8 +24,8 @@ def snapshot(
 ) -> None:
     """The kernel's snapshot as it is, in JSON: every section, or those of --include.
 
-    With --full the snapshot, the events and the audit trail of one commit: an evidence file, which
-    every reading command takes with --from, on any machine, without a kernel.
+    With --full the snapshot, the events and the audit trail of one revision: an evidence file,
+    which every reading command takes with --from, on any machine, without a kernel.
 
     \b
     Example:

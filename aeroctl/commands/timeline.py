@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     "--since",
     type=MomentType(),
     metavar="MOMENT",
-    help="Start at a commit (812), a time (2026-11-23T10:15:19Z) or so long ago (10m). "
+    help="Start at a revision (812), a time (2026-11-23T10:15:19Z) or so long ago (10m). "
     "[default: all available history; with --follow, now]",
 )
 @option(
@@ -64,8 +64,8 @@ def timeline(
 ) -> None:
     """What happened, in the kernel's order: changes of the cluster's state, and requests.
 
-    Ordered by commit, never by clock. Where history was compacted, an entry `gap` says so; filters
-    never remove it. At a terminal a picture shows the leader and the members over time.
+    Ordered by revision, never by clock. Where history was compacted, an entry `gap` says so;
+    filters never remove it. At a terminal a picture shows the leader and the members over time.
 
     \b
     Examples:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Purpose = Literal["state", "edge"]
-"""`state`: the one commit whose state stood at that time; refused where that is not known. `edge`:
-the commits between which that time lies."""
+"""`state`: the one revision whose state stood at that time; refused where that is not known.
+`edge`: the revisions between which that time lies."""
 
 
 @dataclass(frozen=True, slots=True)

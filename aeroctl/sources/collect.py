@@ -1,4 +1,4 @@
-"""The content of an evidence file: snapshot, events and audit trail of one commit, and a digest."""
+"""The content of an evidence file: snapshot, events, audit trail of one revision, and a digest."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ Document = dict[str, Any]
 
 
 def collect(source: Source, at: int | None) -> Document:
-    """All that `source` holds of one commit, `at` or now. Raises Failure.
+    """All that `source` holds of one revision, `at` or now. Raises Failure.
 
     Without the authority to read the audit trail the content lacks it, and a note says so.
     """

@@ -1,4 +1,4 @@
-"""Evidence files: snapshot, events and audit trail of one commit, read in place of a kernel.
+"""Evidence files: snapshot, events and audit trail of one revision, read in place of a kernel.
 
 A file holds the kernel's own answers and a digest of them. aeroctl reads one only where the command
 line names it (state model 5.2).
@@ -70,7 +70,7 @@ def parsed(body: bytes, name: str) -> "EvidenceFile":
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFile:
-    """A source that answers from a file what the kernel would have answered at its commit.
+    """A source that answers from a file what the kernel would have answered at its revision.
 
     `whole`: the file holds events and audit trail too. Methods raise NOT_IN_CASE for what it lacks.
     """
@@ -98,7 +98,7 @@ class EvidenceFile:
 
     @property
     def commit_id(self) -> int:
-        """The one commit whose state it holds."""
+        """The one revision whose state it holds."""
         return cast("int", self.content["observed_at"]["commit_id"])
 
     def holds(self, at: int | None) -> Sequence[Section]:
@@ -172,7 +172,7 @@ class EvidenceFile:
 
         held = self._part("events")
         if after > self.commit_id:
-            words = f"{self.name} ends at commit {self.commit_id}, before commit {after}"
+            words = f"{self.name} ends at revision {self.commit_id}, before revision {after}"
             raise failure("FUTURE_COMMIT", words)
         base = Standing.model_validate_json(json.dumps(held["base"]))
         pins = [pin for pin in held["pins"] if pin["commit_id"] > after]
@@ -198,8 +198,8 @@ class EvidenceFile:
         from aeroctl.contract.events import PinEnvelope
         from aeroctl.contract.pinning import NotPinned, Pinning, settled
 
-        if self._part("audit") is None:  # without its times another commit might be taken
-            words = f"{self.name} lacks the audit trail, whose times date the commits"
+        if self._part("audit") is None:  # without its times another revision might be taken
+            words = f"{self.name} lacks the audit trail, whose times date the revisions"
             raise failure("NOT_IN_CASE", words)
         now = self.content["observed_at"]["time"]
         try:
@@ -219,14 +219,14 @@ class EvidenceFile:
         return PinEnvelope.model_validate(self._answer(pin.model_dump(), None))
 
     def _changes(self, first: int, last: int) -> list[int]:
-        """The commits after `first` up to `last` that have an event or an audit record."""
+        """The revisions after `first` up to `last` that have an event or an audit record."""
         entries = [*self._part("events")["events"], *self._part("audit")["records"]]
         return sorted(
             {entry["commit_id"] for entry in entries if first < entry["commit_id"] <= last}
         )
 
     def _logged(self) -> "Iterator[Logged]":
-        """The times that pins, records and the kernel's history give to commits."""
+        """The times that pins, records and the kernel's history give to revisions."""
         from aeroctl.contract.events import Logged
 
         def logged(each: Document, reached: int, source: str) -> Logged:
@@ -237,7 +237,7 @@ class EvidenceFile:
             yield Logged(**{name: pin[name] for name in Logged.model_fields})
         reached = newest = 0
         for record in self._part("audit")["records"]:
-            if record["commit_id"] > newest:  # those of one commit were written at once
+            if record["commit_id"] > newest:  # those of one revision were written at once
                 reached, newest = newest, record["commit_id"]
             yield logged(record, reached, "audit")
         for event in self._part("events")["events"]:
@@ -256,12 +256,12 @@ class EvidenceFile:
         return self.content["data"][name]
 
     def _observed(self, at: int | None) -> Document:
-        """`observed_at` as the kernel writes it for the commit `at`. Raises NOT_IN_CASE."""
+        """`observed_at` as the kernel writes it for the revision `at`. Raises NOT_IN_CASE."""
         observed: Document = self.content["observed_at"]
         if at is None:
             return observed
         if at != self.commit_id:
-            raise failure("NOT_IN_CASE", f"{self.name} holds commit {self.commit_id}, not {at}")
+            raise failure("NOT_IN_CASE", f"{self.name} holds revision {self.commit_id}, not {at}")
         return {**observed, "snapshot": "explicit", "time": None, "clock": None}
 
     def _answer(self, page: object, at: int | None) -> Document:

@@ -1,4 +1,4 @@
-"""A point of the kernel's history, as an operator names it: a commit, a time, or how long ago."""
+"""A point of the kernel's history, as an operator names it: a revision, a time, or how long ago."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit of the kernel's consensus store."""
+    """A revision of the kernel's consensus store."""
 
     id: int
 
@@ -27,7 +27,7 @@ def parse(text: str) -> Moment:
     """
     if text.isascii() and text.isdecimal():
         if len(text) > 16 or not 0 < int(text) < 2**53:
-            raise ValueError(f"commit numbers are 1 to 2^53 - 1, not {text[:32]}")
+            raise ValueError(f"revision numbers are 1 to 2^53 - 1, not {text[:32]}")
         return Commit(int(text))
     duration = _DURATION.fullmatch(text)
     if duration is not None and text:
@@ -38,7 +38,7 @@ def parse(text: str) -> Moment:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"expected a commit (812), a time (2026-11-23T10:15:19Z) or a duration (90s, 10m, "
+            f"expected a revision (812), a time (2026-11-23T10:15:19Z) or a duration (90s, 10m, "
             f"1h30m, 2d), not {text!r}"
         ) from None
     if instant.tzinfo is None:

@@ -23,10 +23,10 @@ class Source(Protocol):
     """
 
     def holds(self, at: int | None) -> Sequence[Section]:
-        """The sections that there are: of now, or of the commit `at`."""
+        """The sections that there are: of now, or of the revision `at`."""
 
     def snapshot(self, sections: Sequence[Section], at: int | None) -> "SnapshotEnvelope":
-        """One consistent snapshot holding `sections`, live or of the commit `at`."""
+        """One consistent snapshot holding `sections`, live or of the revision `at`."""
 
     def document(self, sections: Sequence[Section], at: int | None) -> dict[str, Any]:
         """The same, as it came."""
@@ -34,13 +34,13 @@ class Source(Protocol):
     def audit(
         self, after: int, at: int | None, since: int | None = None
     ) -> "tuple[AuditEnvelope, list[dict[str, Any]]]":
-        """Audit records after the sequence `after` and not before the commit `since`."""
+        """Audit records after the sequence `after` and not before the revision `since`."""
 
     def events(self, after: int, at: int | None) -> "tuple[EventsEnvelope, dict[str, Any]]":
-        """A page of events after the commit `after`."""
+        """A page of events after the revision `after`."""
 
     def pin(self, moment: Time | Ago, purpose: Purpose = "state") -> "PinEnvelope":
-        """Which commits may have stood at a time; for a state, refused where they differ in more
+        """Which revisions may have stood at a time; for a state, refused where they differ in more
         than WAL positions.
         """
 

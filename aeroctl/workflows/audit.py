@@ -1,4 +1,4 @@
-"""The audit trail: read page by page up to one commit, its chain verified, printed."""
+"""The audit trail: read page by page up to one revision, its chain verified, printed."""
 
 import gc
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def pages(
     source: Source, at: int | None, since: int | None = None
 ) -> "Iterator[tuple[AuditEnvelope, list[dict[str, Any]]]]":
-    """Page after page, with the records as they came, from the commit `since` on.
+    """Page after page, with the records as they came, from the revision `since` on.
 
-    Later pages are read as of the first one's commit, so that all are of one state (P7-D1).
+    Later pages are read as of the first one's revision, so that all are of one state (P7-D1).
     Raises Failure.
     """
     after: int | None = 0

@@ -14,12 +14,6 @@ if TYPE_CHECKING:
 
 INTERVAL = 1.0
 """Seconds between two looks."""
-PASSING = (
-    "KERNEL_UNREACHABLE", "KERNEL_TIMEOUT", "CONNECTION_LOST", "STORE_UNAVAILABLE", "KERNEL_BUSY",
-    "COMMIT_COMPACTED",
-)  # fmt: skip
-"""Failures after which it goes on: of a restart, and of history that is compacted while it is read,
-which the next look meets as a gap."""
 
 
 def follow_timeline(reader: "Reader", selection: Selection) -> None:
@@ -37,7 +31,7 @@ class Following:
     """Looks at the kernel again and again; remembers how far it has printed, and which notes."""
 
     def __init__(self, reader: "Reader", selection: Selection) -> None:
-        """Finds the first commit to print. Raises Failure."""
+        """Finds the first revision to print. Raises Failure."""
         self._reader, self._selection = reader, selection
         since, _, self._notes = bounds(reader, selection)
         if selection.since is None:
@@ -54,7 +48,9 @@ class Following:
                 if not self._look():
                     return
             except Failure as error:
-                if self._wanted is None or error.code not in PASSING:
+                # History that is compacted while it is read is a gap at the next look.
+                compacted = error.code == "COMMIT_COMPACTED"
+                if self._wanted is None or not (error.transient or compacted):
                     raise
                 if error.code != self._trouble:
                     self._reader.dialogue.failed(error)
@@ -67,7 +63,7 @@ class Following:
         place = self._place
         story = Story(self._reader.source, place.since, None, self._notes)
         if story.commit < place.since - 1:
-            words = f"the kernel went back to commit {story.commit} from {place.since - 1}"
+            words = f"the kernel went back to revision {story.commit} from {place.since - 1}"
             raise failure("CONTRACT_BROKEN", words)
         self._wanted = self._wanted or wanted_of(story, self._selection)
         entries = story.entries() if story.commit >= place.since else iter(())
@@ -83,7 +79,7 @@ class Following:
     def _remark(self, story: Story) -> None:
         """That the kernel answers again, and notes that were not printed before."""
         if self._trouble:
-            words = f"the kernel answers again; printed so far: before commit {self._place.since}"
+            words = f"the kernel answers again; printed so far: before revision {self._place.since}"
             note = Note(code="GOING_ON", subject=None, message=words)
             self._reader.dialogue.notes([note])
         self._trouble = ""
@@ -93,7 +89,7 @@ class Following:
 
 
 class Place:
-    """How far the timeline is printed: all before the commit `since`, and some of that commit."""
+    """How far the timeline is printed: all before the revision `since`, and some of it."""
 
     def __init__(self, since: int) -> None:
         """Nothing of `since` is printed yet."""

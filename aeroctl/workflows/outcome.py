@@ -16,11 +16,6 @@ PATIENCE = 300.0
 INTERVAL = 1.0
 CALL = 10.0
 """Seconds: for the whole wait, between two questions, and for one answer."""
-PASSING = (
-    "KERNEL_UNREACHABLE", "KERNEL_TIMEOUT", "CONNECTION_LOST", "STORE_UNAVAILABLE", "KERNEL_BUSY",
-    "SNAPSHOT_UNSTABLE",
-)  # fmt: skip
-"""Failures after which the kernel is asked again."""
 
 
 def show_outcome(app: "App", request_id: str, wait: bool) -> Exit:
@@ -54,7 +49,7 @@ def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
     began = time.monotonic()
     end = began + (app.settings.timeout or PATIENCE)
     last: RequestEnvelope | Failure
-    passing: tuple[str, ...] = PASSING
+    answered = False
     while True:
         left = max(end - time.monotonic(), 0.001)
         connection = replace(app.kernel.connection, timeout=min(CALL, left))
@@ -62,9 +57,10 @@ def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
             last = replace(app.kernel, connection=connection).request(request_id)
             if decided(last.data):
                 break
-            passing = (*PASSING, "TLS_FAILED")  # TLS worked before: the kernel is being restarted
+            answered = True
         except Failure as error:
-            if error.code not in passing:
+            # Where TLS worked before, the kernel is being restarted.
+            if not error.transient and not (answered and error.code == "TLS_FAILED"):
                 raise
             last = error
         if time.monotonic() + INTERVAL > end:

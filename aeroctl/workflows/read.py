@@ -1,4 +1,4 @@
-"""One view of one state, printed; and which commit is meant by a time."""
+"""One view of one state, printed; and which revision is meant by a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,42 +27,42 @@ class Reader:
     dialogue: "Dialogue"
 
     def commit_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The commit whose state is shown for a moment, None for now; for a time also a note that
-        says why it is that commit.
+        """The revision whose state is shown for a moment, None for now; for a time also a note that
+        says why it is that revision.
 
         A time asks the source once. Raises Failure.
         """
         if moment is None or isinstance(moment, Commit):
             return (None if moment is None else moment.id), []
         pin = self.source.pin(moment).data
-        words = f"for {pin.asked}: commit {pin.first}; {_bounds(pin)}; between them "
+        words = f"for {pin.asked}: revision {pin.first}; {_bounds(pin)}; between them "
         if pin.first == pin.last:
             words += "nothing was written"
         elif not pin.moved:
             words += "nothing of this cluster was written"
         else:
-            words += f"only WAL positions moved, at {pin.moved} of the commits"
+            words += f"only WAL positions moved, at {pin.moved} of the revisions"
         return pin.first, [_taken(words)]
 
     def first_since(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The first commit that may have come at a moment or after it; as `commit_of`."""
+        """The first revision that may have come at a moment or after it; as `commit_of`."""
         if moment is None or isinstance(moment, Commit):
             return self.commit_of(moment)
         pin = self.source.pin(moment, "edge").data
         if pin.first == 0:
             words = f"no time is logged at or before {pin.asked}; all available history is shown"
             return 1, [_taken(words)]
-        words = f"since {pin.asked}: from commit {pin.first + 1} on; {_bounds(pin)}"
+        words = f"since {pin.asked}: from revision {pin.first + 1} on; {_bounds(pin)}"
         if pin.first < pin.last:
             words += f"; {_span(pin)} may have been before that time"
         return pin.first + 1, [_taken(words)]
 
     def last_until(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The last commit that may have come at a moment or before it; as `commit_of`."""
+        """The last revision that may have come at a moment or before it; as `commit_of`."""
         if moment is None or isinstance(moment, Commit):
             return self.commit_of(moment)
         pin = self.source.pin(moment, "edge").data
-        words = f"until {pin.asked}: up to commit {pin.last}; {_bounds(pin)}"
+        words = f"until {pin.asked}: up to revision {pin.last}; {_bounds(pin)}"
         if pin.first < pin.last:
             words += f"; {_span(pin)} may have been after that time"
         return pin.last, [_taken(words)]
@@ -115,17 +115,17 @@ def _taken(words: str) -> "Note":
 
 def _span(pin: "Pin") -> str:
     if pin.first + 1 == pin.last:
-        return f"what commit {pin.last} did"
-    return f"what commits {pin.first + 1} to {pin.last} did"
+        return f"what revision {pin.last} did"
+    return f"what revisions {pin.first + 1} to {pin.last} did"
 
 
 def _bounds(pin: "Pin") -> str:
-    """The logged times before and after the pin's commits."""
+    """The logged times before and after the pin's revisions."""
     before, after = pin.before, pin.after
     if before is not None:
-        begin = f"commit {pin.first} was there by {before.time}, by the clock of {before.clock}"
+        begin = f"revision {pin.first} was there by {before.time}, by the clock of {before.clock}"
     else:
-        begin = f"commit {pin.first} is now" if pin.first else "nothing is logged before that"
+        begin = f"revision {pin.first} is now" if pin.first else "nothing is logged before that"
     if after is None:
-        return f"{begin}; no later time is logged, and now is commit {pin.last}"
-    return f"{begin}; commit {after.commit_id} came after {after.time}, by that of {after.clock}"
+        return f"{begin}; no later time is logged, and now is revision {pin.last}"
+    return f"{begin}; revision {after.commit_id} came after {after.time}, by that of {after.clock}"

@@ -1,4 +1,4 @@
-"""The incident report: evidence of one commit, its audit chain verified, as a page of HTML."""
+"""The incident report: evidence of one revision, its audit chain verified, as a page of HTML."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ def show_report(reader: "Reader", moment: "Moment | None") -> None:
 
 
 def _evidence(reader: "Reader", moment: "Moment | None") -> Evidence:
-    """Everything of one commit (P7-D1)."""
+    """Everything of one revision (P7-D1)."""
     at, notes = reader.commit_of(moment)
     # The kernel's answers are read through an evidence file too: a file gives the same page.
     file = EvidenceFile("the kernel's answer", collect(reader.source, at), whole=True)

@@ -1,4 +1,4 @@
-"""The timeline of a cluster: events and audit records up to one commit, read page by page.
+"""The timeline of a cluster: events and audit records up to one revision, read page by page.
 
 Nothing is stored (state model 6): what is not printed yet is read anew.
 """
@@ -39,10 +39,10 @@ class Selection:
 
 
 class Story:
-    """What happened from the commit `since` to `until`, by the state of one commit. Read it once.
+    """What happened from the revision `since` to `until`, as of one revision. It can be read once.
 
-    The first page of events, read at once, fixes the commit; everything after it is asked for at
-    that commit, so that all is of one state (P7-D1). Holds one page of events and one of records.
+    The first page of events, read at once, fixes the revision; everything after it is asked for at
+    that revision, so that all is of one state (P7-D1). Holds one page of events and one of records.
     """
 
     def __init__(self, source: Source, since: int, until: int | None, notes: list[Note]) -> None:
@@ -57,7 +57,7 @@ class Story:
         self.commit = self.envelope.observed_at.commit_id
         self.until = self.commit if until is None else until
         if self.until > self.commit:
-            raise failure("FUTURE_COMMIT", f"commit {until} is later than now, {self.commit}")
+            raise failure("FUTURE_COMMIT", f"revision {until} is later than now, {self.commit}")
         self.standings = [self.envelope.data.base]
         """The state at the beginning (or after a gap there), and after each later gap."""
 
@@ -129,13 +129,13 @@ def show_timeline(reader: "Reader", selection: Selection) -> None:
 
 
 def bounds(reader: "Reader", selection: Selection) -> tuple[int, int | None, list[Note]]:
-    """The first and the last commit, and notes that say which were taken for a time."""
+    """The first and the last revision, and notes that say which were taken for a time."""
     since, notes = reader.first_since(selection.since)
     until, more = reader.last_until(selection.until)
-    # Where nothing was written between two times the first commit since comes after the last until.
+    # If nothing was written between two times, the first revision since is after the last until.
     apart = 0 if isinstance(selection.since, Commit) and isinstance(selection.until, Commit) else 1
     if since is not None and until is not None and since > until + apart:
-        words = f"--since (commit {since}) is later than --until (commit {until})"
+        words = f"--since (revision {since}) is later than --until (revision {until})"
         raise failure("USAGE", words)
     return max(since or 1, 1), until, notes + more
 
@@ -149,9 +149,7 @@ def wanted_of(story: Story, selection: Selection) -> Wanted:
             for record in page.data.records:
                 span.follow(record)
         if span.first is None:
-            words = (
-                f"the audit trail has no record of {selection.request} up to commit {story.commit}"
-            )
+            words = f"no record of {selection.request} in the audit trail up to {story.commit}"
             story.notes.append(Note(code="REQUEST_NOT_RECORDED", subject=None, message=words))
     return Wanted(frozenset(selection.nodes), frozenset(selection.kinds), span)
 

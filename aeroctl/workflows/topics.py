@@ -1,6 +1,7 @@
 """Topics of help that are data: the table of error codes, and the exit codes."""
 
-from aeroctl.errors import KINDS, Exit
+from aeroctl.contract.error_codes import ERROR_CODES
+from aeroctl.errors import Exit, next_step
 from aeroctl.output.output import Output
 from aeroctl.views.blocks import Grid
 
@@ -10,15 +11,15 @@ def show_errors(output: Output) -> None:
     codes = [
         {
             "code": code,
-            "domain": kind.domain,
-            "exit": int(kind.exit),
-            "means": kind.means,
-            "invariants": list(kind.invariants),
-            "next": kind.next,
+            "domain": row.domain,
+            "exit": row.exit,
+            "means": row.means,
+            "invariants": list(row.invariants),
+            "next": next_step(code),
         }
-        for code, kind in KINDS.items()
+        for code, row in ERROR_CODES.items()
     ]
-    rows = tuple((code, kind.domain, int(kind.exit), kind.means) for code, kind in KINDS.items())
+    rows = tuple((code, row.domain, row.exit, row.means) for code, row in ERROR_CODES.items())
     output.topic({"errors": codes}, Grid("CODE DOMAIN EXIT MEANS", rows))
 
 

@@ -106,7 +106,7 @@ class _Screen:
 
     def show(self, pieces: Pieces) -> bool:
         marked, gone = _marked(self.last, pieces)
-        heading = self.period + _commit(pieces, ": commit {}")
+        heading = self.period + _commit(pieces, ": revision {}")
         if self.last:
             heading += _commit(self.last, ", previous frame {}") + "; * marks changes"
         if gone:
@@ -118,7 +118,7 @@ class _Screen:
         """The last frame stays, every line of it marked as old: it may be outdated (P7-D1)."""
         heading = f"{self.period}: NO NEW STATE"
         if self.last:
-            heading += "; ~ marks old lines" + _commit(self.last, ", of commit {}")
+            heading += "; ~ marks old lines" + _commit(self.last, ", of revision {}")
         reason = error_text(error, as_json=False).splitlines()
         old = [f"~ {line}".rstrip() for line in self._lines(self.last)]
         return self._draw([self.output.styled(heading, "bold red"), *reason], old)
@@ -193,6 +193,6 @@ def _marked(before: Pieces, now: Pieces) -> tuple[list[Frame | str], list[str]]:
 
 
 def _commit(pieces: Pieces, words: str) -> str:
-    """`words` with the commit that the pieces show; empty where they are not views."""
+    """`words` with the revision that the pieces show; empty where they are not views."""
     views = [piece for piece in pieces if isinstance(piece, Frame)]
     return words.format(views[0].observed.commit_id) if views else ""
