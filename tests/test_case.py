@@ -342,7 +342,7 @@ def test_a_case_of_a_time_says_which_commit_was_taken() -> None:
     with answering(handle) as served:
         done = run("snapshot", "--full", "--at", "2026-11-23T10:15:10Z", "--kernel", served.url)
     assert done.json["observed_at"]["commit_id"] == 40
-    assert "note: COMMIT_TAKEN: for 2026-11-23T10:15:10Z: commit 40" in done.err
+    assert "note: COMMIT_TAKEN: 2026-11-23T10:15:10Z is revision 40" in done.err
 
 
 def test_it_keeps_its_published_schema(case: Path) -> None:

@@ -386,8 +386,8 @@ def test_a_time_is_taken_for_a_commit_and_says_for_which() -> None:
             history(request)
 
     lines, paths = timeline(handle, "--since", "2026-11-23T11:00:01+01:00")
-    assert "# note: COMMIT_TAKEN: since 2026-11-23T10:00:01Z: from commit 50 on" in lines.out
-    assert "what commits 50 to 60 did may have been before that time" in lines.out
+    assert "# note: COMMIT_TAKEN: since 2026-11-23T10:00:01Z: from revision 50 on" in lines.out
+    assert "the changes of revisions 50 to 60 may have happened before that time" in lines.out
     assert "for=edge" in paths[0]
     assert "time=2026-11-23T10%3A00%3A01Z" in paths[0]
     assert "after=49" in paths[1]
@@ -492,7 +492,7 @@ def test_what_makes_no_sense_is_refused(options: str) -> None:
 def test_in_a_pipe_it_is_plain_aligned_text() -> None:
     result, _ = timeline(failover())
     lines = result.out.splitlines()
-    assert lines[0] == "# commit 80  epoch e1  2026-11-23T10:15:19Z by the clock of here"
+    assert lines[0] == "# revision 80  state digest e1  2026-11-23T10:15:19Z by the clock of here"
     assert lines[2].split() == ["COMMIT", "KIND", "NODE", "WHAT", "TIME", "CLOCK", "REQUEST"]
     assert not re.search("[┃│┏✗●~]", result.out)
     assert "asked of the engine: POST /switchover {}" in result.out

@@ -35,7 +35,7 @@ class Reader:
         if moment is None or isinstance(moment, Commit):
             return (None if moment is None else moment.id), []
         pin = self.source.pin(moment).data
-        words = f"for {pin.asked}: revision {pin.first}; {_bounds(pin)}; between them "
+        words = f"{pin.asked} is revision {pin.first}: {_bounds(pin)}; between them "
         if pin.first == pin.last:
             words += "nothing was written"
         elif not pin.moved:
@@ -54,7 +54,7 @@ class Reader:
             return 1, [_taken(words)]
         words = f"since {pin.asked}: from revision {pin.first + 1} on; {_bounds(pin)}"
         if pin.first < pin.last:
-            words += f"; {_span(pin)} may have been before that time"
+            words += f"; {_span(pin)} may have happened before that time"
         return pin.first + 1, [_taken(words)]
 
     def last_until(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
@@ -64,7 +64,7 @@ class Reader:
         pin = self.source.pin(moment, "edge").data
         words = f"until {pin.asked}: up to revision {pin.last}; {_bounds(pin)}"
         if pin.first < pin.last:
-            words += f"; {_span(pin)} may have been after that time"
+            words += f"; {_span(pin)} may have happened after that time"
         return pin.last, [_taken(words)]
 
     def read(
@@ -115,17 +115,18 @@ def _taken(words: str) -> "Note":
 
 def _span(pin: "Pin") -> str:
     if pin.first + 1 == pin.last:
-        return f"what revision {pin.last} did"
-    return f"what revisions {pin.first + 1} to {pin.last} did"
+        return f"the changes of revision {pin.last}"
+    return f"the changes of revisions {pin.first + 1} to {pin.last}"
 
 
 def _bounds(pin: "Pin") -> str:
     """The logged times before and after the pin's revisions."""
     before, after = pin.before, pin.after
     if before is not None:
-        begin = f"revision {pin.first} was there by {before.time}, by the clock of {before.clock}"
+        begin = f"revision {pin.first} existed at {before.time} (clock of {before.clock})"
     else:
-        begin = f"revision {pin.first} is now" if pin.first else "nothing is logged before that"
+        begin = f"revision {pin.first} is current" if pin.first else "no earlier time is logged"
     if after is None:
-        return f"{begin}; no later time is logged, and now is revision {pin.last}"
-    return f"{begin}; revision {after.commit_id} came after {after.time}, by that of {after.clock}"
+        return f"{begin}; no later time is logged, and revision {pin.last} is current"
+    end = f"revision {after.commit_id} came after {after.time} (clock of {after.clock})"
+    return f"{begin}; {end}"
