@@ -35,13 +35,13 @@ CASES: dict[str, tuple[str, ...]] = {
     "healthy": (*VIEWS, "snapshot", "inspect node n9", "health --check"),
     "incident": (
         "timeline --since {before}", "timeline --request {request}",
-        "timeline --since {before} --kind authority_gained --kind authority_lost",
+        "timeline --since {before} --kind leader_gained --kind leader_lost",
         "inspect cluster --at {calm}", "inspect cluster --at {when}",
         "inspect cluster --at {long_ago}", "diff {before} {calm}",
         "diff {calm} now --check --filter path=role", "snapshot --full",
-        "timeline --since {before} --from case.json", "inspect nodes --from case.json",
-        "inspect wal --from case.json", "audit --verify --from case.json",
-        "inspect nodes --from case.json --at {calm}", "report --from case.json",
+        "timeline --since {before} --from evidence.json", "inspect nodes --from evidence.json",
+        "inspect wal --from evidence.json", "audit --verify --from evidence.json",
+        "inspect nodes --from evidence.json --at {calm}", "report --from evidence.json",
     ),
     "busy": ("inspect mvcc", "inspect snapshots", "inspect wal"),
     "change": (
@@ -85,11 +85,11 @@ CASES: dict[str, tuple[str, ...]] = {
     ),
     "promoted": (
         *VIEWS,
-        "inspect cluster --at {commit}", "inspect nodes --at {commit}",
-        "inspect node n1 --at {commit}", "inspect promotion --at {commit}", "health --at {commit}",
-        "snapshot --at {commit}", "inspect wal --at {commit}", "inspect cluster --at {future}",
+        "inspect cluster --at {revision}", "inspect nodes --at {revision}",
+        "inspect node n1 --at {revision}", "inspect promotion --at {revision}", "health --at {revision}",
+        "snapshot --at {revision}", "inspect wal --at {revision}", "inspect cluster --at {future}",
     ),
-    "compacted": ("inspect cluster --at {commit}",),
+    "compacted": ("inspect cluster --at {revision}",),
     "store_down": (
         "inspect cluster", "inspect nodes", "snapshot", "health --check", "promote n2 --yes",
         "outcome {unseen}",

@@ -45,7 +45,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "BAD_PARAMETER": ErrorCode(
         "operator_input", 2, "the kernel does not know a query parameter or its value", status=400
     ),
-    "FUTURE_COMMIT": ErrorCode(
+    "FUTURE_REVISION": ErrorCode(
         "operator_input", 2, "the requested revision is later than the current one", status=400
     ),
     "NOT_FOUND": ErrorCode("operator_input", 2, "the kernel has no such path", status=404),
@@ -250,7 +250,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         status=409,
         invariants=("P7-D1",),
     ),
-    "COMMIT_COMPACTED": ErrorCode(
+    "REVISION_COMPACTED": ErrorCode(
         "kernel_rejection",
         7,
         "etcd no longer holds that revision",

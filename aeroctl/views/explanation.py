@@ -16,7 +16,7 @@ RULES = "RULE EVALUATION ENFORCED-BY EVIDENCE MEANS"
 def layout(view: "Explanation") -> tuple[Block, ...]:
     """The action, the proof, who is affected, what can't be undone, what would be overridden."""
     about = view.inputs
-    held = view.authority
+    held = view.leader
     blocks: list[Block] = [
         Facts(
             (
@@ -25,7 +25,7 @@ def layout(view: "Explanation") -> tuple[Block, ...]:
                 ("action", view.action),
                 ("cluster", about.cluster),
                 ("system id", about.system_id),
-                ("authority", f"{held.node}, since commit {held.reign}" if held else None),
+                ("leader", f"{held.node}, since revision {held.since}" if held else None),
                 ("conclusion", _conclusion(view.conclusion)),
             )
         ),

@@ -69,8 +69,8 @@ def derive(snapshot: "Snapshot") -> HealthView:
         streaming=sum(bool(node.streaming) for node in rows),
         writable=sum(bool(node.writable) for node in rows) if asked else None,
         rules=(
-            _authority_held(cluster),
-            _authority_writable(cluster, nodes),
+            _has_leader(cluster),
+            _leader_writable(cluster, nodes),
             _single_writer(cluster, rows, said),
             _expected_members(cluster, rows),
             _every(
@@ -97,13 +97,13 @@ def derive(snapshot: "Snapshot") -> HealthView:
             _every(
                 "all_streaming",
                 "every replica streams",
-                [node for node in nodes if not node.holds_authority],
+                [node for node in nodes if not node.is_leader],
                 lambda node: node.streaming,
                 _both("role", "replication state"),
             ),
             _every(
                 "same_timeline",
-                "every node is on the timeline of the holder of authority",
+                "every node is on the timeline of the leader",
                 nodes,
                 lambda node: node.on_timeline,
                 _both("role", "timeline"),
@@ -112,7 +112,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
             _synchronous_set(cluster, said if asked else None),
             _rule(
                 "nothing_pending",
-                "no transfer of authority is asked for or under way",
+                "no transfer of the leader key is asked for or under way",
                 promotion.state == "Steady" and promotion.pending is None,
                 f"state {promotion.state}",
             ),
@@ -175,31 +175,31 @@ def _every(
     return _rule(rule, description, True, evidence)
 
 
-def _authority_held(cluster: "Cluster") -> Rule:
-    held = cluster.authority
+def _has_leader(cluster: "Cluster") -> Rule:
+    held = cluster.leader
     return _rule(
-        "one_authority",
-        "exactly one node holds write authority",
+        "one_leader",
+        "exactly one node holds the leader key",
         held is not None,
-        f"{held.node}, since commit {held.reign}" if held else "nobody holds it",
+        f"{held.node}, since revision {held.since}" if held else "nobody holds it",
     )
 
 
-def _authority_writable(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
-    description = "the holder of authority is writable"
+def _leader_writable(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
+    description = "the leader is writable"
     if cluster.standby_cluster:
-        description = "the holder of authority follows another cluster and is not writable"
+        description = "the leader follows another cluster and is not writable"
     for node in nodes:
-        if node.holds_authority:
-            disagrees = node.authority_disagreement
+        if node.is_leader:
+            disagrees = node.leader_disagreement
             words = {True: "writable", False: "not writable", None: "not known"}[node.writable]
             return _rule(
-                "authority_writable",
+                "leader_writable",
                 description,
                 None if disagrees is None else not disagrees,
                 f"{node.name}: {words}",
             )
-    return _rule("authority_writable", description, False, "nobody holds it")
+    return _rule("leader_writable", description, False, "nobody holds it")
 
 
 def _single_writer(
@@ -214,7 +214,7 @@ def _single_writer(
     writers = [
         accounts.Writer(
             name=node.name,
-            may_write=node.holds_authority and not cluster.standby_cluster,
+            may_write=node.is_leader and not cluster.standby_cluster,
             writable=accounts.could_write(said.get(node.name)),
             retired=node.retired,
         )
@@ -233,7 +233,7 @@ def _single_writer(
     evidence = [f"{words}: {', '.join(names)}" for words, names in parts if names]
     return _rule(
         "single_writer",
-        "no node is writable without authority",
+        "no node is writable without the leader key",
         accounts.single_writer(writers, unknown),
         "; ".join(evidence) or (f"{proved} of {len(others)}" if others else "there is none"),
     )
@@ -298,7 +298,7 @@ def _lag_within_limit(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
     found = _every(
         rule,
         description,
-        [node for node in nodes if not node.holds_authority],
+        [node for node in nodes if not node.is_leader],
         _claimed(within),
         _both("role", "replication state", "timeline", "position"),
     )
@@ -306,23 +306,23 @@ def _lag_within_limit(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
 
 
 WAITED_FOR = ("sync", "quorum")
-"""How PostgreSQL calls a replica that commits wait for."""
+"""How PostgreSQL calls a replica that revisions wait for."""
 
 
 def _synchronous_set(
     cluster: "Cluster", said: "Mapping[str, NodeReplication | None] | None"
 ) -> Rule:
-    """P6-S1. The store says who is to be waited for; the holder of authority, who is. `said` None:
+    """P6-S1. The store says who is to be waited for; the leader, who is. `said` None:
     no node was asked.
     """
-    sync, held = cluster.synchronous, cluster.authority
+    sync, held = cluster.synchronous, cluster.leader
     names = sorted(sync.standbys)
     holds: bool | None = sync.mode == "off" or bool(names)
     evidence = "off" if sync.mode == "off" else f"{sync.mode}: {', '.join(names) or 'none'}"
     if names and holds and sync.mode != "off" and said is not None:
         holder = said.get(held.node) if held else None
         if held is None or holder is None:
-            holds, evidence = None, f"{evidence}; the holder of authority does not say"
+            holds, evidence = None, f"{evidence}; the leader does not say"
         else:
             # PostgreSQL ignores case there.
             known = {name.lower() for name in names}

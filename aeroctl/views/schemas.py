@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from aeroctl.contract.base import Model
-from aeroctl.contract.casefile import CaseEnvelope
+from aeroctl.contract.casefile import EvidenceEnvelope
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.explanation import ExplanationEnvelope
@@ -19,7 +19,7 @@ from aeroctl.views.timeline import TimelineView
 WHOLE: dict[str, type[Model]] = {
     "explanation": ExplanationEnvelope,
     "outcome": RequestEnvelope,
-    "case": CaseEnvelope,
+    "case": EvidenceEnvelope,
 }
 VIEWS: dict[str, type] = {
     "node": NodeView,

@@ -86,8 +86,8 @@ def _request(
         request_id=fresh_request_id(),
         target=target,
         reason=reason,
-        epoch=state.epoch,
-        commit_id=state.commit_id,
+        state_digest=state.state_digest,
+        revision=state.revision,
         confirmation=given,
         client=claims(),
     )

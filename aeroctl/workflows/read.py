@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aeroctl.app import App
 from aeroctl.errors import failure
 from aeroctl.output.output import Header
-from aeroctl.sources.moment import Commit, Moment
+from aeroctl.sources.moment import AtRevision, Moment
 from aeroctl.sources.source import Source
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ class Reader:
     output: "Output"
     dialogue: "Dialogue"
 
-    def commit_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
+    def revision_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
         """The revision whose state is shown for a moment, None for now; for a time also a note that
         says why it is that revision.
 
         A time asks the source once. Raises Failure.
         """
-        if moment is None or isinstance(moment, Commit):
+        if moment is None or isinstance(moment, AtRevision):
             return (None if moment is None else moment.id), []
         pin = self.source.pin(moment).data
         words = f"{pin.asked} is revision {pin.first}: {_bounds(pin)}; between them "
@@ -45,9 +45,9 @@ class Reader:
         return pin.first, [_taken(words)]
 
     def first_since(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The first revision that may have come at a moment or after it; as `commit_of`."""
-        if moment is None or isinstance(moment, Commit):
-            return self.commit_of(moment)
+        """The first revision that may have come at a moment or after it; as `revision_of`."""
+        if moment is None or isinstance(moment, AtRevision):
+            return self.revision_of(moment)
         pin = self.source.pin(moment, "edge").data
         if pin.first == 0:
             words = f"no time is logged at or before {pin.asked}; all available history is shown"
@@ -58,9 +58,9 @@ class Reader:
         return pin.first + 1, [_taken(words)]
 
     def last_until(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The last revision that may have come at a moment or before it; as `commit_of`."""
-        if moment is None or isinstance(moment, Commit):
-            return self.commit_of(moment)
+        """The last revision that may have come at a moment or before it; as `revision_of`."""
+        if moment is None or isinstance(moment, AtRevision):
+            return self.revision_of(moment)
         pin = self.source.pin(moment, "edge").data
         words = f"until {pin.asked}: up to revision {pin.last}; {_bounds(pin)}"
         if pin.first < pin.last:
@@ -81,7 +81,7 @@ class Reader:
         from aeroctl.views.select import UnknownField, select
         from aeroctl.views.view import UnknownNode
 
-        at, notes = self.commit_of(moment)
+        at, notes = self.revision_of(moment)
         available = self.source.holds(at)
         live = tuple(section for section in view.live if section in available)
         envelope = self.source.snapshot(view.sections + live, at)
@@ -110,7 +110,7 @@ def header(envelope: "Envelope[Any]", notes: "Sequence[Note]") -> Header:
 def _taken(words: str) -> "Note":
     from aeroctl.contract.envelope import Note
 
-    return Note(code="COMMIT_TAKEN", subject=None, message=words)
+    return Note(code="REVISION_TAKEN", subject=None, message=words)
 
 
 def _span(pin: "Pin") -> str:
@@ -128,5 +128,5 @@ def _bounds(pin: "Pin") -> str:
         begin = f"revision {pin.first} is current" if pin.first else "no earlier time is logged"
     if after is None:
         return f"{begin}; no later time is logged, and revision {pin.last} is current"
-    end = f"revision {after.commit_id} came after {after.time} (clock of {after.clock})"
+    end = f"revision {after.revision} came after {after.time} (clock of {after.clock})"
     return f"{begin}; {end}"

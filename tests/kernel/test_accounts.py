@@ -190,7 +190,7 @@ def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[Kernel, dict[str, A
         if own is None or not row.counts:
             continue
         streams = own.in_recovery and own.receiver is not None and own.receiver.status
-        if not row.holds_authority and streams != "streaming":
+        if not row.is_leader and streams != "streaming":
             assert found["all_streaming"] == "does_not_hold"
             assert row.streaming is False
         if holder is not None and not holder.in_recovery and own.timeline != holder.timeline:
@@ -198,7 +198,7 @@ def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[Kernel, dict[str, A
             assert row.on_timeline is not True
         if accounts.disagreements(node, own):
             assert (row.lag_bytes, row.receive_lag_bytes) == (None, None)
-            if not row.holds_authority:
+            if not row.is_leader:
                 assert found["lag_within_limit"] != "holds"
         target = rules.promotion(kernels, row.name)
         again = {rule.rule_id: rule.evaluation for rule in target}
@@ -333,7 +333,7 @@ class TestAnswers:
 
 
 class TestSynchronous:
-    """Health: whom the store says is waited for, and whom the holder of authority waits for."""
+    """Health: whom the store says is waited for, and whom the leader waits for."""
 
     def rule(self, config: Any, *senders: tuple[str, str], silent: bool = False) -> Any:
         set_ = {"leader": "n3", "sync_standby": "n2"}
@@ -375,7 +375,7 @@ class TestSynchronous:
 
     def test_nobody_says(self) -> None:
         found = self.rule({"synchronous_mode": True}, silent=True)
-        assert found == ("undetermined", "on: n2; the holder of authority does not say")
+        assert found == ("undetermined", "on: n2; the leader does not say")
 
     def test_where_it_is_off(self) -> None:
         assert self.rule({}, silent=True) == ("holds", "off")
@@ -438,7 +438,7 @@ class TestAddresses:
         said = {name: account() for name in nodes}
         found, _ = shown(kernel(**changes), said)
         assert found["single_writer"] == "undetermined"
-        assert found["authority_writable"] == "undetermined"
+        assert found["leader_writable"] == "undetermined"
         assert found["all_answer"] == "undetermined"
         assert found["all_streaming"] == "undetermined"
 

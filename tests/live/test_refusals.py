@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aeroctl.kernel.sandbox.cluster import Sandbox
-from aeroctl.kernel.sandbox.tokens import Authority
+from aeroctl.kernel.sandbox.tokens import Leader
 from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.live.faults import FAULTS
 from tests.live.operator import Done, Operator, request_id_in
@@ -36,19 +36,17 @@ def recorded_refusal(operator: Operator, request_id: str, code: str) -> None:
     assert [(record["kind"], record["code"]) for record in records][-1] == ("refused", code)
     assert "dispatched" not in [record["kind"] for record in records]
     assert operator.posts() == 0
-    assert len(operator.reigns()) == 1
+    assert len(operator.leader_terms()) == 1
 
 
 class TestAuthority:
-    @pytest.mark.parametrize("authority", ["observer", "auditor"])
-    def test_who_only_reads(
-        self, sandbox: Sandbox, operator: Operator, authority: Authority
-    ) -> None:
+    @pytest.mark.parametrize("leader", ["observer", "auditor"])
+    def test_who_only_reads(self, sandbox: Sandbox, operator: Operator, leader: Leader) -> None:
         target = next_to_lead(sandbox).name
-        done = operator.run("promote", target, "--yes", "-o", "json", authority=authority)
+        done = operator.run("promote", target, "--yes", "-o", "json", leader=leader)
         error = refused(operator, done, "NOT_AUTHORIZED", 3)
         assert "P7-A1" in error["invariants"]
-        assert {record["identity"] for record in operator.trail()} == {f"sandbox-{authority}"}
+        assert {record["identity"] for record in operator.trail()} == {f"sandbox-{leader}"}
 
     def test_nobody_in_particular(self, sandbox: Sandbox, operator: Operator) -> None:
         """Without a token file everybody is anonymous, and nobody would be responsible."""
@@ -61,10 +59,10 @@ class TestAuthority:
         refused(operator, done, "NOT_AUTHORIZED", 3)
 
     def test_an_observer_does_not_see_the_audit_trail(self, operator: Operator) -> None:
-        done = operator.run("audit", "-o", "json", authority="observer")
+        done = operator.run("audit", "-o", "json", leader="observer")
         assert (done.code, done.says) == (3, "NOT_AUTHORIZED")
-        for authority in ("operator", "auditor"):
-            listed = operator.run("audit", "--verify", "-o", "json", authority=authority)
+        for leader in ("operator", "auditor"):
+            listed = operator.run("audit", "--verify", "-o", "json", leader=leader)
             assert listed.code == 0, listed
 
 
@@ -112,7 +110,7 @@ class TestCurl:
             ({"confirmation": {"kind": "override"}}, "CONFIRMATION_INVALID"),
             ({"confirmation": {"given": "flags"}}, "CONFIRMATION_INVALID"),
             ({"confirmation": {"acknowledged": ["P6-S1"]}}, "ACKNOWLEDGEMENT_MISMATCH"),
-            ({"epoch": "0" * 32}, "STATE_CHANGED"),
+            ({"state_digest": "0" * 32}, "STATE_CHANGED"),
             ({"target": "n9"}, "UNKNOWN_NODE"),
         ],
     )
@@ -163,12 +161,10 @@ class TestCurl:
         recorded = operator.prove(wrong["request_id"], "rejected")
         assert recorded["code"] == "CONFIRMATION_INVALID"
 
-    @pytest.mark.parametrize("authority", ["observer", "auditor"])
-    def test_without_authority(
-        self, sandbox: Sandbox, operator: Operator, authority: Authority
-    ) -> None:
+    @pytest.mark.parametrize("leader", ["observer", "auditor"])
+    def test_without_leader(self, sandbox: Sandbox, operator: Operator, leader: Leader) -> None:
         explanation = operator.explain("request_promotion", next_to_lead(sandbox).name)
-        answer = operator.post(PROMOTION, operator.request(explanation), authority)
+        answer = operator.post(PROMOTION, operator.request(explanation), leader)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "NOT_AUTHORIZED")
         recorded_refusal(operator, answer.json()["error"]["request_id"], "NOT_AUTHORIZED")
 
@@ -243,7 +239,7 @@ class TestState:
         assert "lag_within_limit" in rules
         operator.fault("engine refuses", done, done.request_id)
         assert done.error["engine_reply"] == {"status": 503, "body": "Switchover failed"}
-        assert len(operator.reigns()) == 1
+        assert len(operator.leader_terms()) == 1
 
     def test_a_candidate_that_is_not_synchronous(
         self, sandbox: Sandbox, operator: Operator
@@ -264,10 +260,10 @@ class TestState:
         return {rule["rule_id"] for rule in rules if rule["evaluation"] == "does_not_hold"}
 
 
-def test_authority_went_away_and_came_back_while_the_prompt_waited(
+def test_leader_went_away_and_came_back_while_the_prompt_waited(
     sandbox: Sandbox, operator: Operator
 ) -> None:
-    """The same node holds it, in a new reign: what was confirmed is not what is there."""
+    """The same node holds it, in a new leader term: what was confirmed is not what is there."""
     old, other = leader(sandbox), replica(sandbox)
     target = next(node for node in sandbox.nodes.values() if node not in (old, other))
     explanation = operator.explain("request_promotion", target.name)

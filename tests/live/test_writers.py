@@ -189,8 +189,8 @@ def test_a_leader_whose_agent_hangs_is_a_second_writer(watched: Watched) -> None
     assert watched.rules()["single_writer"][0] == "undetermined"  # a refused connection is no proof
     cluster = watched.snapshot().data.cluster
     assert cluster is not None
-    assert cluster.authority is not None
-    assert cluster.authority.reign == _taken(watched.sandbox)
+    assert cluster.leader is not None
+    assert cluster.leader.since == _taken(watched.sandbox)
 
 
 def test_a_replica_that_was_promoted_by_hand_under_its_agent(watched: Watched) -> None:
@@ -223,12 +223,12 @@ def _other(watched: Watched, old: NodeHandle) -> NodeHandle | None:
 
 
 def _taken(sandbox: Sandbox) -> int:
-    """The commit at which the present name took the leader key, by the store's whole history."""
+    """The revision at which the present name took the leader key, by the store's whole history."""
     now = store.read(sandbox, store.ENGINE)
     entry = now.keys["leader"]
-    commit = entry.modified
+    revision = entry.modified
     while True:
-        before = store.read(sandbox, store.ENGINE, commit - 1).keys.get("leader")
+        before = store.read(sandbox, store.ENGINE, revision - 1).keys.get("leader")
         if before is None or before.value != entry.value:
-            return commit
-        commit = before.modified
+            return revision
+        revision = before.modified

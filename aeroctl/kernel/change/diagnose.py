@@ -19,7 +19,7 @@ from aeroctl.contract.base import Observation
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
+from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
 from aeroctl.contract.rules import Fact, Rule, evaluated
 from aeroctl.kernel.audit.records import Dispatched
 from aeroctl.kernel.change import transfer
@@ -72,7 +72,7 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
         async with asyncio.timeout(latest - uptime()) as waiting, source.own:
             waiting.reschedule(None)  # from here on each node has its own time
             diagnostics, message = await _compared(source, engine, kernel), None
-    held = sections.authority(kernel)
+    held = sections.leader(kernel)
     found = RequestStatus(
         request_id=asked.request_id,
         recorded=True,
@@ -83,10 +83,10 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
         code=None,
         message=message,
         engine_reply=None,
-        authority_before=held,
-        authority_after=held,
-        commits=Commits(
-            requested=dispatched.commit_id, dispatched=dispatched.commit_id, outcome=None
+        leader_before=held,
+        leader_after=held,
+        revisions=Revisions(
+            requested=dispatched.revision, dispatched=dispatched.revision, outcome=None
         ),
         evidence=[],
         diagnostics=diagnostics,
@@ -283,7 +283,7 @@ def _rule(
         rule_id=rule_id,
         description=description,
         evaluation=evaluated(holds),
-        enforced_by="nobody",
+        enforced_by="none",
         evidence=[
             Fact(name="node", value=node.name),
             *(Fact(name=name, value=value) for name, value in evidence.items()),

@@ -1,4 +1,4 @@
-"""Whether the holder of write authority accepts writes, as it says itself."""
+"""Whether the leader accepts writes, as it says itself."""
 
 from aeroctl.contract.base import Observation
 from aeroctl.contract.replication import NodeReplication
@@ -11,11 +11,11 @@ from aeroctl.kernel.postgres import observations, queries
 
 
 async def writable(source: Source, kernel: Kernel) -> Rule:
-    """The rule `writable` about the holder of authority in `kernel`, by one statement on it.
+    """The rule `writable` about the leader in `kernel`, by one statement on it.
 
     A leader key alone proves no primary (P6-A3), and a primary alone no writes.
     """
-    held = sections.authority(kernel)
+    held = sections.leader(kernel)
     if held is None:
         return rule(None, None)
     node = next(node for node in sections.nodes(kernel) if node.name == held.node)
@@ -47,9 +47,9 @@ def rule(holder: str | None, seen: Observation[NodeReplication] | None) -> Rule:
     found = None if said is None else False if said.in_recovery else said.writable
     return Rule(
         rule_id="writable",
-        description="the holder of write authority accepts writes",
+        description="the leader accepts writes",
         evaluation=evaluated(found),
-        enforced_by="nobody",
+        enforced_by="none",
         evidence=[
             Fact(name="node", value=holder),
             Fact(name="in_recovery", value=said.in_recovery if said else None),
