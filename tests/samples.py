@@ -122,6 +122,7 @@ def explanation(command: CommandName = "request_promotion", **changes: Any) -> b
                 description="no other request is being carried out",
                 evaluation="holds",
                 enforced_by="kernel",
+                invariants=["P7-E1"],
                 evidence=[Fact(name="in_flight", value=None)],
             )
         ],

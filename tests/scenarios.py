@@ -48,7 +48,7 @@ def busy(sandbox: Sandbox) -> Iterator[Words]:
     ) as connection:  # fmt: skip
         connection.execute("SELECT pg_current_xact_id()")
         connection.execute("PREPARE TRANSACTION 'order 66 [/x]'")
-        connection.revision()
+        connection.commit()
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.execute("SELECT pg_current_xact_id()")
         yield NO_WORDS

@@ -152,8 +152,8 @@ def test_redirects_are_not_followed() -> None:
         pytest.param(document(data={**DATA, "nodes": []}), id="measured-unlisted-node"),
         pytest.param(document(data={**DATA, "replication": []}), id="unmeasured-node"),
         pytest.param(
-            document(data={**DATA, "cluster": {**DATA["cluster"], "authority": None}}),
-            id="two-minds-about-authority",
+            document(data={**DATA, "cluster": {**DATA["cluster"], "leader": None}}),
+            id="two-minds-about-the-leader",
         ),
         pytest.param(document().replace(b'"tags": {}', b'"tags": {"a": NaN}'), id="nan"),
         pytest.param(b"[" * 100_000, id="deep"),
@@ -295,7 +295,7 @@ def test_a_check_of_nothing_and_of_the_unknown_does_not_pass() -> None:
         "one_leader": 0,
     }.items():
         with answering(answer(document())) as kernel:
-            done = run("health", "--check", "--filter", f"rule={rule}", "--kernel", kernel.url)
+            done = run("health", "--check", "--filter", f"rule_id={rule}", "--kernel", kernel.url)
         assert done.code == code, rule
 
 

@@ -132,7 +132,7 @@ def test_a_plain_snapshot_is_read_as_well(tmp_path: Path) -> None:
     path.write_bytes(document())
     assert run("inspect", "nodes", "--from", str(path)).code == 0
     refused = run("audit", "--from", str(path), "-o", "json")
-    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_CASE")
+    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_EVIDENCE")
 
 
 def _cut(case: dict[str, Any]) -> bytes:
@@ -182,27 +182,27 @@ def _nested(depth: int) -> Any:
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
-        (lambda case: _with(case, event(40, "paused")), "CASE_DAMAGED"),  # out of order
-        (lambda case: _with(case, event(58, "paused")), "CASE_DAMAGED"),  # later than the case
-        (lambda case: _with(case, event(52, "role_changed", node="n9")), "CASE_DAMAGED"),
-        (lambda case: _with(case, event(52, "gap", before=52, after=54)), "CASE_DAMAGED"),
-        (_late_record, "CASE_DAMAGED"),
-        (_nested(978), "CASE_DAMAGED"),
-        (_nested(300), "CASE_DAMAGED"),
-        (lambda _: b'{"data": NaN}', "CASE_DAMAGED"),
-        (lambda _: b'{"data": %s}' % (b"9" * 5000), "CASE_DAMAGED"),
-        (_cut, "CASE_DAMAGED"),
-        (_altered, "CASE_DAMAGED"),
-        (_undigested, "CASE_DAMAGED"),
-        (_senseless, "CASE_DAMAGED"),
-        (_partless, "CASE_DAMAGED"),
+        (lambda case: _with(case, event(40, "paused")), "EVIDENCE_DAMAGED"),  # out of order
+        (lambda case: _with(case, event(58, "paused")), "EVIDENCE_DAMAGED"),  # later than the case
+        (lambda case: _with(case, event(52, "role_changed", node="n9")), "EVIDENCE_DAMAGED"),
+        (lambda case: _with(case, event(52, "gap", before=52, after=54)), "EVIDENCE_DAMAGED"),
+        (_late_record, "EVIDENCE_DAMAGED"),
+        (_nested(978), "EVIDENCE_DAMAGED"),
+        (_nested(300), "EVIDENCE_DAMAGED"),
+        (lambda _: b'{"data": NaN}', "EVIDENCE_DAMAGED"),
+        (lambda _: b'{"data": %s}' % (b"9" * 5000), "EVIDENCE_DAMAGED"),
+        (_cut, "EVIDENCE_DAMAGED"),
+        (_altered, "EVIDENCE_DAMAGED"),
+        (_undigested, "EVIDENCE_DAMAGED"),
+        (_senseless, "EVIDENCE_DAMAGED"),
+        (_partless, "EVIDENCE_DAMAGED"),
         (_newer, "UNKNOWN_API_VERSION"),
-        (lambda _: b"", "CASE_DAMAGED"),
-        (lambda _: b"[]", "CASE_DAMAGED"),
-        (lambda _: b'{"data": 1}', "CASE_DAMAGED"),
-        (lambda _: b"[" * 100_000, "CASE_DAMAGED"),
-        (lambda _: b"\xff\xfe", "CASE_DAMAGED"),
-        (lambda _: b'{"api_version": "v1", "data": {}}', "CASE_DAMAGED"),
+        (lambda _: b"", "EVIDENCE_DAMAGED"),
+        (lambda _: b"[]", "EVIDENCE_DAMAGED"),
+        (lambda _: b'{"data": 1}', "EVIDENCE_DAMAGED"),
+        (lambda _: b"[" * 100_000, "EVIDENCE_DAMAGED"),
+        (lambda _: b"\xff\xfe", "EVIDENCE_DAMAGED"),
+        (lambda _: b'{"api_version": "v1", "data": {}}', "EVIDENCE_DAMAGED"),
     ],
 )
 @pytest.mark.parametrize("command", ["inspect nodes", "audit", "snapshot"])
@@ -216,16 +216,16 @@ def test_a_damaged_or_newer_file_is_refused(
 
 def test_a_file_that_is_not_there() -> None:
     refused = run("health", "--from", "/nonexistent/evidence.json", "-o", "json")
-    assert (refused.code, refused.error["code"]) == (2, "CASE_UNREADABLE")
+    assert (refused.code, refused.error["code"]) == (2, "EVIDENCE_UNREADABLE")
 
 
 def test_it_holds_one_revision_and_no_other(case: Path) -> None:
     assert run("inspect", "nodes", "--from", str(case), "--at", "57").code == 0
     refused = run("inspect", "nodes", "--from", str(case), "--at", "56", "-o", "json")
-    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_CASE")
+    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_EVIDENCE")
     # As of a revision there is no section of what only nodes can tell, also where the file has one.
     refused = run("inspect", "wal", "--from", str(case), "--at", "57", "-o", "json")
-    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_CASE")
+    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_EVIDENCE")
 
 
 def test_whoever_may_not_read_the_trail_gets_a_case_that_says_so(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_without_the_trail_no_other_revision_is_taken_for_a_time(case: Path) -> 
     content = json.loads(case.read_text())
     content["data"]["audit"] = None
     held = parsed(_with(content), "case")
-    with pytest.raises(Failure, match="NOT_IN_CASE"):
+    with pytest.raises(Failure, match="NOT_IN_EVIDENCE"):
         held.pin(Time("2026-11-23T10:15:10Z"))
 
 
@@ -304,7 +304,7 @@ def test_a_time_that_is_none_is_damage(case: Path) -> None:
     content = json.loads(case.read_text())
     junk = event(51, "timeline_ended", before=2, time="2026-06-31T10:15:00Z", clock="P")
     held = parsed(_with(content, junk), "case")
-    with pytest.raises(Failure, match="CASE_DAMAGED"):
+    with pytest.raises(Failure, match="EVIDENCE_DAMAGED"):
         held.pin(Time("2026-11-23T10:15:10Z"))
 
 
@@ -346,4 +346,4 @@ def test_a_case_of_a_time_says_which_revision_was_taken() -> None:
 
 
 def test_it_keeps_its_published_schema(case: Path) -> None:
-    jsonschema.validate(json.loads(case.read_text()), run("schema", "case").json)
+    jsonschema.validate(json.loads(case.read_text()), run("schema", "evidence").json)

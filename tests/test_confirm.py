@@ -296,7 +296,8 @@ def test_an_agent_that_is_not_the_nodes_is_told_before_anybody_consents(
     rules = [
         {
             "rule_id": rule_id, "description": "", "evaluation": evaluation,
-            "enforced_by": "kernel", "evidence": [{"name": "problem", "value": "it is frozen"}],
+            "enforced_by": "kernel", "invariants": [],
+        "evidence": [{"name": "problem", "value": "it is frozen"}],
         }
         for rule_id, evaluation in broken.items()
     ]  # fmt: skip
@@ -312,7 +313,8 @@ def test_an_agent_that_is_not_the_nodes_is_told_before_anybody_consents(
 def test_what_the_kernel_refuses_is_not_asked_for() -> None:
     rule = {
         "rule_id": "nothing_in_flight", "description": "", "evaluation": "does_not_hold",
-        "enforced_by": "kernel", "evidence": [{"name": "in_flight", "value": "\x1b[31mother"}],
+        "enforced_by": "kernel", "invariants": [],
+        "evidence": [{"name": "in_flight", "value": "\x1b[31mother"}],
     }  # fmt: skip
     changes = {"conclusion": "refused", "rules_applied": [rule]}
     for terminal in (False, True):

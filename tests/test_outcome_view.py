@@ -36,6 +36,7 @@ def rule(rule_id: str, evaluation: Evaluation) -> Rule:
         description=f"words of {rule_id}",
         evaluation=evaluation,
         enforced_by="patroni",
+        invariants=[],
         evidence=[Fact(name="revision", value=7)],
     )
 

@@ -86,8 +86,9 @@ CASES: dict[str, tuple[str, ...]] = {
     "promoted": (
         *VIEWS,
         "inspect cluster --at {revision}", "inspect nodes --at {revision}",
-        "inspect node n1 --at {revision}", "inspect promotion --at {revision}", "health --at {revision}",
-        "snapshot --at {revision}", "inspect wal --at {revision}", "inspect cluster --at {future}",
+        "inspect node n1 --at {revision}", "inspect promotion --at {revision}",
+        "health --at {revision}", "snapshot --at {revision}", "inspect wal --at {revision}",
+        "inspect cluster --at {future}",
     ),
     "compacted": ("inspect cluster --at {revision}",),
     "store_down": (

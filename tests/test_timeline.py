@@ -505,25 +505,25 @@ n1
 │ n2
 │ │ n3
        REVISION  KIND                NODE
-~~~~~       1  gap                 -
-~ ~ ~      15  refused             n9
-● ~ ~      20  timeline_ended      n1
-✗ │ │      30  leader_lost      n1
-✗ │ │      30  member_left         n1
-  ┏ │      33  leader_gained    n2
-  ◆ │      34  role_changed        n2
-  ◆ │      36  timeline_ended      n2
-┌ ┃ │      40  member_joined       n1
-● ┃ │      40  state_changed       n1
-R ┃ │      50  requested           n1
-R ┃ │      50  dispatched          n1
-● ┃ │      51  transfer_requested  n1
-│ ┗ │      55  leader_lost      n2
-┏ │ │      56  leader_gained    n1
-◆ │ │      57  transfer_cleared    n1
-R │ │      60  outcome             n1
-┃ │ │      65  requested           -
-┃ │ │      70  paused              -
+~~~~~         1  gap                 -
+~ ~ ~        15  refused             n9
+● ~ ~        20  timeline_ended      n1
+✗ │ │        30  leader_lost         n1
+✗ │ │        30  member_left         n1
+  ┏ │        33  leader_gained       n2
+  ◆ │        34  role_changed        n2
+  ◆ │        36  timeline_ended      n2
+┌ ┃ │        40  member_joined       n1
+● ┃ │        40  state_changed       n1
+R ┃ │        50  requested           n1
+R ┃ │        50  dispatched          n1
+● ┃ │        51  transfer_requested  n1
+│ ┗ │        55  leader_lost         n2
+┏ │ │        56  leader_gained       n1
+◆ │ │        57  transfer_cleared    n1
+R │ │        60  outcome             n1
+┃ │ │        65  requested           -
+┃ │ │        70  paused              -
 """
 
 

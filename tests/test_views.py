@@ -140,7 +140,7 @@ def test_a_chain_longer_than_the_stack_is_drawn() -> None:
 @given(snapshot=SNAPSHOTS)
 def test_health_decides_only_what_the_snapshot_proves(snapshot: Snapshot) -> None:
     view = view_named("health").derive(snapshot)
-    rules = {rule.rule: rule.evaluation for rule in view.rules}
+    rules = {rule.rule_id: rule.evaluation for rule in view.rules}
     rows = node_rows(snapshot)
     assert snapshot.cluster is not None
     assert (rules["one_leader"] == "holds") == (snapshot.cluster.leader is not None)

@@ -189,7 +189,7 @@ def test_marks_follow_names_and_say_what_is_gone() -> None:
 @pytest.mark.parametrize("code", ERROR_CODES)
 def test_which_failures_pass(code: str) -> None:
     row = ERROR_CODES[code]
-    ends = {"OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_CASE"}
+    ends = {"OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_EVIDENCE"}
     no_state = row.domain == "transport" or row.exit == Exit.NO_SNAPSHOT
     assert passing(failure(code, "")) == (no_state and code not in ends)
     assert not passing(Failure("NEW", "", "kernel_rejection"))

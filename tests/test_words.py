@@ -79,6 +79,7 @@ def texts_of(source: str, path: str) -> Iterator[Text]:
             parts = (_text(part) or "{}" for part in node.values)
             yield Text("".join(parts), path, node.lineno)
         elif (text := _text(node)) and (" " in text.strip() or re.fullmatch("[A-Z_-]{3,}", text)):
+            assert isinstance(node, ast.Constant)
             yield Text(text, path, node.lineno)
 
 

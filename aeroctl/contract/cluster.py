@@ -31,7 +31,7 @@ class Synchronous(Model):
 
 
 class Cluster(Model):
-    """Identity, authority and the settings that decide who may take the leader key."""
+    """Identity, leader and the settings that decide who may take the leader key."""
 
     name: str
     system_id: str | None = Field(

@@ -68,6 +68,6 @@ INVARIANTS: dict[str, str] = {
     "P6-A1": "exactly one node holds the leader key",
     "P6-A2": "the leader key passes atomically from one node to the next",
     "P6-S1": "no acknowledged write is lost",
-    "P6-S2": "every node's write-ahead log is a prefix of the authoritative one",
+    "P6-S2": "every node's write-ahead log is a prefix of the leader's",
 }
 """The kernel's invariants that an override may override, in words."""

@@ -41,7 +41,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "TOKEN_EXPOSED": ErrorCode(
         "operator_input", 2, "other users can read the token file", invariants=("P7-A1",)
     ),
-    "CASE_UNREADABLE": ErrorCode("operator_input", 2, "the file of --from can't be read"),
+    "EVIDENCE_UNREADABLE": ErrorCode("operator_input", 2, "the file of --from can't be read"),
     "BAD_PARAMETER": ErrorCode(
         "operator_input", 2, "the kernel does not know a query parameter or its value", status=400
     ),
@@ -172,13 +172,13 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "the answer does not follow the API contract",
         invariants=("P7-F1",),
     ),
-    "CASE_DAMAGED": ErrorCode(
+    "EVIDENCE_DAMAGED": ErrorCode(
         "control_plane_validation",
         7,
         "the evidence file is truncated, altered, or not written by aeroctl",
         invariants=("P7-D1",),
     ),
-    "NOT_IN_CASE": ErrorCode(
+    "NOT_IN_EVIDENCE": ErrorCode(
         "control_plane_validation",
         7,
         "the evidence file does not hold that revision, section or log",

@@ -36,9 +36,11 @@ class Event(Model):
         description="A gap: `before` and `after` are the first and the last revision of which only "
         "the result is known."
     )
-    since: Revision | None = Field(description="Of the authority that was gained or lost.")
+    since: Revision | None = Field(
+        description="Revision at which that node took the leader key that was taken or lost."
+    )
     cause: Cause | None = Field(
-        description="Of authority or a member that went: `released`, removed by itself; "
+        description="Of a leader key or a member that went: `released`, removed by itself; "
         "`lease_ended`, its lease was not renewed: all that was on it went in one revision. "
         "null: not known."
     )

@@ -116,7 +116,8 @@ def settled(pin: Pin, changes: Sequence[int], moved: int) -> Pin:
     more = f" and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
     end = f", and revision {pin.after.revision} after {pin.after.time}" if pin.after else ""
     begin = f" was there by {pin.before.time}" if pin.before else ""
+    at = "revisions" if len(changes) > 1 else "revision"
     raise NotPinned(
         f"which state stood at {pin.asked} is not known: revision {pin.first}{begin}{end}, and in "
-        f"between the state changed at {'revisions' if len(changes) > 1 else 'revision'} {named}{more}"
+        f"between the state changed at {at} {named}{more}"
     )

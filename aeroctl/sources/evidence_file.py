@@ -31,7 +31,7 @@ _STORED_NOTES = ("NODE_NOT_REGISTERED", "NODE_ADDRESS_UNKNOWN")
 def load(path: str, stdin: TextIO | None) -> "EvidenceFile":
     """The evidence file or snapshot at `path`, or (`-`) on standard input.
 
-    Raises CASE_UNREADABLE, CASE_DAMAGED, UNKNOWN_API_VERSION.
+    Raises EVIDENCE_UNREADABLE, EVIDENCE_DAMAGED, UNKNOWN_API_VERSION.
     """
     try:
         if path == "-":
@@ -40,7 +40,7 @@ def load(path: str, stdin: TextIO | None) -> "EvidenceFile":
             with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs a start-up
                 body = file.read()
     except OSError as error:
-        raise failure("CASE_UNREADABLE", f"{path}: {error.strerror}") from error
+        raise failure("EVIDENCE_UNREADABLE", f"{path}: {error.strerror}") from error
     return parsed(body, path)
 
 
@@ -52,9 +52,11 @@ def parsed(body: bytes, name: str) -> "EvidenceFile":
         # As json reads a file, but with nothing nested deeper than what follows can go.
         document = from_json(body.decode(json.detect_encoding(body)), allow_inf_nan=False)
     except ValueError as error:
-        raise failure("CASE_DAMAGED", f"{name}: not a JSON document: {error}") from error
+        raise failure("EVIDENCE_DAMAGED", f"{name}: not a JSON document: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
-        raise failure("CASE_DAMAGED", f"{name}: neither an evidence file nor a snapshot of aeroctl")
+        raise failure(
+            "EVIDENCE_DAMAGED", f"{name}: neither an evidence file nor a snapshot of aeroctl"
+        )
     if document.get("api_version") != "v1":
         raise failure(
             "UNKNOWN_API_VERSION",
@@ -62,7 +64,7 @@ def parsed(body: bytes, name: str) -> "EvidenceFile":
         )
     whole = "snapshot" in document["data"]
     if whole and document.get("digest") != digest(document):
-        raise failure("CASE_DAMAGED", f"{name}: its content does not match its digest")
+        raise failure("EVIDENCE_DAMAGED", f"{name}: its content does not match its digest")
     file = EvidenceFile(name, document, whole)
     file.check()
     return file
@@ -72,7 +74,8 @@ def parsed(body: bytes, name: str) -> "EvidenceFile":
 class EvidenceFile:
     """A source that answers from a file what the kernel would have answered at its revision.
 
-    `whole`: the file holds events and audit trail too. Methods raise NOT_IN_CASE for what it lacks.
+    `whole`: the file holds events and audit trail too. Methods raise NOT_IN_EVIDENCE for
+    what it lacks.
     """
 
     name: str
@@ -80,7 +83,9 @@ class EvidenceFile:
     whole: bool
 
     def check(self) -> None:
-        """Raise CASE_DAMAGED unless every part keeps the contract, and the events fit together."""
+        """Raise EVIDENCE_DAMAGED unless every part keeps the contract, and the events fit
+        together.
+        """
         from aeroctl.contract.standing import followed
 
         try:
@@ -94,7 +99,7 @@ class EvidenceFile:
                 if self.content["data"]["audit"] is not None:
                     check_records(self.audit(0, None)[0])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise failure("CASE_DAMAGED", f"{self.name}: {error}") from error
+            raise failure("EVIDENCE_DAMAGED", f"{self.name}: {error}") from error
 
     @property
     def revision(self) -> int:
@@ -121,7 +126,7 @@ class EvidenceFile:
             if self._snapshot.get(name) is None or (at is not None and name in NODE_SECTIONS)
         ]
         if lacking:
-            raise failure("NOT_IN_CASE", f"{self.name} does not hold {', '.join(lacking)}")
+            raise failure("NOT_IN_EVIDENCE", f"{self.name} does not hold {', '.join(lacking)}")
         silent = _silent(self._snapshot, SECTIONS) - _silent(self._snapshot, sections)
         known = set(SECTIONS)
         return {
@@ -200,7 +205,7 @@ class EvidenceFile:
 
         if self._part("audit") is None:  # without its times another revision might be taken
             words = f"{self.name} lacks the audit trail, whose times date the revisions"
-            raise failure("NOT_IN_CASE", words)
+            raise failure("NOT_IN_EVIDENCE", words)
         now = self.content["observed_at"]["time"]
         try:
             pinning = Pinning(_time(moment, now), now)
@@ -214,7 +219,7 @@ class EvidenceFile:
             raise failure("TIME_NOT_PINNED", f"{self.name}: {error}") from error
         except ValueError as error:  # such as the 31st of June
             raise failure(
-                "CASE_DAMAGED", f"{self.name}: it holds an invalid time: {error}"
+                "EVIDENCE_DAMAGED", f"{self.name}: it holds an invalid time: {error}"
             ) from error
         return PinEnvelope.model_validate(self._answer(pin.model_dump(), None))
 
@@ -250,16 +255,18 @@ class EvidenceFile:
     def _part(self, name: str) -> Any:
         if not self.whole:
             words = f"{self.name} is a snapshot only, without {name}"
-            raise failure("NOT_IN_CASE", words)
+            raise failure("NOT_IN_EVIDENCE", words)
         return self.content["data"][name]
 
     def _observed(self, at: int | None) -> Document:
-        """`observed_at` as the kernel writes it for the revision `at`. Raises NOT_IN_CASE."""
+        """`observed_at` as the kernel writes it for the revision `at`. Raises NOT_IN_EVIDENCE."""
         observed: Document = self.content["observed_at"]
         if at is None:
             return observed
         if at != self.revision:
-            raise failure("NOT_IN_CASE", f"{self.name} holds revision {self.revision}, not {at}")
+            raise failure(
+                "NOT_IN_EVIDENCE", f"{self.name} holds revision {self.revision}, not {at}"
+            )
         return {**observed, "kind": "historical", "time": None, "clock": None}
 
     def _answer(self, page: object, at: int | None) -> Document:

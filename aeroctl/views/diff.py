@@ -34,7 +34,7 @@ _PLAIN = re.compile(r"[\w.:/ -]+", re.ASCII)
 class Side:
     """Which kernel state is compared, as the kernel says it (`observed_at`)."""
 
-    snapshot: str
+    kind: str
     revision: int
     state_digest: str
     time: str | None
@@ -184,7 +184,7 @@ def _order(change: Change) -> tuple[bool, str, str]:
 
 def _side(observed: "ObservedAt") -> Side:
     return Side(
-        observed.snapshot, observed.revision, observed.state_digest, observed.time, observed.clock
+        observed.kind, observed.revision, observed.state_digest, observed.time, observed.clock
     )
 
 

@@ -238,7 +238,7 @@ def _timeline_status(
 
 
 def _summary(node: "Node", writable: bool | None, upstream: str | None, standby: bool) -> str:
-    """The role in words: authority and writability first, because they must agree (P6-A1)."""
+    """The role in words: leader and writability first, because they must agree (P6-A1)."""
     role = node.role.replace("_", " ")
     if node.is_leader:
         words = (

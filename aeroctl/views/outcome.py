@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Grid
-from aeroctl.views.explanation import RULES, evidence_of, rule_rows
+from aeroctl.views.explanation import RULES, rule_rows
+from aeroctl.views.rules import evidence_of
 
 if TYPE_CHECKING:
+    from aeroctl.contract.cluster import Leader
     from aeroctl.contract.errors import EngineReply
     from aeroctl.contract.requests import RequestStatus
     from aeroctl.contract.rules import Rule
@@ -40,7 +42,7 @@ _MEANS: dict[str, tuple[str, str, str]] = {
     ),
     "leader_passed": (
         "The leader key passed as it was asked for.",
-        "Authority did not pass as it was asked for.",
+        "The leader key did not pass as it was asked for.",
         "It is not known yet whether the leader key passes as it was asked for.",
     ),
     "new_holder_is_primary": (
@@ -72,8 +74,8 @@ def layout(view: "RequestStatus") -> tuple[Block, ...]:
         ("code", view.code),
         ("message", view.message),
         ("engine's reply", _reply(view.engine_reply)),
-        ("authority before", _leader(view.leader_before)),
-        ("authority after", _leader(view.leader_after)),
+        ("leader before", _leader(view.leader_before)),
+        ("leader after", _leader(view.leader_after)),
         ("requested at revision", revisions.requested),
         ("dispatched at revision", revisions.dispatched),
         ("outcome at revision", revisions.outcome),
@@ -119,7 +121,7 @@ def _means(rule: "Rule") -> str:
     return said[rule.evaluation]
 
 
-def _leader(held: "Authority | None") -> str | None:
+def _leader(held: "Leader | None") -> str | None:
     return f"{held.node}, since revision {held.since}" if held else None
 
 

@@ -1,4 +1,4 @@
-"""View `promotion`: where the promotion state machine stands, and how authority moved before."""
+"""View `promotion`: where the promotion state machine stands, and how leaders changed before."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

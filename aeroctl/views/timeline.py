@@ -39,7 +39,7 @@ class Entry:
     after: int | bool | str | None
     """Of a record: who held the leader key at its outcome; of a gap: its last revision."""
     since: int | None
-    """Of the authority that was gained or lost; of a record: that of `after`."""
+    """Of the leader key that was taken or lost; of a record: that of `after`."""
     cause: Cause | None
     detail: str | None
     """Of a record: the action that was asked of the engine."""

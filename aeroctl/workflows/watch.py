@@ -21,7 +21,7 @@ from aeroctl.safe_text import width
 from aeroctl.views.marks import compared
 
 Pieces = Sequence[Frame | str]
-LASTING = ("OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_CASE")
+LASTING = ("OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_EVIDENCE")
 """Failures that asking again can't cure, although others of their exit code may pass."""
 _PARTS = re.compile(r"\x1b\[[0-9;]*m|.")
 """A style sequence, or one character."""

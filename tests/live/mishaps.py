@@ -66,7 +66,7 @@ class Mishaps:
         target = self._candidate()
         with self.truth.act("promote", target.name) as act:
             words = ("promote", target.name, "--yes", "-o", "json")
-            done = self.operator.run(*words, leader="observer")
+            done = self.operator.run(*words, authority="observer")
             act |= self._said(done, "request_promotion") | {"identity": "sandbox-observer"}
 
     def unknown(self) -> None:

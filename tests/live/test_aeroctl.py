@@ -90,7 +90,7 @@ def test_health_check_follows_the_cluster(sandbox: Sandbox) -> None:
     node = replica(sandbox)
     node.stop()
     assert aeroctl(sandbox, "health --check").returncode == 8
-    assert aeroctl(sandbox, "health --check --filter rule=one_authority").returncode == 0
+    assert aeroctl(sandbox, "health --check --filter rule_id=one_leader").returncode == 0
     assert aeroctl(sandbox, "health").returncode == 0
     node.start()
     sandbox.wait_until_ready()
@@ -102,7 +102,7 @@ def test_a_holder_in_recovery_is_flagged(sandbox: Sandbox) -> None:
         rows = document(sandbox, "inspect nodes")["data"]["nodes"]
         rules = document(sandbox, "health")["data"]["rules"]
     assert sum(row["leader_disagreement"] for row in rows) == 2
-    broken = {each["rule"] for each in rules if each["evaluation"] == "does_not_hold"}
+    broken = {each["rule_id"] for each in rules if each["evaluation"] == "does_not_hold"}
     assert {"leader_writable", "single_writer", "nothing_pending"} <= broken
 
 
@@ -141,8 +141,8 @@ def test_a_dead_store_and_a_dead_kernel(sandbox: Sandbox) -> None:
 
 
 def test_who_may_read(sandbox: Sandbox) -> None:
-    for leader in ("observer", "operator", "auditor"):
-        token = str(sandbox.directory / "tokens" / leader)
+    for authority in ("observer", "operator", "auditor"):
+        token = str(sandbox.directory / "tokens" / authority)
         assert aeroctl(sandbox, "inspect nodes", AEROCTL_TOKEN_FILE=token).returncode == 0
     for wrong in ({"AEROCTL_TOKEN": "wrong", "AEROCTL_TOKEN_FILE": ""}, {"AEROCTL_TOKEN_FILE": ""}):
         done = aeroctl(sandbox, "inspect nodes -o json", **wrong)

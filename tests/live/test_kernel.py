@@ -363,7 +363,7 @@ class TestCopy:
         assert {(n.code, n.subject) for n in envelope.notes} == {
             ("NODE_ADDRESS_SHARED", name) for name in shared
         }
-        rules = {rule.rule: rule.evaluation for rule in health.derive(envelope.data).rules}
+        rules = {rule.rule_id: rule.evaluation for rule in health.derive(envelope.data).rules}
         assert rules["single_writer"] == "undetermined"
         assert rules["leader_writable"] == "undetermined"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aeroctl.kernel.sandbox.cluster import Sandbox
-from aeroctl.kernel.sandbox.tokens import Leader
+from aeroctl.kernel.sandbox.tokens import Authority
 from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.live.faults import FAULTS
 from tests.live.operator import Done, Operator, request_id_in
@@ -40,13 +40,15 @@ def recorded_refusal(operator: Operator, request_id: str, code: str) -> None:
 
 
 class TestAuthority:
-    @pytest.mark.parametrize("leader", ["observer", "auditor"])
-    def test_who_only_reads(self, sandbox: Sandbox, operator: Operator, leader: Leader) -> None:
+    @pytest.mark.parametrize("authority", ["observer", "auditor"])
+    def test_who_only_reads(
+        self, sandbox: Sandbox, operator: Operator, authority: Authority
+    ) -> None:
         target = next_to_lead(sandbox).name
-        done = operator.run("promote", target, "--yes", "-o", "json", leader=leader)
+        done = operator.run("promote", target, "--yes", "-o", "json", authority=authority)
         error = refused(operator, done, "NOT_AUTHORIZED", 3)
         assert "P7-A1" in error["invariants"]
-        assert {record["identity"] for record in operator.trail()} == {f"sandbox-{leader}"}
+        assert {record["identity"] for record in operator.trail()} == {f"sandbox-{authority}"}
 
     def test_nobody_in_particular(self, sandbox: Sandbox, operator: Operator) -> None:
         """Without a token file everybody is anonymous, and nobody would be responsible."""
@@ -59,10 +61,10 @@ class TestAuthority:
         refused(operator, done, "NOT_AUTHORIZED", 3)
 
     def test_an_observer_does_not_see_the_audit_trail(self, operator: Operator) -> None:
-        done = operator.run("audit", "-o", "json", leader="observer")
+        done = operator.run("audit", "-o", "json", authority="observer")
         assert (done.code, done.says) == (3, "NOT_AUTHORIZED")
-        for leader in ("operator", "auditor"):
-            listed = operator.run("audit", "--verify", "-o", "json", leader=leader)
+        for authority in ("operator", "auditor"):
+            listed = operator.run("audit", "--verify", "-o", "json", authority=authority)
             assert listed.code == 0, listed
 
 
@@ -161,10 +163,12 @@ class TestCurl:
         recorded = operator.prove(wrong["request_id"], "rejected")
         assert recorded["code"] == "CONFIRMATION_INVALID"
 
-    @pytest.mark.parametrize("leader", ["observer", "auditor"])
-    def test_without_leader(self, sandbox: Sandbox, operator: Operator, leader: Leader) -> None:
+    @pytest.mark.parametrize("authority", ["observer", "auditor"])
+    def test_without_the_authority(
+        self, sandbox: Sandbox, operator: Operator, authority: Authority
+    ) -> None:
         explanation = operator.explain("request_promotion", next_to_lead(sandbox).name)
-        answer = operator.post(PROMOTION, operator.request(explanation), leader)
+        answer = operator.post(PROMOTION, operator.request(explanation), authority)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "NOT_AUTHORIZED")
         recorded_refusal(operator, answer.json()["error"]["request_id"], "NOT_AUTHORIZED")
 

@@ -219,9 +219,9 @@ def test_a_young_cluster(operator: Operator) -> None:
 
 def test_a_case_file_knows_the_same_times(operator: Operator, tmp_path_factory: Any) -> None:
     pinned_again(operator.sandbox, 2)
+    found = pins(operator.sandbox)  # before the file is written, which knows of no later ones
     case = tmp_path_factory.mktemp("case") / "case.json"
     case.write_text(operator.run("snapshot", "--full").out)
-    found = pins(operator.sandbox)
     for number in (1, 2, len(found) // 2):
         revision, when = found[-number]
         for moment in (text(when), text(when - timedelta(seconds=1))):

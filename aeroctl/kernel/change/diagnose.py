@@ -20,7 +20,7 @@ from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
-from aeroctl.contract.rules import Fact, Rule, evaluated
+from aeroctl.contract.rules import Rule, evaluated, facts, rule
 from aeroctl.kernel.audit.records import Dispatched
 from aeroctl.kernel.change import transfer
 from aeroctl.kernel.endpoints.snapshot import Source
@@ -279,16 +279,8 @@ def _same(accounts: Sequence[object]) -> bool | None:
 def _rule(
     node: Node, rule_id: str, description: str, holds: bool | None, evidence: Mapping[str, Raw]
 ) -> Rule:
-    return Rule(
-        rule_id=rule_id,
-        description=description,
-        evaluation=evaluated(holds),
-        enforced_by="none",
-        evidence=[
-            Fact(name="node", value=node.name),
-            *(Fact(name=name, value=value) for name, value in evidence.items()),
-        ],
-    )
+    shown = facts({"node": node.name, **evidence})
+    return rule(rule_id, description, evaluated(holds), "none", shown)
 
 
 async def _account(

@@ -19,7 +19,7 @@ from aeroctl.contract.commands import CommandName
 from aeroctl.contract.explanation import Successor
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.rules import Fact, Rule, evaluated
+from aeroctl.contract.rules import Rule, evaluated, facts, rule
 from aeroctl.contract.terms import Conclusion, Enforcement, Evaluation, Role
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account, Identity, Wanted, evidence, identity
@@ -46,7 +46,7 @@ class State:
 
     @cached_property
     def cluster(self) -> Cluster:
-        """Identity, authority and settings."""
+        """Identity, leader and settings."""
         return sections.cluster(self.kernel)
 
     @cached_property
@@ -140,7 +140,7 @@ def promotion(state: State, target: str) -> list[Rule]:
 
 
 def demotion(state: State, target: str) -> list[Rule]:
-    """`target` hands authority over to whomever the engine picks."""
+    """`target` gives up the leader key; Patroni picks the next leader."""
     return [
         has_leader(state, "kernel"),
         target_is_leader(state, target),
@@ -293,7 +293,7 @@ def target_registered(state: State, target: str) -> Rule:
 
 
 def target_is_replica(state: State, target: str) -> Rule:
-    """Authority can't be given to whom already has it, nor to what is no replica."""
+    """The target must be a replica that is not the leader."""
     node = state.nodes[target]
     holds = False if node.is_leader else _role_is(node, "replica")
     return _rule(
@@ -615,10 +615,4 @@ def _role_is(node: Node, role: Role) -> bool | None:
 def _rule(
     rule_id: str, description: str, holds: bool | None, by: Enforcement, evidence: Mapping[str, Raw]
 ) -> Rule:
-    return Rule(
-        rule_id=rule_id,
-        description=description,
-        evaluation=evaluated(holds),
-        enforced_by=by,
-        evidence=[Fact(name=name, value=value) for name, value in evidence.items()],
-    )
+    return rule(rule_id, description, evaluated(holds), by, facts(evidence))

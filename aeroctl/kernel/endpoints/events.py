@@ -23,7 +23,7 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
 from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd
-from aeroctl.kernel.prove.evidence import leader
+from aeroctl.kernel.prove.evidence import leader_of
 from aeroctl.kernel.server import parameters
 from aeroctl.kernel.store.keyspace import Event as Written
 from aeroctl.kernel.store.keyspace import History, Keyspace, KeyValue
@@ -224,7 +224,7 @@ def _leader_term(old: Pair, new: Pair, cause: Cause | None) -> Iterator[Change]:
     """P6-A1: one holder, and a leader term is a holder and the revision that created the leader
     key.
     """
-    lost, gained = leader(old), leader(new)
+    lost, gained = leader_of(old), leader_of(new)
     if lost == gained:
         return
     if lost:

@@ -13,7 +13,7 @@ from aeroctl.contract.audit import AuditRecord, BrokenRecord
 from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.envelope import Note
 from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
-from aeroctl.contract.rules import Fact, Rule
+from aeroctl.contract.rules import Fact, Rule, rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
 from aeroctl.kernel.audit import trail
 from aeroctl.kernel.audit.ledger import inflight_key, request_key
@@ -328,20 +328,10 @@ def _proof(records: Sequence[AuditRecord]) -> list[Rule]:
 
 
 def _readable_rule(*evidence: Fact) -> Rule:
-    return Rule(
-        rule_id="records_readable",
-        description="every audit record of the request can be read",
-        evaluation="does_not_hold",
-        enforced_by="kernel",
-        evidence=list(evidence),
-    )
+    description = "every audit record of the request can be read"
+    return rule("records_readable", description, "does_not_hold", "kernel", evidence)
 
 
 def _recorded_rule(evaluation: Evaluation, *evidence: Fact) -> Rule:
-    return Rule(
-        rule_id="recorded",
-        description="the audit trail has records of the request",
-        evaluation=evaluation,
-        enforced_by="kernel",
-        evidence=list(evidence),
-    )
+    description = "the audit trail has records of the request"
+    return rule("recorded", description, evaluation, "kernel", evidence)

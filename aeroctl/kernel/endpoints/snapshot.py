@@ -177,7 +177,7 @@ async def snapshot(source: Source, asked: Request) -> SnapshotEnvelope:
     """The sections that were asked for, all of one kernel state.
 
     Nodes can't be read at one instant together with the store, so the store is read again after
-    them, and the document is given out only if nothing that decides about authority has changed.
+    them, and the document is given out only if nothing that decides who leads has changed.
     Raises Failure, among others SNAPSHOT_UNSTABLE.
     """
     wanted = [section for section in asked.sections if section in NODE_SECTIONS]

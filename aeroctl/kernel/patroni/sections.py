@@ -47,7 +47,7 @@ NAMED_BY: Mapping[KnownFrom, str] = {
 
 
 def cluster(kernel: Kernel) -> Cluster:
-    """Identity, authority and settings. Source: leader, initialize, config, status, sync."""
+    """Identity, leader and settings. Source: leader, initialize, config, status, sync."""
     config = kernel.config or {}
     known = kernel.config is not None
     return Cluster(

@@ -232,8 +232,8 @@ def holder_at(asked: Asked, history: History) -> Leader | None:
     """
     pair, before = history.base.keys.get("leader"), asked.before
     if pair is None or before is None or pair.value != before.node:
-        return leader(pair)
-    return before if pair.created <= before.since <= pair.modified else leader(pair)
+        return leader_of(pair)
+    return before if pair.created <= before.since <= pair.modified else leader_of(pair)
 
 
 def leader_after(asked: Asked, history: History) -> Leader | None:
@@ -354,7 +354,7 @@ def _later(said: Described, served: Described) -> bool:
     return (said.timeline or 0) > (served.timeline or said.timeline or 0)
 
 
-def leader(leader: KeyValue | None) -> Leader | None:
+def leader_of(leader: KeyValue | None) -> Leader | None:
     """Who holds the leader key by the leader key, and in which leader term: since it was created,
     or, where it was written again in place, since the last write, which is the latest that it can
     be.

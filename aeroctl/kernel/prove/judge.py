@@ -54,7 +54,7 @@ from dataclasses import dataclass, replace
 
 from aeroctl.contract.cluster import Leader
 from aeroctl.contract.errors import EngineReply
-from aeroctl.contract.rules import Fact, Rule
+from aeroctl.contract.rules import Fact, Rule, rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
 from aeroctl.kernel.prove.evidence import (
     LOOPS,
@@ -432,12 +432,12 @@ class _Evidence:
         return [*rules, self._complete()]
 
     def _recorded(self) -> Rule:
-        return Rule(
-            rule_id="recorded",
-            description="the dispatch was recorded before the engine was asked",
-            evaluation="holds",
-            enforced_by="kernel",
-            evidence=[Fact(name="dispatched_revision", value=self.asked.dispatched)],
+        return rule(
+            "recorded",
+            "the dispatch was recorded before Patroni was asked",
+            "holds",
+            "kernel",
+            [Fact(name="dispatched_revision", value=self.asked.dispatched)],
         )
 
     def _arrived(self, evaluation: Evaluation, *more: Fact) -> Rule:
@@ -533,10 +533,4 @@ def _settled(proof: object, refuted: bool) -> Evaluation:
 
 
 def _rule(rule_id: str, description: str, evaluation: Evaluation, *evidence: Fact) -> Rule:
-    return Rule(
-        rule_id=rule_id,
-        description=description,
-        evaluation=evaluation,
-        enforced_by="patroni",
-        evidence=list(evidence),
-    )
+    return rule(rule_id, description, evaluation, "patroni", evidence)

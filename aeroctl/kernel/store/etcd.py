@@ -344,8 +344,8 @@ async def _one_by_one(
     """
     if not ranges:
         return await _together(endpoint, ranges, at)
-    revision = {} if at is None else {"revision": str(at)}
-    first = await endpoint.post("/v3/kv/range", ranges[0] | revision)
+    asked = {} if at is None else {"revision": str(at)}
+    first = await endpoint.post("/v3/kv/range", ranges[0] | asked)
     newest = _revision(first)
     revision = newest if at is None else at
     same = {"revision": str(revision), "serializable": True}

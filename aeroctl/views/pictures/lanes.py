@@ -8,7 +8,7 @@ from aeroctl.views.pictures.presence import Presence, presence
 from aeroctl.views.timeline import Entry, bad, named
 
 MANY = 12
-"""With more nodes than this, those without a part in what happened to authority get no lane."""
+"""With more nodes than this, those that never held the leader key get no lane."""
 
 LEGEND = (
     "┃ holds the leader key  │ registered  ┏ ┗ gains, loses the leader key  ┌ └ registers, leaves  "

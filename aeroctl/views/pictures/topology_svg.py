@@ -14,7 +14,9 @@ _INDENT, _LINE, _PADDING, _BETWEEN = 36, 18, 12, 14
 
 
 def topology_svg(nodes: Sequence[NodeRow], since: int | None) -> Markup:
-    """One picture of all nodes. `since`: since when authority is held, if it is."""
+    """One picture of all nodes. `since`: the revision since which there is a leader, if there is
+    one.
+    """
     named = {node.name: node for node in nodes}
     drawn = [
         (len(branch.last), named[str(branch.cells[0])])

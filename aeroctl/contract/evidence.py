@@ -24,7 +24,7 @@ class Trail(Model):
     head: Head
 
 
-class Case(Model):
+class Evidence(Model):
     """Snapshot, events and audit trail of one revision."""
 
     snapshot: Snapshot
@@ -32,7 +32,7 @@ class Case(Model):
     audit: Trail | None = Field(description="null: whoever took it may not read the trail.")
 
 
-class EvidenceEnvelope(Envelope[Case]):
+class EvidenceEnvelope(Envelope[Evidence]):
     """The output of aeroctl snapshot --full."""
 
     digest: Hash = Field(
