@@ -29,6 +29,35 @@ def shown_words(words: Words) -> Words:
     return {key: word for key, word in words.items() if not key.startswith("AEROCTL_")}
 
 
+FIRST_SEGMENT, SEGMENTS = 8, 6
+"""Where the first scenario's write-ahead log begins, and how much every scenario may write."""
+PREFERRED = {"n2": {"failover_priority": 2}}
+"""Tags for the sandbox: of two replicas that could take over, n2 does."""
+
+
+def settle(sandbox: Sandbox, place: int) -> None:
+    """Where every scenario begins in every recording: n1 leads, in a segment of its place's own.
+
+    What the scenarios before it left is a matter of chance: who leads, and how much was written.
+    """
+    sandbox.wait_until_ready()
+    if leader(sandbox).name != "n1":
+        done = sandbox.patronictl("switchover", "--candidate", "n1", "--force")
+        assert done.returncode == 0, done.stderr
+        wait_until("n1 leads", lambda: sandbox.stored().get("leader") == "n1")
+        sandbox.wait_until_ready()
+    node = leader(sandbox)
+    begin = FIRST_SEGMENT + SEGMENTS * place
+    segment = "SELECT ((pg_current_wal_lsn() - '0/0'::pg_lsn) / 16777216)::int"
+    while node.sql(segment)[0][0] < begin:
+        node.sql("SELECT pg_logical_emit_message(true, 'place', 'next')")
+        node.sql("SELECT pg_switch_wal()")
+    node.sql("SELECT pg_logical_emit_message(true, 'place', 'here')")
+    for each in (node, *(other for other in sandbox.nodes.values() if other is not node)):
+        each.sql("CHECKPOINT")
+    sandbox.wait_until_ready()
+
+
 @contextmanager
 def healthy(sandbox: Sandbox) -> Iterator[Words]:
     """Three nodes, freshly made, all streaming."""

@@ -11,6 +11,7 @@ for every `--check`, where facts fail. The others are rendered, too, and must no
 """
 
 import json
+import os
 import shlex
 import uuid
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,7 @@ from aeroctl.kernel.sandbox.cluster import Sandbox
 from tests.conftest import CASSETTES
 from tests.harness import run
 from tests.recorded.cassettes import normalise_scenario
-from tests.scenarios import SCENARIOS, Words, environment_in, shown_words
+from tests.scenarios import PREFERRED, SCENARIOS, Words, environment_in, settle, shown_words
 
 GOLDEN = Path(__file__).parent / "golden"
 VIEWS = (
@@ -192,6 +193,7 @@ class Stage:
         self.scenario = scenario
         file = CASSETTES / "recorded" / f"{scenario}.words.json"
         if self.cluster is not None:
+            settle(self.cluster, list(CASES).index(scenario))
             self.words = self.ending.enter_context(SCENARIOS[scenario](self.cluster))
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(shown_words(self.words)) + "\n")
@@ -211,10 +213,12 @@ class Stage:
 def stage(recording: bool) -> Iterator[Stage]:
     """A sandbox while recording; nothing while replaying."""
     with ExitStack() as stack:
-        cluster = stack.enter_context(Sandbox(config=CONFIG)) if recording else None
+        cluster = stack.enter_context(Sandbox(config=CONFIG, tags=PREFERRED)) if recording else None
         stage = Stage(cluster)
         stack.callback(lambda: stage.ending.close())
         yield stage
+    if os.environ.get("KEEP_RAW"):
+        return
     for scenario in stage.recorded:
         normalise_recording(scenario)
 
