@@ -55,7 +55,17 @@ def settle(sandbox: Sandbox, place: int) -> None:
     node.sql("SELECT pg_logical_emit_message(true, 'place', 'here')")
     for each in (node, *(other for other in sandbox.nodes.values() if other is not node)):
         each.sql("CHECKPOINT")
+    written = node.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0]
+    wait_until("the store says so, too", lambda: min(recorded_places(sandbox)) >= written - 2**20)
     sandbox.wait_until_ready()
+
+
+def recorded_places(sandbox: Sandbox) -> list[int]:
+    """How far the leader and every member are, in bytes, by what they last wrote to the store."""
+    stored = sandbox.stored()
+    members = [json.loads(value) for key, value in stored.items() if key.startswith("members/")]
+    places = [int(member.get("xlog_location", 0)) for member in members]
+    return [int(json.loads(stored["status"])["optime"]), *places]
 
 
 @contextmanager

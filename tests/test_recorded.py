@@ -11,7 +11,6 @@ for every `--check`, where facts fail. The others are rendered, too, and must no
 """
 
 import json
-import os
 import shlex
 import uuid
 from collections.abc import Iterator, Mapping
@@ -217,8 +216,6 @@ def stage(recording: bool) -> Iterator[Stage]:
         stage = Stage(cluster)
         stack.callback(lambda: stage.ending.close())
         yield stage
-    if os.environ.get("KEEP_RAW"):
-        return
     for scenario in stage.recorded:
         normalise_recording(scenario)
 
