@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench reconstruct interference record contract completions clean
+.PHONY: demo test lint bench reconstruct interference record record-check contract completions clean
 
 demo: .venv/.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- sh tests/demo.sh
@@ -35,6 +35,11 @@ record: .venv/.done
 	$(BIN)/pytest tests/test_recorded.py -x -k test_output --record-mode=rewrite
 	$(BIN)/pytest tests/test_recorded.py --write-golden
 	$(BIN)/python -m tests.readme
+
+# Fails where recording again differs from what is committed, and shows what differs.
+record-check: record
+	git add --intent-to-add cassettes tests/golden
+	git diff --exit-code -- cassettes tests/golden README.md
 
 # After a change of the contract's models.
 contract: .venv/.done
