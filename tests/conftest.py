@@ -75,6 +75,14 @@ def rechain(data: dict[str, Any]) -> None:
         data["head"]["hash"] = before
 
 
+@pytest.fixture(scope="session", autouse=True)
+def private() -> Iterator[None]:
+    """Files of a test are its own: aerokernel believes no other ones that hold secrets."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-golden", action="store_true", help="write what is shown, replaying")
 
