@@ -2,10 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench reconstruct interference record contract completions clean
+.PHONY: demo unit test lint bench reconstruct interference record contract completions clean
 
 demo: .venv/.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- sh tests/tools/demo.sh
+
+# What changes while one works, in seconds: no etcd, no cluster, no process; a tenth of the examples.
+unit: .venv/.done
+	$(BIN)/pytest tests/unit -q -n auto -m "not process" --hypothesis-profile=quick
 
 test: .venv/.done .venv-bare/.done .venv-patroni-3.0.2/.done lint
 	@sh tests/tools/all.sh $(BIN)/pytest

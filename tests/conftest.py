@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from vcr.cassette import Cassette
 from vcr.request import Request
 from vcr.serializers import yamlserializer
@@ -30,7 +31,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 ANY_MACHINE = (HealthCheck.too_slow,)
 settings.register_profile("repeatable", derandomize=True, suppress_health_check=ANY_MACHINE)
 settings.register_profile("exploring", derandomize=False, suppress_health_check=ANY_MACHINE)
+settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
 settings.load_profile("repeatable")
+# Hypothesis tries constants of every module of ours that is loaded, and so other examples with
+# another selection of tests. It has no setting for that.
+providers._get_local_constants = providers.Constants
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 CLOCK = "aerokernel on kernel.test"
 KEPT = {"accept", "content-type"}

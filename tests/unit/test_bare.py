@@ -11,6 +11,7 @@ import pytest
 from tests.support.answering import answer, answering
 from tests.support.samples import document
 
+pytestmark = pytest.mark.process
 BARE = Path(__file__).parents[2] / ".venv-bare" / "bin"
 LEAVES = (
     "inspect cluster", "inspect nodes", "inspect node n1", "inspect replication",

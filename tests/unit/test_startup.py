@@ -13,6 +13,7 @@ import pytest
 from tests.support.answering import answer, answering
 from tests.support.samples import document
 
+pytestmark = pytest.mark.process
 HEAVY = {"httpx", "pydantic", "rich", "ssl", "asyncio"}
 REPORT = """
 import atexit, sys

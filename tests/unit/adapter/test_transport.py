@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 import trustme
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.adapter.kernel import Connection, _checked_url
 from aeroctl.errors import Failure
 from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.support.answering import Received, answer, answering
+from tests.support.examples import examples
 from tests.support.harness import ENVIRONMENT, run
 from tests.support.samples import document
 
@@ -83,6 +84,7 @@ def silent(connection: socket.socket, over: threading.Event) -> None:
     over.wait()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "start",
     [
@@ -261,7 +263,7 @@ def test_a_name_that_is_none_is_the_operators(
     assert (done.code, done.error["code"]) == (2, "BAD_KERNEL_URL")
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     host=st.one_of(
         st.text(max_size=20),
@@ -278,6 +280,7 @@ def test_no_address_is_a_bug(host: str, token: str | None) -> None:
 # Tokens.
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("writer", [None, "idle", "drips"])
 @pytest.mark.parametrize("way", ["fifo", "stdin"])
 @pytest.mark.parametrize(
@@ -415,6 +418,7 @@ HEAVY = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["snapshot", "inspect nodes"])
 @pytest.mark.parametrize("million", [128, 30, 1.5])
 @pytest.mark.parametrize("kind", HEAVY)

@@ -155,6 +155,7 @@ def test_no_spelling_of_a_choice_of_format_passes(line: str) -> None:
     assert offences(line)
 
 
+@pytest.mark.process
 def test_the_rooms_keep_apart() -> None:
     done = subprocess.run(
         [Path(sys.executable).parent / "lint-imports", "--no-cache"],

@@ -10,13 +10,14 @@ from unittest import mock
 
 import click
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.cli import SHARED, CommandTable, Shared, cli, options_of, spoken
 from aeroctl.commands._options import MomentType
 from aeroctl.commands.audit import HeadType
 from tests.support.answering import Received, answer, answering
+from tests.support.examples import examples
 from tests.support.harness import ENVIRONMENT, run
 from tests.support.samples import document, explanation, status
 from tests.unit.commands.test_command_line import LEAVES
@@ -278,7 +279,7 @@ STARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 @given(start=STARTS, chunks=st.lists(CHUNKS, max_size=4))
 def test_what_is_found_in_the_words_is_what_click_finds(start: str, chunks: list[str]) -> None:
     words = " ".join([start, *chunks]).split()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -13,12 +13,12 @@ from pydantic_core import to_json
 from aeroctl.contract import compiled, snapshot_schema
 from aeroctl.contract.envelope import SnapshotEnvelope
 from tests.support.arbitrary import ENVELOPES
+from tests.support.examples import examples
 from tests.support.samples import document
 from tests.tools.compile import compiled as compile_models
 
-quickly = settings(
-    max_examples=50,
-    deadline=None,
+quickly = examples(
+    50,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -12,6 +12,7 @@ from aeroctl.contract.terms import MEASURED
 from aeroctl.errors import Failure
 from aeroctl.sources.evidence_file import digest, parsed
 from aeroctl.sources.moment import Ago, Time
+from aeroctl.workflows import read, timeline
 from tests.support import stories
 from tests.support.answering import Handler, Received, answer, answering
 from tests.support.harness import run
@@ -308,8 +309,9 @@ def test_a_time_that_is_none_is_damage(case: Path) -> None:
 
 
 def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aeroctl.workflows.read.HELD", 3)
-    monkeypatch.setattr("aeroctl.workflows.timeline.HELD", 3)
+    # Both are imported by now: one that is imported while the other's limit is 3 would keep it.
+    monkeypatch.setattr(read, "HELD", 3)
+    monkeypatch.setattr(timeline, "HELD", 3)
     history = History([stories.event(commit, "paused") for commit in range(1, 9)], window=2)
     history.records = chained(record(commit, "requested") for commit in range(1, 9))
     history.limit = 2

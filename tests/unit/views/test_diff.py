@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -18,12 +18,12 @@ from aeroctl.views.diff import Change, Place, Scalar, diff, remarks, values
 from aeroctl.views.schemas import schema_of
 from tests.support.answering import Received, answer, answering
 from tests.support.arbitrary import ENVELOPES
+from tests.support.examples import examples
 from tests.support.harness import run
 from tests.support.samples import ENVELOPE, NODE, document
 
-thorough = settings(
-    max_examples=12,
-    deadline=None,
+thorough = examples(
+    12,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 ENVELOPE_PAIRS = st.tuples(ENVELOPES, ENVELOPES)

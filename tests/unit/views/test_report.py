@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from aeroctl.contract.envelope import SnapshotEnvelope
@@ -22,6 +22,7 @@ from aeroctl.views.timeline import merged, words
 from tests.support import incident
 from tests.support.answering import answering
 from tests.support.arbitrary import ENVELOPES, NAMES, TEXT, model
+from tests.support.examples import examples
 from tests.support.harness import run
 from tests.unit.sources.test_evidence_file import kernel
 
@@ -36,9 +37,8 @@ EVENTS = st.lists(
     ),
     max_size=12,
 ).map(lambda events: sorted(events, key=lambda each: each.commit_id))
-few = settings(
-    max_examples=15,
-    deadline=None,
+few = examples(
+    15,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -289,6 +289,7 @@ def case(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.process
 def test_the_same_file_gives_the_same_bytes_wherever_it_is_read(case: Path) -> None:
     here = run("report", "--from", str(case))
     assert here.code == 0, here.err

@@ -100,6 +100,7 @@ UNSURE: dict[str, tuple[Callable[[Received], None], str]] = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("fault", UNSURE)
 def test_a_lost_answer_is_an_unknown_outcome_and_no_second_request(fault: str) -> None:
     handler, code = UNSURE[fault]
@@ -169,6 +170,7 @@ def test_nothing_was_executed_where_nobody_listened() -> None:
     assert result.error["request_id"]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_an_outcome_that_cannot_be_shown_is_told_all_the_same() -> None:
     """A full disk after the change: the exit code must not say that nothing was executed."""
@@ -224,6 +226,7 @@ def test_a_tunnel_is_not_the_request() -> None:
     assert departure.hold_back()
 
 
+@pytest.mark.process
 def test_a_name_that_is_never_found_ends_as_not_executed(monkeypatch: Any) -> None:
     real = socket.getaddrinfo
     asked: list[object] = []
@@ -250,6 +253,7 @@ def process(kernel: Answering, **settings: Any) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, **{**streams, **settings})
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_stops_waiting_is_told_that_it_is_not_known(signum: signal.Signals) -> None:
     def stop(request: Received) -> None:
@@ -266,6 +270,7 @@ def test_who_stops_waiting_is_told_that_it_is_not_known(signum: signal.Signals) 
     assert error["request_id"] == json.loads(kernel.posted[1][1])["request_id"]
 
 
+@pytest.mark.process
 def test_what_is_ignored_stays_ignored() -> None:
     """Under nohup a terminal that goes away stops nothing."""
 
@@ -282,6 +287,7 @@ def test_what_is_ignored_stays_ignored() -> None:
     assert (running[0].returncode, json.loads(out)["data"]["outcome"]) == (0, "executed")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_while_the_outcome_is_shown(signum: signal.Signals) -> None:
     """Executed is executed: neither "nothing was sent" nor a death without a word."""

@@ -61,6 +61,7 @@ BUSY = json.dumps(
 ).encode()  # fmt: skip
 
 
+@pytest.mark.process
 def test_waiting_ends_when_it_is_decided() -> None:
     handlers = (
         answer(status(ID, "in_progress", final=False)), answer(BUSY, 503), answer(status(ID)),
@@ -76,6 +77,7 @@ def test_waiting_does_not_repeat_what_cannot_pass(code: str) -> None:
     assert (result.code, times) == (6, 1)
 
 
+@pytest.mark.process
 def test_waiting_has_an_end() -> None:
     never = answer(status(ID, "not_executed", final=False, recorded=False))
     result, times = asked(never, "--wait", "--timeout", "1.5")

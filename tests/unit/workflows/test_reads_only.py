@@ -64,6 +64,7 @@ def test_what_reads_a_file_asks_nobody(command: str, tmp_path: Path) -> None:
     assert (served.posted, served.requests) == ([], [])
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["inspect nodes --watch 0.1", "timeline --follow --since 1"])
 def test_what_goes_on_only_gets(command: str) -> None:
     with answering(kernel) as served:

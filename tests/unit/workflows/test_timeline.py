@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.contract.audit import BrokenRecord
@@ -24,6 +24,7 @@ from aeroctl.views.pictures.lanes import MANY, drawn
 from aeroctl.views.timeline import Entry, Span, Wanted, merged, named, of_event, when, words
 from aeroctl.workflows.timeline import Place
 from tests.support.answering import Handler, Received, answer, answering
+from tests.support.examples import examples
 from tests.support.harness import Result, run
 from tests.support.stories import (
     IDS,
@@ -42,7 +43,7 @@ from tests.support.stories import (
 )
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
-few = settings(max_examples=40, deadline=None)
+few = examples(40)
 
 
 def story(history: History) -> list[Entry]:
@@ -638,6 +639,7 @@ def test_a_gap_that_grew_while_nothing_was_read_is_told() -> None:
     assert list(place.news(more)) == more
 
 
+@pytest.mark.process
 def test_following_outlasts_a_kernel_restart_and_repeats_nothing(following: Any) -> None:
     going = Going()
     going.dropped = {6, 25}  # amid the story so far
@@ -669,6 +671,7 @@ def test_following_outlasts_a_kernel_restart_and_repeats_nothing(following: Any)
     assert not any("POST" in path for path, _ in kernel.requests)
 
 
+@pytest.mark.process
 def test_following_begins_now_in_plain_lines(following: Any) -> None:
     going, fresh = Going(), "00000000-0000-4000-8000-00000000000f"
     with answering(going) as kernel:
@@ -686,6 +689,7 @@ def test_following_begins_now_in_plain_lines(following: Any) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.process
 def test_following_ends_with_its_reader_and_with_what_does_not_pass(following: Any) -> None:
     going = Going()
     with answering(going) as kernel:
@@ -711,6 +715,7 @@ def test_following_ends_with_its_reader_and_with_what_does_not_pass(following: A
         assert out.read_text() == ""
 
 
+@pytest.mark.process
 def test_following_ends_with_its_reader_though_nothing_happens() -> None:
     with answering(Going()) as kernel:
         command = [sys.executable, "-m", "aeroctl", "timeline", "--kernel", kernel.url]
@@ -767,6 +772,7 @@ def peak(command: str, count: int) -> tuple[int, int]:
     return lines, usage.ru_maxrss
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("command", "each"), [("timeline", 1.5), ("audit", 0.5)])
 def test_a_stream_takes_constant_memory(command: str, each: float) -> None:
     short, long = 4_000, 24_000

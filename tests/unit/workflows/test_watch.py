@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.errors import KINDS, Exit, Failure, failure
@@ -22,6 +22,7 @@ from aeroctl.views.marks import compared
 from aeroctl.workflows.watch import drawn, passing
 from tests.support.answering import Received, answer, answering
 from tests.support.arbitrary import TEXT
+from tests.support.examples import examples
 from tests.support.harness import ENVIRONMENT, run
 from tests.support.samples import ENVELOPE, NODE, document
 from tests.support.terminal import INTERRUPT, terminal
@@ -116,7 +117,7 @@ class Screen:
 SHORT = st.text("ab 日é", max_size=30).map(str.rstrip)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     frames=st.lists(st.lists(SHORT, max_size=9), min_size=1, max_size=4),
     columns=st.integers(2, 20),
@@ -161,7 +162,7 @@ BLOCKS = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(before=BLOCKS, now=BLOCKS)
 def test_what_is_not_marked_is_as_it_was(before: list[Block], now: list[Block]) -> None:
     same = compared(now, now)
@@ -195,6 +196,7 @@ def test_which_failures_pass(code: str) -> None:
     assert passing(Failure("NEW", "", "transport"))
 
 
+@pytest.mark.process
 @allowed
 class TestElsewhere:
     """In a pipe and in files: frames one after the other."""
@@ -290,6 +292,7 @@ class TestElsewhere:
         assert set(codes) <= {"KERNEL_UNREACHABLE", "CONNECTION_LOST"}
 
 
+@pytest.mark.process
 @allowed
 class TestTerminal:
     """On a terminal: in place."""

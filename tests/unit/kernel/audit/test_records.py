@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.contract.commands import COMMANDS
@@ -24,6 +24,7 @@ from aeroctl.kernel.endpoints import explain
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.store.etcd import Compare, Delete
 from aeroctl.kernel.store.keyspace import KeyValue
+from tests.support.examples import examples
 from tests.support.keyspaces import PREFIX, kernel
 
 KERNEL = kernel()
@@ -129,7 +130,7 @@ REQUESTS = st.builds(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(REQUESTS, min_size=1, max_size=7), st.lists(st.integers(0, 6), max_size=60))
 def test_one_token_serves_one_request(requests: list[Asked], order: list[int]) -> None:
     table, writers = Table(), [Writer(request) for request in requests]

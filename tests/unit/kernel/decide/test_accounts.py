@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from patroni.tags import Tags
 
@@ -26,6 +26,7 @@ from aeroctl.kernel.postgres import queries
 from aeroctl.kernel.postgres.queries import Spoken
 from aeroctl.views import health
 from aeroctl.views.nodes import node_rows
+from tests.support.examples import examples
 from tests.support.keyspaces import STORED, kernel, keyspace, member, stored
 
 NAMES = ["n1", "n2", "n3", "pg-4", "n5"]
@@ -144,7 +145,7 @@ def shown(state: Kernel, said: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     return found, node_rows(data)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(states())
 def test_one_writer_holds_only_where_every_other_node_is_proved_not_to_write(
     drawn: tuple[Kernel, dict[str, Any]],
@@ -178,7 +179,7 @@ def test_one_writer_holds_only_where_every_other_node_is_proved_not_to_write(
         assert found["single_writer"] != "holds"
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(states())
 def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[Kernel, dict[str, Any]]) -> None:
     state, said = drawn
@@ -211,7 +212,7 @@ def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[Kernel, dict[str, A
             assert again["lag_within_limit"] != "holds"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(states(), st.data())
 def test_a_key_that_is_missing_is_never_a_broken_rule(
     drawn: tuple[Kernel, dict[str, Any]], data: st.DataObject

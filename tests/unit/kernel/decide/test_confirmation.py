@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.contract import consent
@@ -13,6 +13,7 @@ from aeroctl.contract.consent import Confirmable, confirms
 from aeroctl.contract.requests import CommandRequest
 from aeroctl.kernel.decide.confirmation import AHEAD_SECONDS, Clock, Issue, check
 from aeroctl.kernel.failures import Failure
+from tests.support.examples import examples
 
 NOW = 5
 """The kernel's commit."""
@@ -124,7 +125,7 @@ def test_a_standard_command(changes: Any, code: str) -> None:
     assert refused("request_promotion", **changes) == code
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     ABOUTS,
     ABOUTS,
@@ -140,7 +141,7 @@ def test_a_token_confirms_exactly_what_it_was_issued_for(
     assert (consent.issued(token), consent.term(token)) == (issued, term)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.integers(0, 63), st.sampled_from("0123456789abcdefABC z\n"), st.booleans())
 def test_an_altered_token_confirms_nothing(place: int, digit: str, longer: bool) -> None:
     """Neither its time nor its chance can be changed by hand to have it serve once more."""

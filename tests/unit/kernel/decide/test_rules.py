@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.contract.base import Observation, Unavailable
@@ -17,6 +17,7 @@ from aeroctl.kernel.decide import effects, rules
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.patroni.keys import parse
+from tests.support.examples import examples
 from tests.support.keyspaces import STORED, kernel, keyspace, member, stored
 
 SILENT = Unavailable(code="NODE_TIMEOUT", message="no answer")
@@ -413,7 +414,7 @@ ANY_STATE = st.fixed_dictionaries(
 ANY_ANSWERS = st.sampled_from([None, {}, ANSWERED, {"n1": silent("n1"), "n3": said("n3")}])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(ANY_STATE, ANY_ANSWERS, st.sampled_from([None, "a request"]), st.data())
 def test_what_the_kernel_enforces_is_decided_from_the_store_alone(
     changes: Any, measured: Any, in_flight: str | None, data: st.DataObject

@@ -21,7 +21,10 @@ import trustme
 from aeroctl.kernel.postgres.connection import Login
 from tests.support.rogue import Mode, message, rogue
 
-pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1", "localhost"])
+pytestmark = [
+    pytest.mark.block_network(allowed_hosts=["127.0.0.1", "localhost"]),
+    pytest.mark.process,
+]
 
 SCRIPT = """
 import asyncio, json, resource, sys

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aeroctl.contract.cluster import Authority
@@ -12,6 +12,7 @@ from aeroctl.contract.errors import EngineReply
 from aeroctl.kernel.prove.judge import Asked, Judgement, Renewals, attributed, judge
 from aeroctl.kernel.store.keyspace import History, Keyspace
 from tests.support.agents_model import EMPTY, NAMES, Agents
+from tests.support.examples import examples
 from tests.support.keyspaces import PREFIX, text
 
 FAILED = EngineReply(status=503, body="Switchover failed")
@@ -180,7 +181,7 @@ asking = st.builds(lambda before, after: [*before, "ask", *after], moves, moves)
 COMMANDS: st.SearchStrategy[CommandName] = st.sampled_from(list(KEYS))
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(COMMANDS, asking, st.booleans())
 @example("request_promotion", ["ask", "loop n1", "loop n1", "loop n1", "delete", "judge"], True)
 def test_no_final_outcome_is_not_so(command: CommandName, moves: list[str], idle: bool) -> None:

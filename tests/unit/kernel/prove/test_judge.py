@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.contract.cluster import Authority
@@ -24,6 +24,7 @@ from aeroctl.kernel.prove.judge import (
     wrote,
 )
 from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue
+from tests.support.examples import examples
 from tests.support.keyspaces import PREFIX, member, text
 
 DISPATCHED = 100
@@ -710,7 +711,7 @@ REPLIES = st.sampled_from(
     [None, FAILED, *(EngineReply(status=code, body="") for code in (None, 200, 412, 503))]
 )
 SUCCESSES: tuple[RequestOutcome, ...] = ("executed", "executed_other")
-anything = settings(max_examples=150, deadline=None)
+anything = examples(150)
 
 
 def possible(start: Keyspace, writes: list[Write]) -> list[Event]:

@@ -138,6 +138,7 @@ def test_help_names_what_the_engine_asks_for() -> None:
         assert f"--patroni-{option}" in shown
 
 
+@pytest.mark.process
 def test_help_loads_no_server() -> None:
     script = (
         "import sys; from aeroctl.kernel.cli import aerokernel\n"

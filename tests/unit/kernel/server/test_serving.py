@@ -20,7 +20,10 @@ from aeroctl.kernel.sandbox.daemon import Daemon
 from aeroctl.kernel.sandbox.ports import HOST, PortBlock
 from aeroctl.kernel.sandbox.waiting import wait_until
 
-pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1", "localhost"])
+pytestmark = [
+    pytest.mark.block_network(allowed_hosts=["127.0.0.1", "localhost"]),
+    pytest.mark.process,
+]
 SERVE = [
     sys.executable,
     "-m",
