@@ -37,7 +37,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "inspect": Command("inspect:inspect", "Show one part of the kernel's state."),
     "explain": Command("explain:explain", "Show what a command would do, rule by rule."),
-    "promote": Command("changes:promote", "Transfer write authority to a replica."),
+    "promote": Command("changes:promote", "Transfer the leader key to a replica."),
     "demote": Command("changes:demote", "Have the primary step down."),
     "force-promote": Command("changes:force_promote", "Promote a replica although checks fail."),
     "diagnose": Command("changes:diagnose", "Compare what every part says of each node."),

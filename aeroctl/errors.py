@@ -81,8 +81,8 @@ KINDS: dict[str, Kind] = {
     ),
     "CASE_UNREADABLE": Kind("operator_input", Exit.INPUT, "`--from` names no file to be read"),
     "BAD_PARAMETER": Kind("operator_input", Exit.INPUT, "the kernel does not know a parameter"),
-    "FUTURE_COMMIT": Kind(
-        "operator_input", Exit.INPUT, "`--at` or `--until` names a commit that has not happened"
+    "FUTURE_REVISION": Kind(
+        "operator_input", Exit.INPUT, "`--at` or `--until` names a revision that has not happened"
     ),
     "NOT_FOUND": Kind("operator_input", Exit.INPUT, "the kernel has no such path", _SEE_URL),
     "METHOD_NOT_ALLOWED": Kind(
@@ -188,7 +188,7 @@ KINDS: dict[str, Kind] = {
     "STATE_CHANGED": Kind(
         "control_plane_validation",
         Exit.REFUSED,
-        "authority-relevant state is no longer what was confirmed",
+        "state that decides who leads is no longer what was confirmed",
         "Look again: aeroctl explain.",
         ("P7-D2",),
     ),
@@ -220,18 +220,18 @@ KINDS: dict[str, Kind] = {
         _SEE_URL,
         ("P7-F1",),
     ),
-    "CASE_DAMAGED": Kind(
+    "EVIDENCE_DAMAGED": Kind(
         "control_plane_validation",
         Exit.NO_SNAPSHOT,
         "the file is not what aeroctl wrote: cut short, altered, or something else",
         "aeroctl snapshot --full writes such a file.",
         ("P7-D1",),
     ),
-    "NOT_IN_CASE": Kind(
+    "NOT_IN_EVIDENCE": Kind(
         "control_plane_validation",
         Exit.NO_SNAPSHOT,
-        "the file does not hold that commit, section or log",
-        "aeroctl snapshot --full holds all of one commit.",
+        "the file does not hold that revision, section or log",
+        "aeroctl snapshot --full holds all of one revision.",
         ("P7-D1",),
     ),
     "NOTHING_TO_COMPARE": Kind(
@@ -253,8 +253,8 @@ KINDS: dict[str, Kind] = {
     "SNAPSHOT_UNSTABLE": Kind(
         "kernel_rejection",
         Exit.NO_SNAPSHOT,
-        "authority kept changing while nodes were read",
-        "Authority is changing; ask again.",
+        "the leader kept changing while the nodes were read",
+        "The leader is changing; ask again.",
         ("P7-D1",),
     ),
     "KERNEL_BUSY": Kind(
@@ -306,10 +306,10 @@ KINDS: dict[str, Kind] = {
         "History holds what the consensus store held: cluster, nodes, promotion.",
         ("P7-D1",),
     ),
-    "COMMIT_COMPACTED": Kind(
+    "REVISION_COMPACTED": Kind(
         "kernel_rejection",
         Exit.NO_SNAPSHOT,
-        "the store no longer holds that commit",
+        "the store no longer holds that revision",
         None,
         ("P7-D1",),
     ),
@@ -318,7 +318,7 @@ KINDS: dict[str, Kind] = {
         Exit.NO_SNAPSHOT,
         "it is not known which state stood at that time: no logged time bounds it, or the state "
         "changed in between",
-        "Give a commit instead of a time; aeroctl timeline lists the commits.",
+        "Give a revision instead of a time; aeroctl timeline lists the revisions.",
         ("P7-D1",),
     ),
     "CLUSTER_NOT_FOUND": Kind(
@@ -389,7 +389,7 @@ OWN = frozenset(
         "USAGE", "UNKNOWN_FIELD", "BAD_KERNEL_URL", "BAD_TLS_FILE", "TOKEN_UNREADABLE",
         "TOKEN_EXPOSED", "CASE_UNREADABLE", "TOKEN_OVER_PLAINTEXT", "CONFIRMATION_MISSING",
         "DECLINED", "CONFIRMATION_STALE", "OVERRIDE_INCOMPLETE", "INTERRUPTED",
-        "UNKNOWN_API_VERSION", "CONTRACT_BROKEN", "CASE_DAMAGED", "NOT_IN_CASE",
+        "UNKNOWN_API_VERSION", "CONTRACT_BROKEN", "EVIDENCE_DAMAGED", "NOT_IN_EVIDENCE",
         "NOTHING_TO_COMPARE", "ANSWER_TOO_LARGE", "BUG", "KERNEL_UNREACHABLE", "KERNEL_TIMEOUT",
         "CONNECTION_LOST", "TLS_FAILED", "REDIRECT_REFUSED", "OUTPUT_FAILED",
     }

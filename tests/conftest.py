@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from vcr.cassette import Cassette
 from vcr.request import Request
 from vcr.serializers import yamlserializer
@@ -35,7 +36,7 @@ settings.register_profile("quick", settings.get_profile("repeatable"), max_examp
 settings.load_profile("repeatable")
 # Hypothesis tries constants of every module of ours that is loaded, and so other examples with
 # another selection of tests. It has no setting for that.
-providers._get_local_constants = providers.Constants
+providers._get_local_constants = Constants
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 CLOCK = "aerokernel on kernel.test"
 KEPT = {"accept", "content-type"}

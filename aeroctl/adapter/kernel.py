@@ -66,14 +66,14 @@ class Kernel:
     trace: Callable[[str], None]
 
     def holds(self, at: int | None) -> Sequence[Section]:
-        """Every section of now; of the commit `at`, those that history holds."""
+        """Every section of now; of the revision `at`, those that history holds."""
         return SECTIONS if at is None else STORED
 
     def snapshot(self, sections: Sequence[Section], at: int | None) -> "SnapshotEnvelope":
-        """One consistent snapshot holding `sections`, live or of the commit `at`.
+        """One consistent snapshot holding `sections`, live or of the revision `at`.
 
         Exactly one request. Raises Failure; a section that was asked for and is missing, or a
-        snapshot of another commit than the one asked for, breaks the contract.
+        snapshot of another revision than the one asked for, breaks the contract.
         """
         exchange = self._begin("GET", "/v1/snapshot", _query(sections, at))
         # Loaded while the kernel answers.
@@ -150,8 +150,8 @@ class Kernel:
     def audit(
         self, after: int, at: int | None, since: int | None = None
     ) -> "tuple[AuditEnvelope, list[dict[str, Any]]]":
-        """The audit records after the sequence `after`, a page of them, at most, of the commit
-        `at`, and none before the commit `since`; and the same as they came, for what a newer
+        """The audit records after the sequence `after`, a page of them, at most, of the revision
+        `at`, and none before the revision `since`; and the same as they came, for what a newer
         kernel hashed into them.
 
         Exactly one request, read-only.
@@ -172,7 +172,7 @@ class Kernel:
         return answer, from_json(body)["data"]["records"]
 
     def events(self, after: int, at: int | None) -> "tuple[EventsEnvelope, dict[str, Any]]":
-        """What changed after the commit `after`, a page of it, up to now or to the commit `at`;
+        """What changed after the revision `after`, a page of it, up to now or to the revision `at`;
         and the page as it came.
 
         Exactly one request, read-only.
@@ -186,26 +186,26 @@ class Kernel:
         answer = _parsed(body, EventsEnvelope.model_validate_json)
         _same_page(answer, at, after, answer.data.next)
         try:
-            check_events(answer.data.events, after, answer.observed_at.commit_id)
+            check_events(answer.data.events, after, answer.observed_at.revision)
         except ValueError as error:
             raise failure("CONTRACT_BROKEN", str(error)) from error
         return answer, from_json(body)["data"]
 
     def pin(self, moment: Moment, purpose: Purpose = "state") -> "PinEnvelope":
-        """Which commits may have stood at a time, as the kernel's logs pin it.
+        """Which revisions may have stood at a time, as the kernel's logs pin it.
 
         Exactly one request, read-only.
         """
         query: dict[str, str] = {"for": purpose}
         query |= {"time": moment.text} if isinstance(moment, Time) else {}
         query |= {"ago": str(moment.seconds)} if isinstance(moment, Ago) else {}
-        exchange = self._begin("GET", "/v1/commits", query)
+        exchange = self._begin("GET", "/v1/revisions", query)
         from aeroctl.contract.events import PinEnvelope
 
         answer = _parsed(self._body(exchange), PinEnvelope.model_validate_json)
         pin = answer.data
         if pin.first > pin.last or (purpose == "state" and pin.first == 0):
-            raise failure("CONTRACT_BROKEN", "the answer is no commit's")
+            raise failure("CONTRACT_BROKEN", "the answer is no revision's")
         return answer
 
     def _begin(
@@ -433,11 +433,11 @@ def _given(**parameters: int | None) -> dict[str, str]:
 
 
 def _same_page(answer: "Envelope[Any]", at: int | None, after: int, following: int | None) -> None:
-    """Raises CONTRACT_BROKEN where the answer is of another commit than was asked for (P7-D1), or
+    """Raises CONTRACT_BROKEN where the answer is of another revision than was asked for (P7-D1), or
     the page that follows it does not.
     """
-    if at is not None and answer.observed_at.commit_id != at:
-        raise failure("CONTRACT_BROKEN", f"asked for commit {at}, got another one's state")
+    if at is not None and answer.observed_at.revision != at:
+        raise failure("CONTRACT_BROKEN", f"asked for revision {at}, got another one's state")
     if following is not None and following <= after:  # or it would never end
         raise failure("CONTRACT_BROKEN", "the next page does not follow this one")
 
@@ -471,13 +471,13 @@ def _checked(
     if missing:
         raise failure("CONTRACT_BROKEN", f"the answer lacks {', '.join(missing)}")
     seen = answer.observed_at
-    if (seen.snapshot, seen.commit_id) != (
-        ("live", seen.commit_id) if at is None else ("explicit", at)
+    if (seen.kind, seen.revision) != (
+        ("live", seen.revision) if at is None else ("historical", at)
     ):
         raise failure(
             "CONTRACT_BROKEN",
-            f"asked for {'live state' if at is None else f'commit {at}'}, "
-            f"got {seen.snapshot} commit {seen.commit_id}",
+            f"asked for {'live state' if at is None else f'revision {at}'}, "
+            f"got {seen.kind} revision {seen.revision}",
         )
     return answer
 

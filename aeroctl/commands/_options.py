@@ -28,7 +28,7 @@ class Asked:
 
 
 class MomentType(click.ParamType):  # type: ignore[type-arg]
-    """A commit, a time with its zone, or how long ago."""
+    """A revision, a time with its zone, or how long ago."""
 
     name = "moment"
 
@@ -62,7 +62,7 @@ def sendable(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 
 
 def file_option(function: Function) -> Function:
-    """--from, for what a case file holds."""
+    """--from, for what a evidence file holds."""
     return option(
         "--from",
         "file",
@@ -96,7 +96,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--at",
         type=MomentType(),
         metavar="MOMENT",
-        help="Show the state of a commit (812), of a time (2026-11-23T10:15:19Z) or of a "
+        help="Show the state of a revision (812), of a time (2026-11-23T10:15:19Z) or of a "
         "while ago (10m), instead of now.",
     )(file_option(reading))
 

@@ -66,10 +66,10 @@ def _run(
 def promote(
     ctx: click.Context, node: str, yes: bool, token: str | None, reason: str | None
 ) -> Exit:
-    """Have the kernel transfer write authority from its holder to the replica NODE.
+    """Have the kernel transfer the leader key from its holder to the replica NODE.
 
     Shows what the kernel says of it, asks, sends one request and prints the outcome that the
-    cluster proves. Exit 0: NODE holds authority in a new reign and is writable.
+    cluster proves. Exit 0: NODE holds the leader key in a new leader term and is writable.
 
     \b
     Example:
@@ -83,7 +83,7 @@ def promote(
 @_standard
 @click.pass_context
 def demote(ctx: click.Context, node: str, yes: bool, token: str | None, reason: str | None) -> Exit:
-    """Have NODE, which holds write authority, step down. The kernel picks its successor.
+    """Have NODE, which holds the leader key, step down. The kernel picks its successor.
 
     aeroctl explain demote NODE shows among whom.
     """
@@ -112,7 +112,7 @@ def force_promote(
     token: str | None,
     reason: str | None,
 ) -> Exit:
-    """Have the kernel give write authority to the replica NODE although checks are skipped.
+    """Have the kernel give the leader key to the replica NODE although checks are skipped.
 
     Acknowledged writes may be lost. At a terminal each overridden invariant is asked for in turn;
     elsewhere --acknowledge, for exactly those, and --accept-responsibility say the same.

@@ -30,9 +30,9 @@ def diff(
 ) -> Exit:
     """What changed from A to B, value by value.
 
-    Each is a commit (812), `now`, a time (2026-11-23T10:15:19Z), a while ago (10m), or a
+    Each is a revision (812), `now`, a time (2026-11-23T10:15:19Z), a while ago (10m), or a
     FILE of aeroctl snapshot: - is standard input, ./812 a file of that name. Compared is what both
-    hold; of a commit that is what the consensus store held.
+    hold; of a revision that is what the consensus store held.
 
     \b
     Example:

@@ -23,7 +23,7 @@ def health(
     """Which rules hold, from one snapshot: facts and counts, not advice.
 
     With --check the exit code is 8 unless every rule shown holds; one that can't be decided does
-    not pass. --filter chooses the rules, --filter rule=one_authority for one of them.
+    not pass. --filter chooses the rules, --filter rule_id=single_writer for one of them.
     """
     if check and asked.watch is not None:
         raise click.UsageError("--watch goes on, --check ends: give one")

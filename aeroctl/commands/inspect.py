@@ -6,8 +6,8 @@ from aeroctl.cli import Command, CommandTable, shared_options
 from aeroctl.commands._options import Asked, reading, reading_options, show
 
 TABLE = {
-    "cluster": Command("inspect:cluster", "Topology, roles, and who holds authority."),
-    "nodes": Command("inspect:nodes", "Every node: role, authority, timeline, lag."),
+    "cluster": Command("inspect:cluster", "Topology, roles, and who holds the leader key."),
+    "nodes": Command("inspect:nodes", "Every node: role, leader, timeline, lag."),
     "node": Command("inspect:node", "All that is known of one node."),
     "replication": Command("inspect:replication", "Who streams to whom, and how far behind."),
     "promotion": Command("inspect:promotion", "The promotion state machine and its history."),
@@ -25,22 +25,22 @@ def inspect() -> None:
 
 cluster = reading(
     "cluster",
-    """Topology, roles, and who holds write authority.
+    """Topology, roles, and who holds the leader key.
 
     On a terminal the nodes are drawn as a tree, each under the node it streams from.
-    "Holds authority" is what the leader key says, "writable" is what the node itself says; where
-    the two disagree, both are marked.
+    "Holds the leader key" is what the leader key says, "writable" is what the node itself says;
+    where the two disagree, both are marked.
     """,
 )
 nodes = reading(
     "nodes",
-    """Every node the kernel knows: role, authority, timeline, lag.
+    """Every node the kernel knows: role, leader, timeline, lag.
 
-    Lag is in bytes, against the position that the holder of authority last recorded.
+    Lag is in bytes, against the position that the leader last recorded.
 
     \b
     Example:
-      aeroctl inspect nodes -o json | jq -r '.data.nodes[] | select(.holds_authority) | .name'
+      aeroctl inspect nodes -o json | jq -r '.data.nodes[] | select(.is_leader) | .name'
     """,
 )
 replication = reading(

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 @shared_options
 @click.pass_context
 def report(ctx: click.Context, at: "Moment | None", file: str | None) -> None:
-    """One page of HTML that tells all that the kernel holds of one commit.
+    """One page of HTML that tells all that the kernel holds of one revision.
 
-    Topology, who held authority when, what happened, who asked for what, the audit trail with the
-    verdict on its chain. The page is complete in itself: it runs nothing and fetches nothing. The
-    same case file gives the same bytes everywhere.
+    Topology, who held the leader key when, what happened, who asked for what, the audit trail with
+    the verdict on its chain. The page is complete in itself: it runs nothing and fetches nothing.
+    The same evidence file gives the same bytes everywhere.
 
     \b
     Example:
       aeroctl report > incident.html
-      aeroctl snapshot --full > case.json; aeroctl report --from case.json > incident.html
+      aeroctl snapshot --full > evidence.json; aeroctl report --from evidence.json > incident.html
     """
     from aeroctl.workflows.report import show_report
 

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 def snapshot(ctx: click.Context, sections: tuple[Section, ...], full: bool, asked: Asked) -> None:
     """The kernel's snapshot as it is: every section, or those asked for. Always JSON.
 
-    With --full the snapshot, the events and the audit trail of one commit: evidence that every
+    With --full the snapshot, the events and the audit trail of one revision: evidence that every
     reading command reads with --from, on any machine, without a kernel.
 
     \b
     Example:
-      aeroctl snapshot --full > case.json && aeroctl timeline --from case.json
+      aeroctl snapshot --full > evidence.json && aeroctl timeline --from evidence.json
     """
     if full and sections:
         raise click.UsageError("--full is every section: not with --include")
@@ -40,11 +40,11 @@ def snapshot(ctx: click.Context, sections: tuple[Section, ...], full: bool, aske
         raise click.UsageError("--full is for a file: not with --watch")
 
     def once(reader: "Reader") -> None:
-        at, notes = reader.commit_of(asked.at)
+        at, notes = reader.revision_of(asked.at)
         if full:
             from aeroctl.sources.evidence_file import collect
 
-            reader.dialogue.notes(notes)  # which commit was taken is not the kernel's word
+            reader.dialogue.notes(notes)  # which revision was taken is not the kernel's word
             reader.output.document(collect(reader.source, at))
             return
         document = reader.source.document(sections or reader.source.holds(at), at)

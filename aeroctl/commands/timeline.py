@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     "--since",
     type=MomentType(),
     metavar="MOMENT",
-    help="From this commit on (812), a time (2026-11-23T10:15:19Z) or a while ago (10m), with "
+    help="From this revision on (812), a time (2026-11-23T10:15:19Z) or a while ago (10m), with "
     "all that may have been later than that. [default: all that history holds; with --follow, from "
     "now]",
 )
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Choice((*EVENT_KINDS, *RECORD_KINDS)),
     metavar="KIND",
-    help="Only entries of this kind, such as authority_gained. May be repeated.",
+    help="Only entries of this kind, such as leader_gained. May be repeated.",
 )
 @option(
     "--request",
@@ -60,9 +60,9 @@ def timeline(
 ) -> None:
     """What happened, in the kernel's order: changes of the cluster's state, and who asked for what.
 
-    Ordered by commit, never by clock. What the kernel's history no longer holds is an entry of its
-    own, `gap`, which no filter takes away. On a terminal a picture shows, from top to bottom, who
-    held authority and who was there.
+    Ordered by revision, never by clock. What the kernel's history no longer holds is an entry of
+    its own, `gap`, which no filter takes away. On a terminal a picture shows, from top to bottom,
+    who held the leader key and who was there.
 
     \b
     Examples:

@@ -182,7 +182,7 @@ def _text(
     blocks: Sequence[Block],
     changed: "Sequence[Marks] | None" = None,
 ) -> str:
-    heading = f"commit {observed.commit_id}  epoch {observed.epoch}"
+    heading = f"revision {observed.revision}  state digest {observed.state_digest}"
     if observed.time is not None:
         heading += f"  {observed.time} by the clock of {observed.clock}"
     parts = [look.remark(heading, "dim")]

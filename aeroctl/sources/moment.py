@@ -1,4 +1,4 @@
-"""A point of the kernel's history, as an operator names it: a commit, a time, or how long ago."""
+"""A point of the kernel's history, as an operator names it: a revision, a time, or how long ago."""
 
 import re
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit of the kernel's consensus store."""
+class AtRevision:
+    """A revision of the kernel's consensus store."""
 
     id: int
 
@@ -29,7 +29,7 @@ class Ago:
     seconds: int
 
 
-Moment = Commit | Time | Ago
+Moment = AtRevision | Time | Ago
 
 
 def parse(text: str) -> Moment:
@@ -39,8 +39,8 @@ def parse(text: str) -> Moment:
     """
     if text.isascii() and text.isdecimal():
         if len(text) > 16 or not 0 < int(text) < 2**53:
-            raise ValueError(f"no commit has the number {text[:32]}")
-        return Commit(int(text))
+            raise ValueError(f"no revision has the number {text[:32]}")
+        return AtRevision(int(text))
     duration = _DURATION.fullmatch(text)
     if duration is not None and text:
         pairs = zip(duration.groups(), _UNITS.values(), strict=True)
@@ -50,7 +50,7 @@ def parse(text: str) -> Moment:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"{text!r} is no commit (812), no time (2026-11-23T10:15:19Z), "
+            f"{text!r} is no revision (812), no time (2026-11-23T10:15:19Z), "
             "and no duration (90s, 10m, 1h30m, 2d)"
         ) from None
     if instant.tzinfo is None:

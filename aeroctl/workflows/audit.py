@@ -1,4 +1,4 @@
-"""The audit trail, page by page, all of one commit."""
+"""The audit trail, page by page, all of one revision."""
 
 import gc
 from collections.abc import Iterator
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 def pages(
     source: "Reading", at: int | None, since: int | None = None
 ) -> "Iterator[tuple[AuditEnvelope, list[dict[str, Any]]]]":
-    """Every page, none before the commit `since`, and each record as it came. Holds one at a time.
+    """Every page, none before the revision `since`, and each record as it came. Holds one at a
+    time.
 
-    Later pages are asked for at the first one's commit, so that all are of one state (P7-D1).
+    Later pages are asked for at the first one's revision, so that all are of one state (P7-D1).
     Raises Failure.
     """
     after: int | None = 0
     while after is not None:
         page, raw = source.audit(after, at, since)
-        at, after = page.observed_at.commit_id, page.data.next
+        at, after = page.observed_at.revision, page.data.next
         yield page, raw
         gc.collect(0)  # what a connection leaves is circular, and start-up has put collection off
 
@@ -49,7 +50,7 @@ def show_trail(
         raise failure(
             "USAGE", "-o jsonl prints a line for each record: it can't be combined with --watch"
         )
-    at, notes = reader.commit_of(moment)
+    at, notes = reader.revision_of(moment)
     chain, checked = Chain(), 0
     expected = None if noted_head is None else audit.Noted(*noted_head)
     if expected is not None:

@@ -20,7 +20,7 @@ from aeroctl.errors import Exit, Failure, failure
 from aeroctl.output.output import told
 from aeroctl.views import explanation as explained
 from aeroctl.views import outcome
-from aeroctl.views.explanation import evidence_of
+from aeroctl.views.rules import evidence_of
 from aeroctl.workflows.confirm import Consent, confirm, require
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def change(
             request_id=fresh_request_id(),
             target=target,
             reason=reason,
-            epoch=seen.epoch,
-            commit_id=seen.commit_id,
+            state_digest=seen.state_digest,
+            revision=seen.revision,
             confirmation=confirmation,
             client=claims(),
         )

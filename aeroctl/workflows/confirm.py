@@ -159,8 +159,8 @@ def _confirmable(explanation: "Explanation") -> Confirmable:
         about.target,
         about.cluster,
         about.system_id,
-        seen.epoch,
-        seen.failover_commit,
+        seen.state_digest,
+        seen.failover_revision,
     )
 
 

@@ -22,8 +22,8 @@ def compare(before: Side, after: Side, filters: tuple[str, ...], sort_by: str | 
     Raises Failure: NOTHING_TO_COMPARE rather than the answer that nothing differs.
     """
     (one, then), (other, since) = before, after
-    at, taken = one.commit_of(then)
-    until, also = other.commit_of(since)
+    at, taken = one.revision_of(then)
+    until, also = other.revision_of(since)
     held = other.source.holds(until)
     sections = [name for name in one.source.holds(at) if name in held]
     if not sections:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from aeroctl.contract.terms import Section
 from aeroctl.errors import failure
-from aeroctl.sources.moment import Commit, Moment
+from aeroctl.sources.moment import AtRevision, Moment
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
@@ -28,10 +28,10 @@ class Reading(Protocol):
     """
 
     def holds(self, at: int | None) -> Sequence[Section]:
-        """The sections that there are: of now, or of the commit `at`."""
+        """The sections that there are: of now, or of the revision `at`."""
 
     def snapshot(self, sections: Sequence[Section], at: int | None) -> "SnapshotEnvelope":
-        """One consistent snapshot holding `sections`, live or of the commit `at`."""
+        """One consistent snapshot holding `sections`, live or of the revision `at`."""
 
     def document(self, sections: Sequence[Section], at: int | None) -> dict[str, Any]:
         """The same, as it came."""
@@ -39,13 +39,13 @@ class Reading(Protocol):
     def audit(
         self, after: int, at: int | None, since: int | None = None
     ) -> "tuple[AuditEnvelope, list[dict[str, Any]]]":
-        """Audit records after the sequence `after` and not before the commit `since`."""
+        """Audit records after the sequence `after` and not before the revision `since`."""
 
     def events(self, after: int, at: int | None) -> "tuple[EventsEnvelope, dict[str, Any]]":
-        """A page of events after the commit `after`."""
+        """A page of events after the revision `after`."""
 
     def pin(self, moment: Moment, purpose: Purpose = "state") -> "PinEnvelope":
-        """Which commits may have stood at a time, or a while ago; for a state, refused where they
+        """Which revisions may have stood at a time, or a while ago; for a state, refused where they
         differ in more than WAL positions.
         """
 
@@ -67,42 +67,43 @@ class Reader:
     output: "Output"
     dialogue: "Dialogue"
 
-    def commit_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The commit whose state is shown for a moment, None for now; and for a time, why that one.
+    def revision_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
+        """The revision whose state is shown for a moment, None for now; and for a time, why that
+        one.
 
-        A commit is taken as it is; anything else asks the kernel once. Raises Failure.
+        A revision is taken as it is; anything else asks the kernel once. Raises Failure.
         """
-        if moment is None or isinstance(moment, Commit):
+        if moment is None or isinstance(moment, AtRevision):
             return (None if moment is None else moment.id), []
         pin = self.source.pin(moment).data
-        words = f"for {pin.asked}: commit {pin.first}; {_bounds(pin)}; between them "
+        words = f"for {pin.asked}: revision {pin.first}; {_bounds(pin)}; between them "
         if pin.first == pin.last:
             words += "nothing was written"
         elif not pin.moved:
             words += "nothing of this cluster was written"
         else:
-            words += f"only WAL positions moved, at {pin.moved} of the commits"
+            words += f"only WAL positions moved, at {pin.moved} of the revisions"
         return pin.first, [_taken(words)]
 
     def first_since(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The first commit that may have come at a moment or after it; as `commit_of`."""
-        if moment is None or isinstance(moment, Commit):
-            return self.commit_of(moment)
+        """The first revision that may have come at a moment or after it; as `revision_of`."""
+        if moment is None or isinstance(moment, AtRevision):
+            return self.revision_of(moment)
         pin = self.source.pin(moment, "edge").data
         if pin.first == 0:
             words = f"no time is logged at or before {pin.asked}: all that history holds is shown"
             return 1, [_taken(words)]
-        words = f"since {pin.asked}: from commit {pin.first + 1} on; {_bounds(pin)}"
+        words = f"since {pin.asked}: from revision {pin.first + 1} on; {_bounds(pin)}"
         if pin.first < pin.last:
             words += f"; {_span(pin)} may have been before that time"
         return pin.first + 1, [_taken(words)]
 
     def last_until(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The last commit that may have come at a moment or before it; as `commit_of`."""
-        if moment is None or isinstance(moment, Commit):
-            return self.commit_of(moment)
+        """The last revision that may have come at a moment or before it; as `revision_of`."""
+        if moment is None or isinstance(moment, AtRevision):
+            return self.revision_of(moment)
         pin = self.source.pin(moment, "edge").data
-        words = f"until {pin.asked}: up to commit {pin.last}; {_bounds(pin)}"
+        words = f"until {pin.asked}: up to revision {pin.last}; {_bounds(pin)}"
         if pin.first < pin.last:
             words += f"; {_span(pin)} may have been after that time"
         return pin.last, [_taken(words)]
@@ -121,7 +122,7 @@ class Reader:
         from aeroctl.views.select import UnknownField, select
         from aeroctl.views.view import UnknownNode
 
-        at, notes = self.commit_of(moment)
+        at, notes = self.revision_of(moment)
         held = self.source.holds(at)
         live = tuple(section for section in view.live if section in held)
         envelope = self.source.snapshot(view.sections + live, at)
@@ -140,25 +141,25 @@ class Reader:
 def _taken(words: str) -> "Note":
     from aeroctl.contract.envelope import Note
 
-    return Note(code="COMMIT_TAKEN", subject=None, message=words)
+    return Note(code="REVISION_TAKEN", subject=None, message=words)
 
 
 def _span(pin: "Pin") -> str:
     if pin.first + 1 == pin.last:
-        return f"what commit {pin.last} did"
-    return f"what commits {pin.first + 1} to {pin.last} did"
+        return f"what revision {pin.last} did"
+    return f"what revisions {pin.first + 1} to {pin.last} did"
 
 
 def _bounds(pin: "Pin") -> str:
-    """By what its commits are known."""
+    """By what its revisions are known."""
     before, after = pin.before, pin.after
     if before is not None:
-        begin = f"commit {pin.first} was there by {before.time}, by the clock of {before.clock}"
+        begin = f"revision {pin.first} was there by {before.time}, by the clock of {before.clock}"
     else:
-        begin = f"commit {pin.first} is now" if pin.first else "nothing is logged before that"
+        begin = f"revision {pin.first} is now" if pin.first else "nothing is logged before that"
     if after is None:
-        return f"{begin}; no later time is logged, and now is commit {pin.last}"
-    return f"{begin}; commit {after.commit_id} came after {after.time}, by that of {after.clock}"
+        return f"{begin}; no later time is logged, and now is revision {pin.last}"
+    return f"{begin}; revision {after.revision} came after {after.time}, by that of {after.clock}"
 
 
 def check_held(entries: Sized) -> None:
@@ -168,28 +169,28 @@ def check_held(entries: Sized) -> None:
         raise failure("ANSWER_TOO_LARGE", words)
 
 
-def check_events(events: "Sequence[Event]", after: int, commit: int) -> None:
-    """Raise ValueError unless they come in the order of commits, after `after` and up to `commit`,
-    and a gap says where it ends.
+def check_events(events: "Sequence[Event]", after: int, revision: int) -> None:
+    """Raise ValueError unless they come in the order of revisions, after `after` and up to
+    `revision`, and a gap says where it ends.
     """
     last = after + 1
     for event in events:
-        if not last <= event.commit_id <= commit:
-            raise ValueError(f"an event of commit {event.commit_id} is astray")
-        last = event.commit_id
+        if not last <= event.revision <= revision:
+            raise ValueError(f"an event of revision {event.revision} is astray")
+        last = event.revision
         end = event.after
-        if event.kind == "gap" and (type(end) is not int or not last <= end <= commit):
-            raise ValueError(f"the gap at commit {event.commit_id} has no end")
+        if event.kind == "gap" and (type(end) is not int or not last <= end <= revision):
+            raise ValueError(f"the gap at revision {event.revision} has no end")
 
 
 def check_records(answer: "AuditEnvelope") -> None:
     """Raise ValueError where one is later than the state that it is of. Whether they are whole and
     in order is for the chain to say.
     """
-    commits = [record.commit_id for record in answer.data.records]
-    for commit in (*commits, *(hole.commit_id for hole in answer.data.broken)):
-        if commit > answer.observed_at.commit_id:
-            raise ValueError(f"a record of commit {commit} is astray")
+    revisions = [record.revision for record in answer.data.records]
+    for revision in (*revisions, *(hole.revision for hole in answer.data.broken)):
+        if revision > answer.observed_at.revision:
+            raise ValueError(f"a record of revision {revision} is astray")
 
 
 def noted(envelope: "Envelope[Any]", notes: "Sequence[Note]") -> Noted:

@@ -1,4 +1,4 @@
-"""The incident report, from the kernel or from a case file: read, checked, written."""
+"""The incident report, from the kernel or from a evidence file: read, checked, written."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ from aeroctl.contract.chain import Chain
 from aeroctl.contract.envelope import Note
 from aeroctl.contract.terms import STORED
 from aeroctl.errors import Failure, failure
-from aeroctl.sources.evidence_file import CaseFile, collect
+from aeroctl.sources.evidence_file import EvidenceFile, collect
 from aeroctl.views import audit
 from aeroctl.views.report import Evidence, Trail, render
 
@@ -23,10 +23,10 @@ def show_report(reader: "Reader", moment: "Moment | None") -> None:
 
 
 def _evidence(reader: "Reader", moment: "Moment | None") -> Evidence:
-    """All of one commit (P7-D1)."""
-    at, notes = reader.commit_of(moment)
+    """All of one revision (P7-D1)."""
+    at, notes = reader.revision_of(moment)
     # What the kernel says goes through a case too, so that a file of it gives the same page.
-    case = CaseFile("the kernel's answer", collect(reader.source, at), whole=True)
+    case = EvidenceFile("the kernel's answer", collect(reader.source, at), whole=True)
     envelope = case.snapshot(list(dict.fromkeys([*STORED, *case.holds(None)])), None)
     events, _ = case.events(0, None)
     notes = [*envelope.notes, *notes]
@@ -40,7 +40,7 @@ def _evidence(reader: "Reader", moment: "Moment | None") -> Evidence:
     return Evidence(envelope, events.data.base, events.data.events, trail, notes)
 
 
-def _checked(case: CaseFile) -> Trail:
+def _checked(case: EvidenceFile) -> Trail:
     """The trail, and what following its chain found (P7-O3): over the records as they came."""
     page, raw = case.audit(0, None)
     chain, head = Chain(), page.data.head

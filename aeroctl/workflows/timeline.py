@@ -1,4 +1,4 @@
-"""The story of a cluster, read page by page: events and audit records of one commit, composed.
+"""The story of a cluster, read page by page: events and audit records of one revision, composed.
 
 Nothing is written anywhere but to the output (state model 6): what is not printed yet is read anew.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aeroctl.contract.envelope import Note
 from aeroctl.errors import Failure, failure
 from aeroctl.safe_text import safe
-from aeroctl.sources.moment import Commit
+from aeroctl.sources.moment import AtRevision
 from aeroctl.views.timeline import Entry, Span, TimelineView, Wanted, layout, line, merged, named
 from aeroctl.workflows import audit
 from aeroctl.workflows.read import HELD, check_held, noted
@@ -29,7 +29,7 @@ INTERVAL = 1.0
 """Seconds between two looks of --follow."""
 PASSING = (
     "KERNEL_UNREACHABLE", "KERNEL_TIMEOUT", "CONNECTION_LOST", "STORE_UNAVAILABLE", "KERNEL_BUSY",
-    "COMMIT_COMPACTED",
+    "REVISION_COMPACTED",
 )  # fmt: skip
 """Failures that --follow outlasts: of a restart, and of history that is compacted while it is read,
 which the next look meets as a gap."""
@@ -47,10 +47,10 @@ class Asked:
 
 
 class Story:
-    """What one commit says happened from the commit `since` to `until`. It can be read once.
+    """What one revision says happened from the revision `since` to `until`. It can be read once.
 
-    The first page of events, read at once, fixes the commit; everything after it is asked for at
-    that commit, so that all is of one state (P7-D1). Holds one page of events and one of records.
+    The first page of events, read at once, fixes the revision; everything after it is asked for at
+    that revision, so that all is of one state (P7-D1). Holds one page of events and one of records.
     """
 
     def __init__(self, source: "Reading", since: int, until: int | None, notes: list[Note]) -> None:
@@ -62,10 +62,10 @@ class Story:
         self.notes = list(notes)
         self._since = since
         self.envelope, _ = source.events(since - 1, None)
-        self.commit = self.envelope.observed_at.commit_id
-        self.until = self.commit if until is None else until
-        if self.until > self.commit:
-            raise failure("FUTURE_COMMIT", f"commit {until} is later than now, {self.commit}")
+        self.revision = self.envelope.observed_at.revision
+        self.until = self.revision if until is None else until
+        if self.until > self.revision:
+            raise failure("FUTURE_REVISION", f"revision {until} is later than now, {self.revision}")
         self.standings = [self.envelope.data.base]
         """What stood at the beginning, or after the gap that it is, and after each later gap."""
 
@@ -73,7 +73,7 @@ class Story:
         """All of it, in order; a caller who may not read the audit trail gets it without records,
         and with a note. Raises Failure, also midway.
         """
-        pages = audit.pages(self.source, self.commit, self._since)
+        pages = audit.pages(self.source, self.revision, self._since)
         first: AuditPage | None = None
         try:
             first = next(pages)[0].data
@@ -82,14 +82,14 @@ class Story:
                 raise
             self.notes.append(Note(code="AUDIT_NOT_SHOWN", subject=None, message=refusal.message))
         story = merged(self._events(), _records(first, pages))
-        return takewhile(lambda entry: entry.commit_id <= self.until, story)
+        return takewhile(lambda entry: entry.revision <= self.until, story)
 
     def _events(self) -> "Iterator[Event]":
         page = self.envelope.data
         yield from page.events
         while page.next is not None and page.next < self.until:
             gc.collect(0)  # as in audit.pages
-            page = self.source.events(page.next, self.commit)[0].data
+            page = self.source.events(page.next, self.revision)[0].data
             if page.events and page.events[0].kind == "gap":
                 self.standings.append(page.base)
             yield from page.events
@@ -101,12 +101,12 @@ def _records(
     last = 0
     for each in () if page is None else chain([page], (envelope.data for envelope, _ in later)):
         both: Iterator[AuditRecord | BrokenRecord]
-        both = merge(each.records, each.broken, key=attrgetter("commit_id"))
+        both = merge(each.records, each.broken, key=attrgetter("revision"))
         for record in both:
-            if record.commit_id < last:  # whoever did that may not hide what comes after it
+            if record.revision < last:  # whoever did that may not hide what comes after it
                 words = f"audit record {record.sequence} is older than the one before it"
                 raise failure("CONTRACT_BROKEN", f"{words}: see aeroctl audit --verify")
-            last = record.commit_id
+            last = record.revision
             yield record
 
 
@@ -146,7 +146,7 @@ def follow(reader: "Reader", asked: Asked) -> None:
         raise failure("USAGE", "a document has an end: with --follow, use -o jsonl")
     since, _, notes = _bounds(reader, asked)
     if asked.since is None:
-        since = reader.source.snapshot(("cluster",), None).observed_at.commit_id + 1
+        since = reader.source.snapshot(("cluster",), None).observed_at.revision + 1
     place = Place(since)
     wanted: Wanted | None = None
     told: list[Note] = []
@@ -154,13 +154,13 @@ def follow(reader: "Reader", asked: Asked) -> None:
     while True:
         try:
             story = Story(reader.source, place.since, None, notes)
-            if story.commit < place.since - 1:
-                words = f"the kernel went back to commit {story.commit} from {place.since - 1}"
+            if story.revision < place.since - 1:
+                words = f"the kernel went back to revision {story.revision} from {place.since - 1}"
                 raise failure("CONTRACT_BROKEN", words)
             wanted = wanted or _wanted(story, asked)
-            entries = story.entries() if story.commit >= place.since else iter(())
+            entries = story.entries() if story.revision >= place.since else iter(())
             if trouble:
-                words = f"the kernel answers again; told so far: before commit {place.since}"
+                words = f"the kernel answers again; told so far: before revision {place.since}"
                 reader.dialogue.notes([Note(code="GOING_ON", subject=None, message=words)])
             trouble = ""
             news = [note for note in (*story.envelope.notes, *story.notes) if note not in told]
@@ -171,7 +171,7 @@ def follow(reader: "Reader", asked: Asked) -> None:
                     wanted.span.follow(entry)
                 if wanted.has(entry) and not _print(reader, entry):
                     return
-            place.reach(story.commit)
+            place.reach(story.revision)
         except Failure as error:
             if wanted is None or error.code not in PASSING:
                 raise
@@ -183,7 +183,9 @@ def follow(reader: "Reader", asked: Asked) -> None:
 
 
 class Place:
-    """How far a story is told: everything before the commit `since`, and some of that commit."""
+    """How far a story is told: everything before the revision `since`, and some of that
+    revision.
+    """
 
     def __init__(self, since: int) -> None:
         """Nothing of `since` is told yet."""
@@ -202,26 +204,27 @@ class Place:
                 if entry.after <= self._gap_to:
                     continue
                 self._gap_to = entry.after
-            if entry.commit_id > self.since:
-                self.reach(entry.commit_id - 1)
+            if entry.revision > self.since:
+                self.reach(entry.revision - 1)
             same = replace(entry, index=0)  # a gap in front of it moves it on
             if same not in self._some:
                 self._some.add(same)
                 yield entry
 
-    def reach(self, commit: int) -> None:
-        """All of `commit` is told, and all before it."""
-        self.since, self._some = commit + 1, set()
+    def reach(self, revision: int) -> None:
+        """All of `revision` is told, and all before it."""
+        self.since, self._some = revision + 1, set()
 
 
 def _bounds(reader: "Reader", asked: Asked) -> tuple[int, int | None, list[Note]]:
-    """The first and the last commit that are asked for, and which were taken for a time."""
+    """The first and the last revision that are asked for, and which were taken for a time."""
     since, notes = reader.first_since(asked.since)
     until, more = reader.last_until(asked.until)
-    # Where nothing was written between two times the first commit since comes after the last until.
-    apart = 0 if isinstance(asked.since, Commit) and isinstance(asked.until, Commit) else 1
+    # Where nothing was written between two times the first revision since comes after the last
+    # until.
+    apart = 0 if isinstance(asked.since, AtRevision) and isinstance(asked.until, AtRevision) else 1
     if since is not None and until is not None and since > until + apart:
-        words = f"--since (commit {since}) is later than --until (commit {until})"
+        words = f"--since (revision {since}) is later than --until (revision {until})"
         raise failure("USAGE", words)
     return max(since or 1, 1), until, notes + more
 
@@ -231,11 +234,11 @@ def _wanted(story: Story, asked: Asked) -> Wanted:
     span = None
     if asked.request is not None:
         span = Span(asked.request)
-        for page, _ in audit.pages(story.source, story.commit):
+        for page, _ in audit.pages(story.source, story.revision):
             for record in page.data.records:
                 span.follow(record)
         if span.first is None:
-            words = f"up to commit {story.commit} there is no record of {asked.request}"
+            words = f"up to revision {story.revision} there is no record of {asked.request}"
             story.notes.append(Note(code="REQUEST_NOT_RECORDED", subject=None, message=words))
     return Wanted(frozenset(asked.nodes), frozenset(asked.kinds), span)
 

@@ -19,7 +19,7 @@ from aeroctl.safe_text import width
 from aeroctl.views.marks import compared
 
 Pieces = Sequence[Frame | str]
-LASTING = ("OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "COMMIT_COMPACTED", "NOT_IN_CASE")
+LASTING = ("OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_EVIDENCE")
 """Failures that asking again can't cure, although their kind can pass."""
 _PARTS = re.compile(r"\x1b\[[0-9;]*m|.")
 """A style, or a character that takes room."""
@@ -104,9 +104,9 @@ class _Screen:
 
     def show(self, pieces: Pieces) -> bool:
         marked, gone = _marked(self.last, pieces)
-        heading = self.period + _commit(pieces, ": commit {}")
+        heading = self.period + _revision(pieces, ": revision {}")
         if self.last:
-            heading += _commit(self.last, ", the frame before {}") + "; * is what changed since"
+            heading += _revision(self.last, ", the frame before {}") + "; * is what changed since"
         if gone:
             heading += f"; gone: {', '.join(gone)}"
         self.last = pieces
@@ -116,7 +116,7 @@ class _Screen:
         """The last frame stays, every line of it marked as old: it is not the present (P7-D1)."""
         heading = f"{self.period}: NO NEW STATE"
         if self.last:
-            heading += "; ~ is old" + _commit(self.last, ", of commit {}")
+            heading += "; ~ is old" + _revision(self.last, ", of revision {}")
         reason = told(error, as_json=False).splitlines()
         old = [f"~ {line}".rstrip() for line in self._lines(self.last)]
         return self._draw([self.output.styled(heading, "bold red"), *reason], old)
@@ -190,7 +190,7 @@ def _marked(before: Pieces, now: Pieces) -> tuple[list[Frame | str], list[str]]:
     return marked, gone
 
 
-def _commit(pieces: Pieces, words: str) -> str:
-    """The commit that the pieces show, in words; nothing where they are no views."""
+def _revision(pieces: Pieces, words: str) -> str:
+    """The revision that the pieces show, in words; nothing where they are no views."""
     views = [piece for piece in pieces if isinstance(piece, Frame)]
-    return words.format(views[0].observed.commit_id) if views else ""
+    return words.format(views[0].observed.revision) if views else ""

@@ -23,7 +23,7 @@ from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Kernel
 from aeroctl.kernel.patroni.rest_api import Engine
 
@@ -84,16 +84,16 @@ def explanation(
     return Explanation(
         explanation_type=command.name,
         observed_snapshot=ObservedSnapshot(
-            commit_id=kernel.commit_id,
-            epoch=epoch(kernel),
-            failover_commit=kernel.failover_commit,
+            revision=kernel.revision,
+            state_digest=state_digest(kernel),
+            failover_revision=kernel.failover_revision,
         ),
         inputs=Inputs(
             command=command.name, target=target, cluster=kernel.scope, system_id=kernel.system_id
         ),
         action=command.action,
         confirmation=command.confirmation,
-        authority=state.authority,
+        leader=state.leader,
         rules_applied=applied,
         conclusion=rules.conclusion(applied),
         affected=effects.affected(command.name, target, state),
@@ -137,7 +137,12 @@ def check_target(command: Command, target: str | None, state: State) -> None:
 def confirmable(command: CommandName, target: str | None, kernel: Kernel) -> Confirmable:
     """What a token must confirm for that command in that state."""
     return Confirmable(
-        command, target, kernel.scope, kernel.system_id, epoch(kernel), kernel.failover_commit
+        command,
+        target,
+        kernel.scope,
+        kernel.system_id,
+        state_digest(kernel),
+        kernel.failover_revision,
     )
 
 

@@ -15,7 +15,7 @@ from aeroctl.contract.envelope import Note, ObservedAt, Snapshot, SnapshotEnvelo
 from aeroctl.contract.mvcc import NodeMvcc
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.snapshots import NodeSnapshots
-from aeroctl.contract.terms import MEASURED, SECTIONS, STORED, Section
+from aeroctl.contract.terms import NODE_SECTIONS, SECTIONS, STORED, Section
 from aeroctl.contract.wal import NodeWal
 from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.audit.ledger import Ledger
@@ -23,7 +23,7 @@ from aeroctl.kernel.decide.confirmation import TERM_SECONDS, Clock
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.departed import departed
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Expected, Kernel, parse
 from aeroctl.kernel.postgres import observations, queries
 from aeroctl.kernel.postgres.observations import Answer
@@ -120,14 +120,14 @@ class Source:
                 "kernel_rejection",
                 "CLUSTER_NOT_FOUND",
                 f"the consensus store holds nothing below {keyspace.prefix}"
-                f" at commit {keyspace.commit_id}",
+                f" at revision {keyspace.revision}",
             )
         kernel = replace(parse(self.scope, keyspace), expected=self.expected)
         leader = kernel.leader
         if leader is None or leader.version == 1:
             return kernel
         # Patroni before 4 that wakes up late writes over the key in place.
-        return replace(kernel, reign=await self.store.taken(self.prefix + "leader", leader))
+        return replace(kernel, since=await self.store.taken(self.prefix + "leader", leader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Measured(Generic[Read]):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Which sections, and as of which commit (None: now)."""
+    """Which sections, and as of which revision (None: now)."""
 
     sections: Sequence[Section]
     at: int | None
@@ -163,7 +163,7 @@ def request(pairs: Sequence[tuple[str, str]]) -> Request:
             raise parameters.bad_parameter(
                 f"unknown section {name!r}; known: {', '.join(SECTIONS)}"
             )
-        if at is not None and name in MEASURED:
+        if at is not None and name in NODE_SECTIONS:
             raise Failure(
                 409,
                 "kernel_rejection",
@@ -177,10 +177,10 @@ async def snapshot(source: Source, asked: Request) -> SnapshotEnvelope:
     """The sections that were asked for, all of one kernel state.
 
     Nodes can't be read at one instant together with the store, so the store is read again after
-    them, and the document is given out only if nothing that decides about authority has changed.
+    them, and the document is given out only if nothing that decides who leads has changed.
     Raises Failure, among others SNAPSHOT_UNSTABLE.
     """
-    wanted = [section for section in asked.sections if section in MEASURED]
+    wanted = [section for section in asked.sections if section in NODE_SECTIONS]
 
     async def read() -> tuple[Kernel, None]:
         return await source.kernel(asked.at), None
@@ -196,9 +196,9 @@ async def measure(
 ) -> Measured[Read]:
     """What `read` reads of the store, and the sections that every node answers itself.
 
-    The store is read again after the nodes, until authority-relevant state was the same before and
-    after. `turns`: to ask the nodes, where they are not a reader's. Raises Failure, among others
-    SNAPSHOT_UNSTABLE.
+    The store is read again after the nodes, until state that decides who leads was the same before
+    and after. `turns`: to ask the nodes, where they are not a reader's. Raises Failure, among
+    others SNAPSHOT_UNSTABLE.
     """
     unstable = False
     try:
@@ -214,7 +214,7 @@ async def measure(
                         sections.nodes(kernel), wanted, source.access, kernel.system_id
                     )
                 after, beside_after = await read()
-                if epoch(after) == epoch(kernel):
+                if state_digest(after) == state_digest(kernel):
                     return Measured(kernel, beside, answers, time)
                 unstable, kernel, beside = True, after, beside_after
     except TimeoutError as error:
@@ -225,17 +225,19 @@ async def measure(
         503,
         "kernel_rejection",
         "SNAPSHOT_UNSTABLE",
-        "authority-relevant state kept changing while the nodes were read",
+        "state that decides who leads kept changing while the nodes were read",
         invariants=["P7-F1"],
     )
 
 
 def observed(kernel: Kernel, at: int | None, time: datetime | None = None) -> ObservedAt:
-    """Which state an answer shows: `kernel` as of commit `at`, or (None) live at `time` or now."""
+    """Which state an answer shows: `kernel` as of revision `at`, or (None) live at `time` or
+    now.
+    """
     return ObservedAt(
-        snapshot="live" if at is None else "explicit",
-        commit_id=kernel.commit_id,
-        epoch=epoch(kernel),
+        kind="live" if at is None else "historical",
+        revision=kernel.revision,
+        state_digest=state_digest(kernel),
         time=rfc3339(time or datetime.now(UTC)) if at is None else None,
         clock=clock() if at is None else None,
     )
