@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from vcr.cassette import Cassette
 from vcr.request import Request
 from vcr.serializers import yamlserializer
@@ -31,7 +33,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 ANY_MACHINE = (HealthCheck.too_slow,)
 settings.register_profile("repeatable", derandomize=True, suppress_health_check=ANY_MACHINE)
 settings.register_profile("exploring", derandomize=False, suppress_health_check=ANY_MACHINE)
+settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
 settings.load_profile("repeatable")
+# Hypothesis tries constants of every module of ours that is loaded, and so other examples with
+# another selection of tests. It has no setting for that.
+providers._get_local_constants = Constants
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 CLOCK = "aerokernel on kernel.test"
 KEPT = {"accept", "content-type"}
@@ -65,6 +71,14 @@ def rename_clock(value: Any) -> Any:
             for key, each in value.items()
         }  # fmt: skip
     return value
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private() -> Iterator[None]:
+    """Files of a test are its own: aerokernel believes no other ones that hold secrets."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from aeroctl.contract import consent
 from aeroctl.contract.chain import Chain
-from tests.incident import records
 from tests.recorded.normalise import (
     MEGABYTE,
     Exchange,
@@ -19,6 +18,7 @@ from tests.recorded.normalise import (
     normalise,
     port_named,
 )
+from tests.support.incident import records
 
 REVISIONS = st.lists(st.integers(1, 10**9), min_size=1, max_size=20)
 OFFSETS = st.integers(0, 2**40)
