@@ -68,6 +68,6 @@ def _audit(source: Source, revision: int) -> Document:
         check_count(broken)
     return {
         "records": records,
-        "broken": [each.model_dump(mode="json") for each in broken],
+        "broken": [hole.model_dump(mode="json") for hole in broken],
         "head": answer.data.head.model_dump(mode="json"),
     }
