@@ -13,10 +13,10 @@ from aeroctl.contract.rules import Rule
 from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.endpoints import outcome
 from aeroctl.kernel.endpoints.outcome import status
-from aeroctl.kernel.endpoints.snapshot import READERS, Source
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.keys import Kernel
 from aeroctl.kernel.prove.writable import rule
+from aeroctl.kernel.source import READERS, Source
 from aeroctl.kernel.store.etcd import Delete, Put
 from aeroctl.kernel.store.keyspace import History
 from tests.kernel.conftest import Store
@@ -325,7 +325,7 @@ def test_history_is_held_window_by_window(
         read, held = all_.store.history, []
 
         async def counted(*args: Any, **kinds: Any) -> History:
-            assert all_.source.own._value == READERS - 1
+            assert all_.source.change_readers._value == READERS - 1
             found = await read(*args, **kinds)
             held.append(len(found.events))
             return found

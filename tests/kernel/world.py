@@ -18,10 +18,10 @@ import httpx
 from aeroctl.contract.audit import AuditRecord
 from aeroctl.kernel import callers
 from aeroctl.kernel.audit import ledger
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.server.routes import application
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Delete, Etcd, Put
 from tests.kernel.agents import Act, Agent, listening
 from tests.kernel.conftest import Store

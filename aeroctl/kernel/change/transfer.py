@@ -13,7 +13,6 @@ from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
 from aeroctl.contract.terms import Evaluation
 from aeroctl.kernel.audit import records
 from aeroctl.kernel.audit.records import Dispatched, Plan
-from aeroctl.kernel.endpoints.snapshot import Source, notes, observed
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import pulse as pulses
 from aeroctl.kernel.patroni import sections
@@ -22,6 +21,7 @@ from aeroctl.kernel.patroni.pulse import POLL_SECONDS, Pulse
 from aeroctl.kernel.patroni.rest_api import Engine, Sent
 from aeroctl.kernel.prove import judge
 from aeroctl.kernel.prove.writable import weighed, writable
+from aeroctl.kernel.source import Source, notes, observed
 from aeroctl.kernel.store.keyspace import History
 from aeroctl.kernel.timing import Attempts, uptime
 
@@ -98,7 +98,7 @@ async def record(
     while await attempts.another():
         writing = False
         try:
-            async with source.pen:
+            async with source.append_lock:
                 _, kept = await source.kernel_and_ledger(found.request_id)
                 commit: int | None = kept.request_commit
                 if len(kept.request or ()) <= len(records.DISPATCHED):

@@ -15,10 +15,9 @@ from aeroctl.kernel.audit import records
 from aeroctl.kernel.audit.ledger import Ledger
 from aeroctl.kernel.audit.records import Asked, Plan
 from aeroctl.kernel.callers import ANONYMOUS
-from aeroctl.kernel.decide import confirmation, effects, rules
+from aeroctl.kernel.decide import commands, confirmation, effects, rules
 from aeroctl.kernel.decide.confirmation import Clock
 from aeroctl.kernel.decide.rules import State
-from aeroctl.kernel.endpoints import explain
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.digest import epoch
@@ -80,7 +79,7 @@ def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
         raise request_seen(request.request_id, kept.request)
     if kept.spent_by is not None:
         raise confirmation_reused(kept.spent_by)
-    explain.check_target(command, request.target, state)
+    commands.check_target(command, request.target, state)
     now = epoch(state.kernel)
     if request.epoch != now:
         raise Failure(
@@ -92,7 +91,7 @@ def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
             f"at commit {state.kernel.commit_id} it is {now}",
             invariants=["P7-D2"],
         )
-    about = explain.confirmable(command.name, request.target, state.kernel)
+    about = commands.confirmable(command.name, request.target, state.kernel)
     overridden = [each.invariant for each in effects.overrides(command.name, state)]
     confirmation.check(request, command, about, overridden, state.kernel.commit_id, clock)
 
@@ -102,7 +101,7 @@ def genuine(asked: Asked, kernel: Kernel) -> bool:
     so that it confirms, or would once that state comes back. Pure.
     """
     request = asked.request
-    about = explain.confirmable(asked.command.name, request.target, kernel)
+    about = commands.confirmable(asked.command.name, request.target, kernel)
     return consent.confirms(request.confirmation.token, replace(about, epoch=request.epoch))
 
 

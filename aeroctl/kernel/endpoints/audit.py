@@ -6,10 +6,9 @@ from aeroctl.contract.audit import AuditEnvelope
 from aeroctl.contract.base import API_VERSION
 from aeroctl.kernel.audit import trail
 from aeroctl.kernel.callers import Caller
-from aeroctl.kernel.endpoints import snapshot
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.server import parameters
+from aeroctl.kernel.source import Source, observed
 
 READERS = ("operator", "auditor")
 
@@ -32,5 +31,5 @@ async def audit(source: Source, caller: Caller, pairs: Sequence[tuple[str, str]]
         )
         kernel = await source.kernel(commit)
     return AuditEnvelope(
-        api_version=API_VERSION, observed_at=snapshot.observed(kernel, at), data=page, notes=[]
+        api_version=API_VERSION, observed_at=observed(kernel, at), data=page, notes=[]
     )

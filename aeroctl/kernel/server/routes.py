@@ -28,11 +28,13 @@ from aeroctl.kernel import callers
 from aeroctl.kernel.audit.records import Asked
 from aeroctl.kernel.callers import Caller
 from aeroctl.kernel.change.command import command as run_command
+from aeroctl.kernel.decide import commands
 from aeroctl.kernel.endpoints import audit, events, explain, outcome, revisions, snapshot
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.server import parameters
 from aeroctl.kernel.server.gates import Gate, Gates
+from aeroctl.kernel.source import READERS, Source
 from aeroctl.kernel.store.gateway import safe
 
 REQUEST_ID: TypeAdapter[str] = TypeAdapter(RequestId)
@@ -47,7 +49,7 @@ Checked = Callable[[Request], Awaitable[Response]]
 
 
 def application(
-    source: snapshot.Source,
+    source: Source,
     engine: Engine,
     token_file: Path | None,
     lifespan: Lifespan[Starlette] | None = None,
@@ -58,9 +60,9 @@ def application(
     interface, and every refusal of what can't be understood or whose token is not known.
     """
     gates = Gates()
-    public = replace(source, own=asyncio.Semaphore(snapshot.READERS))
+    public = replace(source, change_readers=asyncio.Semaphore(READERS))
 
-    def about_changes(caller: Caller) -> tuple[Gate, snapshot.Source]:
+    def about_changes(caller: Caller) -> tuple[Gate, Source]:
         """Whoever may not ask for a change takes no operator's turn."""
         if caller.authority == "operator":
             return gates.operators, source
@@ -91,7 +93,7 @@ def application(
     async def post_explain(request: Request, caller: Caller) -> Response:
         _bare(request)
         asked = await parameters.read(request, ExplainRequest)
-        command = explain.command_named(request.path_params["command"])
+        command = commands.command_named(request.path_params["command"])
         gate, source = about_changes(caller)
         async with gate.turn():
             return _answer(await explain.explain(source, engine, command, asked.target))
@@ -101,7 +103,7 @@ def application(
         _bare(request)
         asked = await parameters.read(request, CommandRequest)
         try:
-            command = explain.command_named(request.path_params["command"])
+            command = commands.command_named(request.path_params["command"])
         except Failure as failure:
             failure.about(asked.request_id)
             raise
@@ -176,7 +178,7 @@ def application(
     return app
 
 
-async def ready(source: snapshot.Source) -> Ready:
+async def ready(source: Source) -> Ready:
     """Whether the store can be read, and what an operator should know of it.
 
     Anybody may ask: where it can't be read, why is in the log, for it names addresses. Raises
