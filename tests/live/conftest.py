@@ -62,8 +62,8 @@ def operator_alone(tmp_path: Path) -> Iterator[Operator]:
 
 def operating(sandbox: Sandbox, home: Path) -> Iterator[Operator]:
     sandbox.wait_until_ready()
-    # What the tests before this one left to run out. Only so many refusals of one caller are recorded
-    # within a minute, and a race between requests is refused often.
+    # What the tests before this one left to run out. Only so many refusals of one caller are
+    # recorded within a minute, and a race between requests is refused often.
     store.expire(sandbox, store.IN_FLIGHT)
     for caller in store.read(sandbox, store.REFUSALS).keys:
         store.expire(sandbox, store.REFUSALS + caller)
