@@ -350,7 +350,7 @@ def test_it_waits_for_its_turn_no_longer_than_an_answer_may_take(
 ) -> None:
     async def work(all_: Kept) -> None:
         await all_.begin()
-        none_left = replace(all_.source, seconds=0.2, own=asyncio.Semaphore(0))
+        none_left = replace(all_.source, seconds=0.2, change_readers=asyncio.Semaphore(0))
         with pytest.raises(Failure, match="KERNEL_BUSY"):
             await status(none_left, ID)
 

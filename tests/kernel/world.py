@@ -252,7 +252,7 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
             wire,
             source,
             await clients_of(source),
-            await clients_of(replace(source, pen=asyncio.Lock())),
+            await clients_of(replace(source, append_lock=asyncio.Lock())),
             script,
             accounts,
             views,
