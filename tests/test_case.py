@@ -8,10 +8,11 @@ import jsonschema
 import pytest
 
 from aeroctl.contract.chain import NO_HASH
+from aeroctl.contract.moments import Ago, Time
 from aeroctl.contract.terms import MEASURED
 from aeroctl.errors import Failure
-from aeroctl.sources.evidence_file import digest, parsed
-from aeroctl.sources.moment import Ago, Time
+from aeroctl.sources.collect import digest
+from aeroctl.sources.evidence_file import parsed
 from tests import stories
 from tests.answering import Handler, Received, answer, answering
 from tests.harness import run
@@ -308,8 +309,8 @@ def test_a_time_that_is_none_is_damage(case: Path) -> None:
 
 
 def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aeroctl.workflows.read.HELD", 3)
-    monkeypatch.setattr("aeroctl.workflows.timeline.HELD", 3)
+    monkeypatch.setattr("aeroctl.sources.source.MAX_ENTRIES", 3)
+    monkeypatch.setattr("aeroctl.workflows.timeline.MAX_ENTRIES", 3)
     history = History([stories.event(commit, "paused") for commit in range(1, 9)], window=2)
     history.records = chained(record(commit, "requested") for commit in range(1, 9))
     history.limit = 2

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.contract.events import Logged, Pin
+from aeroctl.contract.moments import Ago, Time
 from aeroctl.contract.pinning import NotPinned, Pinning, settled
-from aeroctl.sources.moment import Ago, Commit, Moment, Time, parse, written
+from aeroctl.sources.moment import Commit, Moment, parse, written
 
 START = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -36,17 +37,17 @@ def test_moments(text: str, moment: Moment) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("0", "no commit"),
-        ("99999999999999999", "no commit"),
-        ("9007199254740992", "no commit"),
-        ("", "no commit (812)"),
-        ("yesterday", "no commit (812)"),
-        ("-5", "no commit (812)"),
-        ("٣", "no commit (812)"),
-        ("2026-11-23T10:15:19", "no time zone"),
-        ("2026-11-23", "no time zone"),
-        ("0001-01-01T00:00:00+14:00", "no time in UTC"),
-        ("9999-12-31T23:59:59-14:00", "no time in UTC"),
+        ("0", "commit numbers are 1 to"),
+        ("99999999999999999", "commit numbers are 1 to"),
+        ("9007199254740992", "commit numbers are 1 to"),
+        ("", "expected a commit (812)"),
+        ("yesterday", "expected a commit (812)"),
+        ("-5", "expected a commit (812)"),
+        ("٣", "expected a commit (812)"),
+        ("2026-11-23T10:15:19", "lacks a time zone"),
+        ("2026-11-23", "lacks a time zone"),
+        ("0001-01-01T00:00:00+14:00", "outside the years that UTC can write"),
+        ("9999-12-31T23:59:59-14:00", "outside the years that UTC can write"),
     ],
 )
 def test_what_is_no_moment(text: str, words: str) -> None:

@@ -22,7 +22,7 @@ from aeroctl.contract.terms import EVENT_KINDS, RECORD_KINDS
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.views.pictures.lanes import MANY, drawn
 from aeroctl.views.timeline import Entry, Span, Wanted, merged, named, of_event, when, words
-from aeroctl.workflows.timeline import Place
+from aeroctl.workflows.follow import Place
 from tests.answering import Handler, Received, answer, answering
 from tests.harness import Result, run
 from tests.stories import (
@@ -475,7 +475,7 @@ def test_a_young_cluster_shows_all_that_history_holds() -> None:
 
     result, _ = timeline(handle, "--since", "1h")
     assert result.code == 0
-    assert "all that history holds is shown" in result.out
+    assert "all available history is shown" in result.out
     assert result.out.count("\n") > len(KINDS)
 
 
