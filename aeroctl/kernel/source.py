@@ -15,7 +15,7 @@ from aeroctl.kernel import clock
 from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.audit.ledger import Ledger
 from aeroctl.kernel.decide.confirmation import TERM_SECONDS, Clock
-from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.failures import Failure, busy
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.departed import departed
 from aeroctl.kernel.patroni.digest import epoch
@@ -103,7 +103,7 @@ class Source:
                 yield
         except TimeoutError as error:
             message = f"the store could not be read within {self.seconds:g} seconds"
-            raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
+            raise busy(message) from error
 
     @property
     def prefix(self) -> str:
@@ -113,8 +113,6 @@ class Source:
     async def _parsed(self, keyspace: Keyspace) -> Kernel:
         if not keyspace.keys:
             raise Failure(
-                404,
-                "kernel_rejection",
                 "CLUSTER_NOT_FOUND",
                 f"the consensus store holds nothing below {keyspace.prefix}"
                 f" at commit {keyspace.commit_id}",
@@ -171,13 +169,9 @@ async def read_with_nodes(
     except TimeoutError as error:
         if not unstable:
             message = f"the nodes could not be read within {source.seconds:g} seconds"
-            raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
+            raise busy(message) from error
     raise Failure(
-        503,
-        "kernel_rejection",
-        "SNAPSHOT_UNSTABLE",
-        "authority-relevant state kept changing while the nodes were read",
-        invariants=["P7-F1"],
+        "SNAPSHOT_UNSTABLE", "authority-relevant state kept changing while the nodes were read"
     )
 
 

@@ -216,7 +216,7 @@ def test_trouble_is_said_once(
                     await asyncio.Event().wait()
                 code = codes.pop(0)
                 if code:
-                    raise Failure(503, "transport", code, f"{code}: no")
+                    raise Failure(code, f"{code}: no")
                 await super().look()
                 return 0
 

@@ -62,8 +62,6 @@ async def command(source: Source, engine: Engine, asked: Asked, gone: Gone) -> R
         LOGGER.exception("request %s failed", asked.request_id)
         known = dispatched is None  # what is not known to be recorded is not asked of the engine
         raise Failure(
-            500,
-            "kernel_rejection",
             "INTERNAL",
             f"the kernel server failed {'before' if known else 'after'} the request was "
             "dispatched; its log says why",
@@ -164,7 +162,7 @@ def _current(account: Account, plan: Plan) -> bool:
 
 def _busy(what: str) -> Failure:
     message = f"{what} kept changing; nothing was dispatched"
-    return Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])
+    return Failure("KERNEL_BUSY", message)
 
 
 async def _write(source: Source, written: Transaction) -> int | None:

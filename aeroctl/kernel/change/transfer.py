@@ -58,11 +58,8 @@ async def carry_out(
     if found.outcome == "rejected" and found.final:
         words = found.engine_reply and found.engine_reply.status is not None
         raise Failure(
-            409,
-            "kernel_rejection",
             "ENGINE_REJECTED",
             found.engine_reply.body if found.engine_reply and words else found.message or "",
-            invariants=["P7-E3"],
             engine_reply=found.engine_reply,
         )
     return await envelope(source, kernel, found, missing)
@@ -257,8 +254,6 @@ async def _proof(
     except Failure as failure:
         error = failure.error
         raise Failure(
-            failure.status,
-            error.domain,
             error.code,
             f"the request was dispatched, and what came of it can't be proved now: {error.message}",
             invariants=["P7-E2"],

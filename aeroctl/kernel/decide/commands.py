@@ -17,7 +17,7 @@ def command_named(name: str) -> Command:
     known: Mapping[str, Command] = {command.name: command for command in COMMANDS.values()}
     if name not in known:
         message = f"there is no command {name!r}; there are {', '.join(known)}"
-        raise Failure(404, "operator_input", "UNKNOWN_COMMAND", message, invariants=["P7-S3"])
+        raise Failure("UNKNOWN_COMMAND", message)
     return known[name]
 
 
@@ -33,7 +33,7 @@ def check_target(command: Command, target: str | None, state: State) -> None:
         return
     else:
         message = f"there is no node {target!r}; there are {', '.join(state.nodes)}"
-    raise Failure(400, "operator_input", "UNKNOWN_NODE", message, invariants=["P7-A3"])
+    raise Failure("UNKNOWN_NODE", message)
 
 
 def confirmable(command: CommandName, target: str | None, kernel: Kernel) -> Confirmable:

@@ -69,7 +69,7 @@ def authorise(asked: Asked) -> None:
         message = f"{asked.caller.identity} is an {asked.caller.authority}, not an operator"
     else:
         return
-    raise Failure(403, "control_plane_validation", "NOT_AUTHORIZED", message, invariants=["P7-A1"])
+    raise Failure("NOT_AUTHORIZED", message)
 
 
 def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
@@ -83,13 +83,10 @@ def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
     now = epoch(state.kernel)
     if request.epoch != now:
         raise Failure(
-            409,
-            "control_plane_validation",
             "STATE_CHANGED",
             "authority-relevant state is not what was confirmed: "
             f"confirmed at commit {request.commit_id} in epoch {request.epoch}, "
             f"at commit {state.kernel.commit_id} it is {now}",
-            invariants=["P7-D2"],
         )
     about = commands.confirmable(command.name, request.target, state.kernel)
     overridden = [each.invariant for each in effects.overrides(command.name, state)]
@@ -115,13 +112,7 @@ def permitted(asked: Asked, state: State) -> None:
         if rule.rule_id != rules.AGENT_IDENTIFIED
     ]
     if state.in_flight is not None and applied:
-        raise Failure(
-            409,
-            "kernel_rejection",
-            "COMMAND_IN_FLIGHT",
-            f"request {state.in_flight} is being carried out",
-            invariants=["P7-E1"],
-        )
+        raise Failure("COMMAND_IN_FLIGHT", f"request {state.in_flight} is being carried out")
     if rules.broken(applied):
         raise rules_not_met(applied)
 
@@ -138,21 +129,15 @@ def unidentified(plan: Plan, state: State) -> Failure | None:
     whose = f"the agent of {plan.receiver} at {plan.base}"
     if rule.evaluation == "undetermined":
         return Failure(
-            409,
-            "kernel_rejection",
             "AGENT_UNREACHABLE",
             f"{whose} did not prove who it is, so it was asked for nothing else: {fact['problem']}",
-            invariants=["P7-F1"],
         )
     wanted = (fact["node"], fact["cluster"], fact["system_id"])
     found = (fact["agent_name"], fact["agent_scope"], fact["agent_system_id"])
     return Failure(
-        409,
-        "kernel_rejection",
         "AGENT_MISMATCH",
         f"{whose} did not prove to be it, so it was asked for nothing else: {fact['problem']}: "
         f"it must be {_named(*wanted)}; it says that it is {_named(*found)}",
-        invariants=["P7-A2", "P7-F1"],
     )
 
 
@@ -160,8 +145,6 @@ def request_seen(request_id: str, written: Sequence[int]) -> Failure:
     """Where the id was dispatched, that nothing was executed can't be said of it (P7-E2)."""
     dispatched = len(written) >= len(records.DISPATCHED)
     return Failure(
-        409,
-        "control_plane_validation",
         "REQUEST_SEEN",
         "a request with this id was made before; it is not made again. What became of it: "
         f"aeroctl outcome {request_id}",
@@ -173,24 +156,15 @@ def request_seen(request_id: str, written: Sequence[int]) -> Failure:
 def confirmation_reused(by: str) -> Failure:
     """One consent serves one request, whatever came of that."""
     return Failure(
-        409,
-        "control_plane_validation",
         "CONFIRMATION_REUSED",
         f"this confirmation was used by request {by}, and serves no other one. What became of "
         f"that: aeroctl outcome {by}",
-        invariants=["P7-A2", "P7-F3"],
     )
 
 
 def caller_gone() -> Failure:
     """Nobody is there any more who could mean it."""
-    return Failure(
-        409,
-        "control_plane_validation",
-        "CALLER_GONE",
-        "the caller has gone away: its intent is not contemporaneous",
-        invariants=["P7-A2"],
-    )
+    return Failure("CALLER_GONE", "the caller has gone away: its intent is not contemporaneous")
 
 
 def rules_not_met(applied: Sequence[Rule]) -> Failure:
@@ -201,13 +175,7 @@ def rules_not_met(applied: Sequence[Rule]) -> Failure:
         + ")"
         for rule in rules.broken(applied)
     )
-    return Failure(
-        409,
-        "kernel_rejection",
-        "RULE_NOT_MET",
-        f"a rule that the kernel enforces is not met: {broken}",
-        invariants=["P7-E3"],
-    )
+    return Failure("RULE_NOT_MET", f"a rule that the kernel enforces is not met: {broken}")
 
 
 def _named(node: object, scope: object, system_id: object) -> str:

@@ -73,9 +73,7 @@ async def commits(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnvelo
                 pinning.check_bounded(pin, ends=at is not None)
                 pin = await _settled(source, pin, recorded)
     except NotPinned as error:
-        raise Failure(
-            409, "kernel_rejection", "TIME_NOT_PINNED", str(error), invariants=["P7-D1"]
-        ) from error
+        raise Failure("TIME_NOT_PINNED", str(error)) from error
     return PinEnvelope(
         api_version=API_VERSION, observed_at=observed(kernel, at, now), data=pin, notes=[]
     )
@@ -145,13 +143,10 @@ async def _settled(source: Source, pin: Pin, recorded: Sequence[int]) -> Pin:
         history = await source.store.replay(source.prefix, commit, pin.last, window=WINDOW)
         if not history.complete:
             raise Failure(
-                410,
-                "kernel_rejection",
                 "COMMIT_COMPACTED",
                 f"at {pin.asked} stood one of the commits {pin.first} to {pin.last}, and the "
                 f"store's history begins at commit {history.base.commit_id}: what came before was "
                 "compacted",
-                invariants=["P7-D1"],
             )
         other, only = told(history)
         changes, moved = changes + other, moved + only

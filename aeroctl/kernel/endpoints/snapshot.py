@@ -44,8 +44,6 @@ def request(pairs: Sequence[tuple[str, str]]) -> Request:
             )
         if at is not None and name in MEASURED:
             raise Failure(
-                409,
-                "kernel_rejection",
                 "SECTION_NOT_IN_HISTORY",
                 f"history does not hold the section {name!r}: it is read from the nodes, now",
             )

@@ -214,18 +214,14 @@ def caller(request: Request, token_file: Path | None) -> callers.Caller:
     except callers.TokenFileError as error:
         LOGGER.error("token file: %s", error)  # noqa: TRY400 - the words say all
         message = "the kernel can't tell callers apart: its token file can't be read"
-        raise Failure(
-            503, "control_plane_validation", "TOKEN_FILE_UNREADABLE", message, invariants=["P7-F1"]
-        ) from error
+        raise Failure("TOKEN_FILE_UNREADABLE", message) from error
     given = request.headers.getlist("authorization")
     scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
     found = callers.find(known, token.strip()) if scheme.lower() == "bearer" else None
     if found is None:
         message = "the token is not known" if scheme else "no token was given"
         message = "more than one token was given" if len(given) > 1 else message
-        raise Failure(
-            401, "control_plane_validation", "UNAUTHENTICATED", message, invariants=["P7-A1"]
-        )
+        raise Failure("UNAUTHENTICATED", message)
     return found
 
 
@@ -264,7 +260,7 @@ async def _refusal(_: Request, error: Any) -> Response:
 async def _http_error(request: Request, error: Any) -> Response:
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
     message = f"{request.method} {request.url.path}: {error.detail}"
-    answer = _error(Failure(error.status_code, "operator_input", code, message))
+    answer = _error(Failure(code, message))
     answer.headers.update(error.headers or {})
     return answer
 
@@ -277,8 +273,6 @@ async def _internal_error(request: Request, __: Exception) -> Response:
     changes = request.url.path.startswith("/v1/commands/")
     return _error(
         Failure(
-            500,
-            "kernel_rejection",
             "INTERNAL",
             "the kernel server failed; its log says why",
             invariants=["P7-E2" if changes else "P7-F1"],
