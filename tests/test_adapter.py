@@ -147,13 +147,13 @@ def test_redirects_are_not_followed() -> None:
         pytest.param(b'{"api_version": "v1"}', id="nothing-else"),
         pytest.param(document(data=None), id="no-data"),
         pytest.param(document(data={**ENVELOPE.data.model_dump(), "nodes": None}), id="no-nodes"),
-        pytest.param(document(observed_at={"commit_id": "57"}), id="wrong-type"),
+        pytest.param(document(observed_at={"revision": "57"}), id="wrong-type"),
         pytest.param(document(data={**DATA, "nodes": DATA["nodes"] * 2}), id="a-node-twice"),
         pytest.param(document(data={**DATA, "nodes": []}), id="measured-unlisted-node"),
         pytest.param(document(data={**DATA, "replication": []}), id="unmeasured-node"),
         pytest.param(
-            document(data={**DATA, "cluster": {**DATA["cluster"], "authority": None}}),
-            id="two-minds-about-authority",
+            document(data={**DATA, "cluster": {**DATA["cluster"], "leader": None}}),
+            id="two-minds-about-the-leader",
         ),
         pytest.param(document().replace(b'"tags": {}', b'"tags": {"a": NaN}'), id="nan"),
         pytest.param(b"[" * 100_000, id="deep"),
@@ -175,8 +175,8 @@ def test_fields_of_a_newer_kernel_are_ignored() -> None:
         assert run(*NODES, "--kernel", kernel.url).code == 0
 
 
-def test_another_commit_than_the_one_asked_for_is_refused() -> None:
-    explicit = {**ENVELOPE.observed_at.model_dump(), "snapshot": "explicit"}
+def test_another_revision_than_the_one_asked_for_is_refused() -> None:
+    explicit = {**ENVELOPE.observed_at.model_dump(), "kind": "historical"}
     assert nodes(answer(document()), "--at", "57")["code"] == "CONTRACT_BROKEN"
     assert nodes(answer(document(observed_at=explicit)))["code"] == "CONTRACT_BROKEN"
     assert nodes(answer(document(observed_at=explicit)), "--at", "56")["code"] == "CONTRACT_BROKEN"
@@ -292,10 +292,10 @@ def test_a_check_of_nothing_and_of_the_unknown_does_not_pass() -> None:
         "single_writr": 8,
         "all_answer": 8,
         "all_running": 8,
-        "one_authority": 0,
+        "one_leader": 0,
     }.items():
         with answering(answer(document())) as kernel:
-            done = run("health", "--check", "--filter", f"rule={rule}", "--kernel", kernel.url)
+            done = run("health", "--check", "--filter", f"rule_id={rule}", "--kernel", kernel.url)
         assert done.code == code, rule
 
 

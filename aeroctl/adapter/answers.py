@@ -81,13 +81,13 @@ def matching_snapshot(
     if missing:
         raise failure("CONTRACT_BROKEN", f"the answer lacks {', '.join(missing)}")
     observed = answer.observed_at
-    if (observed.snapshot, observed.commit_id) != (
-        ("live", observed.commit_id) if at is None else ("explicit", at)
+    if (observed.kind, observed.revision) != (
+        ("live", observed.revision) if at is None else ("historical", at)
     ):
         raise failure(
             "CONTRACT_BROKEN",
             f"asked for {'live state' if at is None else f'revision {at}'}, "
-            f"got {observed.snapshot} revision {observed.commit_id}",
+            f"got {observed.kind} revision {observed.revision}",
         )
     return answer
 
@@ -96,7 +96,7 @@ def check_page(answer: "Envelope[Any]", at: int | None, after: int, following: i
     """Raises CONTRACT_BROKEN where the answer is of another revision than was asked for (P7-D1), or
     the page that follows it does not.
     """
-    if at is not None and answer.observed_at.commit_id != at:
+    if at is not None and answer.observed_at.revision != at:
         raise failure("CONTRACT_BROKEN", f"asked for revision {at}, got the state of another one")
     if following is not None and following <= after:  # or it would never end
         raise failure("CONTRACT_BROKEN", "the next page does not follow this one")

@@ -163,7 +163,7 @@ class Kernel:
         answer = parsed(body, EventsEnvelope.model_validate_json)
         check_page(answer, at, after, answer.data.next)
         try:
-            check_events(answer.data.events, after, answer.observed_at.commit_id)
+            check_events(answer.data.events, after, answer.observed_at.revision)
         except ValueError as error:
             raise failure("CONTRACT_BROKEN", str(error)) from error
         return answer, from_json(body)["data"]
@@ -174,7 +174,7 @@ class Kernel:
         Exactly one request, read-only.
         """
         when = {"time": moment.text} if isinstance(moment, Time) else {"ago": str(moment.seconds)}
-        call = self._begin("GET", "/v1/commits", {"for": purpose, **when})
+        call = self._begin("GET", "/v1/revisions", {"for": purpose, **when})
         from aeroctl.contract.events import PinEnvelope
 
         answer = parsed(self._body(call), PinEnvelope.model_validate_json)

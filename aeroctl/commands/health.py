@@ -23,7 +23,7 @@ def health(
     """Which health rules hold, from one snapshot, each with its evidence.
 
     With --check the exit code is 8 unless every rule shown holds; an undetermined rule counts as
-    failing. --filter chooses rules, for example --filter rule=one_authority.
+    failing. --filter chooses rules, for example --filter rule_id=single_writer.
     """
     if check and options.watch is not None:
         raise click.UsageError("give either --watch or --check, not both")

@@ -41,7 +41,7 @@ nodes = view_command(
 
     \b
     Example:
-      aeroctl inspect nodes -o json | jq -r '.data.nodes[] | select(.holds_authority) | .name'
+      aeroctl inspect nodes -o json | jq -r '.data.nodes[] | select(.is_leader) | .name'
     """,
 )
 replication = view_command(

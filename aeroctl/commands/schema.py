@@ -7,7 +7,7 @@ from aeroctl.options import app_of, shared_options
 NAMES = (
     "cluster", "nodes", "node", "replication", "promotion", "wal", "mvcc", "snapshots", "health",
     "explanation", "outcome", "audit", "timeline", "diff", "snapshot",
-    "case", "error",
+    "evidence", "error",
 )  # fmt: skip
 
 

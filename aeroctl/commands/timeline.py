@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Choice((*EVENT_KINDS, *RECORD_KINDS)),
     metavar="KIND",
-    help="Only entries of this kind, such as authority_gained. May be repeated.",
+    help="Only entries of this kind, such as leader_gained. May be repeated.",
 )
 @option(
     "--request",

@@ -45,11 +45,11 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "TOKEN_EXPOSED": ErrorCode(
         "operator_input", 2, "other users can read the token file", invariants=("P7-A1",)
     ),
-    "CASE_UNREADABLE": ErrorCode("operator_input", 2, "the file of --from can't be read"),
+    "EVIDENCE_UNREADABLE": ErrorCode("operator_input", 2, "the file of --from can't be read"),
     "BAD_PARAMETER": ErrorCode(
         "operator_input", 2, "the kernel does not know a query parameter or its value", status=400
     ),
-    "FUTURE_COMMIT": ErrorCode(
+    "FUTURE_REVISION": ErrorCode(
         "operator_input", 2, "the requested revision is later than the current one", status=400
     ),
     "NOT_FOUND": ErrorCode("operator_input", 2, "the kernel has no such path", status=404),
@@ -180,13 +180,13 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "the answer does not follow the API contract",
         invariants=("P7-F1",),
     ),
-    "CASE_DAMAGED": ErrorCode(
+    "EVIDENCE_DAMAGED": ErrorCode(
         "control_plane_validation",
         7,
         "the evidence file is truncated, altered, or not written by aeroctl",
         invariants=("P7-D1",),
     ),
-    "NOT_IN_CASE": ErrorCode(
+    "NOT_IN_EVIDENCE": ErrorCode(
         "control_plane_validation",
         7,
         "the evidence file does not hold that revision, section or log",
@@ -259,7 +259,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         status=409,
         invariants=("P7-D1",),
     ),
-    "COMMIT_COMPACTED": ErrorCode(
+    "REVISION_COMPACTED": ErrorCode(
         "kernel_rejection",
         7,
         "etcd no longer holds that revision",

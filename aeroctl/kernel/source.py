@@ -18,7 +18,7 @@ from aeroctl.kernel.decide.confirmation import TERM_SECONDS, Clock
 from aeroctl.kernel.failures import Failure, busy
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.departed import departed
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Expected, Kernel, parse
 from aeroctl.kernel.postgres import observations, queries
 from aeroctl.kernel.postgres.observations import Answer
@@ -115,14 +115,14 @@ class Source:
             raise Failure(
                 "CLUSTER_NOT_FOUND",
                 f"the consensus store holds nothing below {keyspace.prefix}"
-                f" at commit {keyspace.commit_id}",
+                f" at revision {keyspace.revision}",
             )
         kernel = replace(parse(self.scope, keyspace), expected=self.expected)
         leader = kernel.leader
         if leader is None or leader.version == 1:
             return kernel
         # Patroni before 4 that wakes up late writes over the key in place.
-        return replace(kernel, reign=await self.store.taken(self.prefix + "leader", leader))
+        return replace(kernel, since=await self.store.taken(self.prefix + "leader", leader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ async def read_with_nodes(
                         sections.nodes(kernel), wanted, source.access, kernel.system_id
                     )
                 after, beside_after = await read()
-                if epoch(after) == epoch(kernel):
+                if state_digest(after) == state_digest(kernel):
                     return Reading(kernel, beside, answers, time)
                 unstable, kernel, beside = True, after, beside_after
     except TimeoutError as error:
@@ -171,16 +171,18 @@ async def read_with_nodes(
             message = f"the nodes could not be read within {source.seconds:g} seconds"
             raise busy(message) from error
     raise Failure(
-        "SNAPSHOT_UNSTABLE", "authority-relevant state kept changing while the nodes were read"
+        "SNAPSHOT_UNSTABLE", "state that decides who leads kept changing while the nodes were read"
     )
 
 
 def observed(kernel: Kernel, at: int | None, time: datetime | None = None) -> ObservedAt:
-    """Which state an answer shows: `kernel` as of commit `at`, or (None) live at `time` or now."""
+    """Which state an answer shows: `kernel` as of revision `at`; or if it is None,
+    live at `time`, or now.
+    """
     return ObservedAt(
-        snapshot="live" if at is None else "explicit",
-        commit_id=kernel.commit_id,
-        epoch=epoch(kernel),
+        kind="live" if at is None else "historical",
+        revision=kernel.revision,
+        state_digest=state_digest(kernel),
         time=rfc3339.render(time or datetime.now(UTC)) if at is None else None,
         clock=clock.name() if at is None else None,
     )

@@ -45,7 +45,7 @@ class Layout:
     def frame(self, frame: Frame) -> str:
         """A whole view: which state it shows, its blocks, its notes."""
         observed = frame.observed
-        heading = f"revision {observed.commit_id}  state digest {observed.epoch}"
+        heading = f"revision {observed.revision}  state digest {observed.state_digest}"
         if observed.time is not None:
             heading += f"  {observed.time} by the clock of {observed.clock}"
         parts = [self.remark(heading, "dim")]

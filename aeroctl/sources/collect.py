@@ -17,16 +17,16 @@ def collect(source: Source, at: int | None) -> Document:
     Without the authority to read the audit trail the content lacks it, and a note says so.
     """
     taken = source.document(source.holds(at), at)
-    commit = taken["observed_at"]["commit_id"]
+    revision = taken["observed_at"]["revision"]
     notes = list(taken["notes"])
     trail: Document | None = None
     try:
-        trail = _audit(source, commit)
+        trail = _audit(source, revision)
     except Failure as refusal:
         if refusal.code != "NOT_AUTHORIZED":
             raise
         notes.append({"code": "AUDIT_NOT_SHOWN", "subject": None, "message": refusal.message})
-    data = {"snapshot": taken["data"], "events": _events(source, commit), "audit": trail}
+    data = {"snapshot": taken["data"], "events": _events(source, revision), "audit": trail}
     content = {
         "api_version": taken["api_version"],
         "observed_at": taken["observed_at"],
@@ -43,13 +43,13 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _events(source: Source, commit: int) -> Document:
-    answer, page = source.events(0, commit)
+def _events(source: Source, revision: int) -> Document:
+    answer, page = source.events(0, revision)
     whole: Document = {"base": page["base"], "events": page["events"], "pins": page["pins"]}
     while answer.data.next is not None:
-        answer, page = source.events(answer.data.next, commit)
+        answer, page = source.events(answer.data.next, revision)
         if any(event["kind"] == "gap" for event in page["events"]):
-            raise failure("COMMIT_COMPACTED", "history was compacted while it was read")
+            raise failure("REVISION_COMPACTED", "history was compacted while it was read")
         whole["events"] += page["events"]
         whole["pins"] += page["pins"]
         check_count(whole["events"])
@@ -57,11 +57,11 @@ def _events(source: Source, commit: int) -> Document:
     return whole
 
 
-def _audit(source: Source, commit: int) -> Document:
-    answer, records = source.audit(0, commit)
+def _audit(source: Source, revision: int) -> Document:
+    answer, records = source.audit(0, revision)
     broken = list(answer.data.broken)
     while answer.data.next is not None:
-        answer, more = source.audit(answer.data.next, commit)
+        answer, more = source.audit(answer.data.next, revision)
         records += more
         broken += answer.data.broken
         check_count(records)

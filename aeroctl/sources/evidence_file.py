@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from aeroctl.contract.checks import MEASURED
+from aeroctl.contract.checks import NODE_SECTIONS
 from aeroctl.contract.moments import Ago, Purpose, Time
 from aeroctl.contract.pages import check_events, check_records
 from aeroctl.contract.terms import SECTIONS, STORED, Section
@@ -31,7 +31,7 @@ _STORED_NOTES = ("NODE_NOT_REGISTERED", "NODE_ADDRESS_UNKNOWN")
 def load(path: str, stdin: TextIO | None) -> "EvidenceFile":
     """The evidence file or snapshot at `path`, or (`-`) on standard input.
 
-    Raises CASE_UNREADABLE, CASE_DAMAGED, UNKNOWN_API_VERSION.
+    Raises EVIDENCE_UNREADABLE, EVIDENCE_DAMAGED, UNKNOWN_API_VERSION.
     """
     try:
         if path == "-":
@@ -40,7 +40,7 @@ def load(path: str, stdin: TextIO | None) -> "EvidenceFile":
             with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs a start-up
                 body = file.read()
     except OSError as error:
-        raise failure("CASE_UNREADABLE", f"{path}: {error.strerror}") from error
+        raise failure("EVIDENCE_UNREADABLE", f"{path}: {error.strerror}") from error
     return parsed(body, path)
 
 
@@ -52,9 +52,11 @@ def parsed(body: bytes, name: str) -> "EvidenceFile":
         # As json reads a file, but with nothing nested deeper than what follows can go.
         document = from_json(body.decode(json.detect_encoding(body)), allow_inf_nan=False)
     except ValueError as error:
-        raise failure("CASE_DAMAGED", f"{name}: not a JSON document: {error}") from error
+        raise failure("EVIDENCE_DAMAGED", f"{name}: not a JSON document: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
-        raise failure("CASE_DAMAGED", f"{name}: neither an evidence file nor a snapshot of aeroctl")
+        raise failure(
+            "EVIDENCE_DAMAGED", f"{name}: neither an evidence file nor a snapshot of aeroctl"
+        )
     if document.get("api_version") != "v1":
         raise failure(
             "UNKNOWN_API_VERSION",
@@ -62,7 +64,7 @@ def parsed(body: bytes, name: str) -> "EvidenceFile":
         )
     whole = "snapshot" in document["data"]
     if whole and document.get("digest") != digest(document):
-        raise failure("CASE_DAMAGED", f"{name}: its content does not match its digest")
+        raise failure("EVIDENCE_DAMAGED", f"{name}: its content does not match its digest")
     file = EvidenceFile(name, document, whole)
     file.check()
     return file
@@ -72,7 +74,8 @@ def parsed(body: bytes, name: str) -> "EvidenceFile":
 class EvidenceFile:
     """A source that answers from a file what the kernel would have answered at its revision.
 
-    `whole`: the file holds events and audit trail too. Methods raise NOT_IN_CASE for what it lacks.
+    `whole`: the file holds events and audit trail too. Methods raise NOT_IN_EVIDENCE for
+    what it lacks.
     """
 
     name: str
@@ -80,26 +83,28 @@ class EvidenceFile:
     whole: bool
 
     def check(self) -> None:
-        """Raise CASE_DAMAGED unless every part keeps the contract, and the events fit together."""
+        """Raise EVIDENCE_DAMAGED unless every part keeps the contract, and the events fit
+        together.
+        """
         from aeroctl.contract.standing import followed
 
         try:
             self.snapshot(self.holds(None), None)
             if self.whole:
                 page = self.events(0, None)[0].data
-                check_events(page.events, 0, self.commit_id)
+                check_events(page.events, 0, self.revision)
                 begins = bool(page.events) and page.events[0].kind == "gap"
                 steps = page.events[1:] if begins else page.events
-                followed(page.base, filter(attrgetter("exact"), steps), self.commit_id)
+                followed(page.base, filter(attrgetter("exact"), steps), self.revision)
                 if self.content["data"]["audit"] is not None:
                     check_records(self.audit(0, None)[0])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise failure("CASE_DAMAGED", f"{self.name}: {error}") from error
+            raise failure("EVIDENCE_DAMAGED", f"{self.name}: {error}") from error
 
     @property
-    def commit_id(self) -> int:
+    def revision(self) -> int:
         """The one revision whose state it holds."""
-        return cast("int", self.content["observed_at"]["commit_id"])
+        return cast("int", self.content["observed_at"]["revision"])
 
     def holds(self, at: int | None) -> Sequence[Section]:
         """As Kernel.holds: of those, what is in the file."""
@@ -118,10 +123,10 @@ class EvidenceFile:
         lacking = [
             name
             for name in sections
-            if self._snapshot.get(name) is None or (at is not None and name in MEASURED)
+            if self._snapshot.get(name) is None or (at is not None and name in NODE_SECTIONS)
         ]
         if lacking:
-            raise failure("NOT_IN_CASE", f"{self.name} does not hold {', '.join(lacking)}")
+            raise failure("NOT_IN_EVIDENCE", f"{self.name} does not hold {', '.join(lacking)}")
         silent = _silent(self._snapshot, SECTIONS) - _silent(self._snapshot, sections)
         known = set(SECTIONS)
         return {
@@ -154,13 +159,13 @@ class EvidenceFile:
         records = [
             record
             for record in trail["records"]
-            if record["sequence"] > after and record["commit_id"] >= (since or 0)
+            if record["sequence"] > after and record["revision"] >= (since or 0)
         ]
         broken = [
             each
             for each in trail["broken"]
             if (each["sequence"] is None or each["last"] > after)
-            and each["commit_id"] >= (since or 0)
+            and each["revision"] >= (since or 0)
         ]
         page = {"records": records, "broken": broken, "head": trail["head"], "next": None}
         return AuditEnvelope.model_validate_json(json.dumps(self._answer(page, at))), records
@@ -171,25 +176,25 @@ class EvidenceFile:
         from aeroctl.contract.standing import followed
 
         held = self._part("events")
-        if after > self.commit_id:
-            words = f"{self.name} ends at revision {self.commit_id}, before revision {after}"
-            raise failure("FUTURE_COMMIT", words)
+        if after > self.revision:
+            words = f"{self.name} ends at revision {self.revision}, before revision {after}"
+            raise failure("FUTURE_REVISION", words)
         base = Standing.model_validate_json(json.dumps(held["base"]))
-        pins = [pin for pin in held["pins"] if pin["commit_id"] > after]
+        pins = [pin for pin in held["pins"] if pin["revision"] > after]
         page = {"base": held["base"], "events": held["events"], "pins": pins, "next": None}
-        if after > base.commit_id:
-            before = [event for event in held["events"] if event["commit_id"] <= after]
+        if after > base.revision:
+            before = [event for event in held["events"] if event["revision"] <= after]
             steps = [Event.model_validate_json(json.dumps(event)) for event in before]
             exact = [event for event in steps if event.exact and event.kind != "gap"]
             base = followed(base, exact, after)
             page["base"] = base.model_dump(mode="json")
         # A gap that began earlier begins, for this reader, where the reading does.
         page["events"] = [
-            {**event, "commit_id": max(event["commit_id"], after + 1), "before": after + 1}
+            {**event, "revision": max(event["revision"], after + 1), "before": after + 1}
             if event["kind"] == "gap" and event["before"] <= after < event["after"]
             else event
             for event in held["events"]
-            if (event["after"] if event["kind"] == "gap" else event["commit_id"]) > after
+            if (event["after"] if event["kind"] == "gap" else event["revision"]) > after
         ]
         return EventsEnvelope.model_validate_json(json.dumps(self._answer(page, at))), page
 
@@ -200,13 +205,13 @@ class EvidenceFile:
 
         if self._part("audit") is None:  # without its times another revision might be taken
             words = f"{self.name} lacks the audit trail, whose times date the revisions"
-            raise failure("NOT_IN_CASE", words)
+            raise failure("NOT_IN_EVIDENCE", words)
         now = self.content["observed_at"]["time"]
         try:
             pinning = Pinning(_time(moment, now), now)
             for logged in self._logged():
                 pinning.see(logged)
-            pin = pinning.pinned(self.commit_id if now else 0, self.commit_id)
+            pin = pinning.pinned(self.revision if now else 0, self.revision)
             if purpose == "state":
                 pinning.check_bounded(pin, ends=now is None)
                 pin = settled(pin, self._changes(pin.first, pin.last), 0)
@@ -214,31 +219,29 @@ class EvidenceFile:
             raise failure("TIME_NOT_PINNED", f"{self.name}: {error}") from error
         except ValueError as error:  # such as the 31st of June
             raise failure(
-                "CASE_DAMAGED", f"{self.name}: it holds an invalid time: {error}"
+                "EVIDENCE_DAMAGED", f"{self.name}: it holds an invalid time: {error}"
             ) from error
         return PinEnvelope.model_validate(self._answer(pin.model_dump(), None))
 
     def _changes(self, first: int, last: int) -> list[int]:
         """The revisions after `first` up to `last` that have an event or an audit record."""
         entries = [*self._part("events")["events"], *self._part("audit")["records"]]
-        return sorted(
-            {entry["commit_id"] for entry in entries if first < entry["commit_id"] <= last}
-        )
+        return sorted({entry["revision"] for entry in entries if first < entry["revision"] <= last})
 
     def _logged(self) -> "Iterator[Logged]":
         """The times that pins, records and the kernel's history give to revisions."""
         from aeroctl.contract.events import Logged
 
         def logged(each: Document, reached: int, source: str) -> Logged:
-            names = ("commit_id", "time", "clock")
+            names = ("revision", "time", "clock")
             return Logged(**{name: each[name] for name in names}, reached=reached, source=source)
 
         for pin in self._part("events")["pins"]:
             yield Logged(**{name: pin[name] for name in Logged.model_fields})
         reached = newest = 0
         for record in self._part("audit")["records"]:
-            if record["commit_id"] > newest:  # those of one revision were written at once
-                reached, newest = newest, record["commit_id"]
+            if record["revision"] > newest:  # those of one revision were written at once
+                reached, newest = newest, record["revision"]
             yield logged(record, reached, "audit")
         for event in self._part("events")["events"]:
             if event["time"] is not None and event["exact"]:
@@ -252,17 +255,19 @@ class EvidenceFile:
     def _part(self, name: str) -> Any:
         if not self.whole:
             words = f"{self.name} is a snapshot only, without {name}"
-            raise failure("NOT_IN_CASE", words)
+            raise failure("NOT_IN_EVIDENCE", words)
         return self.content["data"][name]
 
     def _observed(self, at: int | None) -> Document:
-        """`observed_at` as the kernel writes it for the revision `at`. Raises NOT_IN_CASE."""
+        """`observed_at` as the kernel writes it for the revision `at`. Raises NOT_IN_EVIDENCE."""
         observed: Document = self.content["observed_at"]
         if at is None:
             return observed
-        if at != self.commit_id:
-            raise failure("NOT_IN_CASE", f"{self.name} holds revision {self.commit_id}, not {at}")
-        return {**observed, "snapshot": "explicit", "time": None, "clock": None}
+        if at != self.revision:
+            raise failure(
+                "NOT_IN_EVIDENCE", f"{self.name} holds revision {self.revision}, not {at}"
+            )
+        return {**observed, "kind": "historical", "time": None, "clock": None}
 
     def _answer(self, page: object, at: int | None) -> Document:
         return {
@@ -297,7 +302,7 @@ def _silent(snapshot: Document, sections: Sequence[Section]) -> set[tuple[str, s
     return {
         (row["unavailable"]["code"], row["node"], row["unavailable"]["message"])
         for section in sections
-        if section in MEASURED
+        if section in NODE_SECTIONS
         for row in snapshot.get(section) or ()
         if row["unavailable"] is not None
     }

@@ -11,13 +11,13 @@ _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class AtRevision:
     """A revision of the kernel's consensus store."""
 
     id: int
 
 
-Moment = Commit | Time | Ago
+Moment = AtRevision | Time | Ago
 
 
 def parse(text: str) -> Moment:
@@ -28,7 +28,7 @@ def parse(text: str) -> Moment:
     if text.isascii() and text.isdecimal():
         if len(text) > 16 or not 0 < int(text) < 2**53:
             raise ValueError(f"revision numbers are 1 to 2^53 - 1, not {text[:32]}")
-        return Commit(int(text))
+        return AtRevision(int(text))
     duration = _DURATION.fullmatch(text)
     if duration is not None and text:
         pairs = zip(duration.groups(), _UNITS.values(), strict=True)

@@ -27,7 +27,7 @@ def pages(
     after: int | None = 0
     while after is not None:
         page, raw = source.audit(after, at, since)
-        at, after = page.observed_at.commit_id, page.data.next
+        at, after = page.observed_at.revision, page.data.next
         yield page, raw
         gc.collect(0)  # a closed connection is circular garbage, and main() has put collection off
 
@@ -51,7 +51,7 @@ def show_trail(
             "USAGE",
             "--watch can't be combined with -o jsonl here; use aeroctl timeline --follow",
         )
-    at, notes = reader.commit_of(moment)
+    at, notes = reader.revision_of(moment)
     chain, checked = Chain(), 0
     expected = None if noted_head is None else audit.Noted(*noted_head)
     if expected is not None:

@@ -17,7 +17,7 @@ from aeroctl.contract.terms import Outcome, RequestOutcome
 from aeroctl.errors import Exit, Failure, failure
 from aeroctl.views import explanation as explained
 from aeroctl.views import outcome
-from aeroctl.views.explanation import evidence_of
+from aeroctl.views.rules import evidence_of
 from aeroctl.workflows.confirm import Consent, confirm, require
 from aeroctl.workflows.interruption import Interruption, interruptible
 
@@ -86,8 +86,8 @@ def _request(
         request_id=fresh_request_id(),
         target=target,
         reason=reason,
-        epoch=state.epoch,
-        commit_id=state.commit_id,
+        state_digest=state.state_digest,
+        revision=state.revision,
         confirmation=given,
         client=claims(),
     )

@@ -162,8 +162,8 @@ def _confirmable(explanation: "Explanation") -> Confirmable:
         about.target,
         about.cluster,
         about.system_id,
-        state.epoch,
-        state.failover_commit,
+        state.state_digest,
+        state.failover_revision,
     )
 
 

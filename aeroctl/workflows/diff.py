@@ -28,8 +28,8 @@ def compare(
     # One reader for each source: standard input can be read only once.
     readers = {file: reader_of(app, file) for file in dict.fromkeys((before[0], after[0]))}
     old, new = readers[before[0]], readers[after[0]]
-    old_at, old_notes = old.commit_of(before[1])
-    new_at, new_notes = new.commit_of(after[1])
+    old_at, old_notes = old.revision_of(before[1])
+    new_at, new_notes = new.revision_of(after[1])
     in_new = new.source.holds(new_at)
     sections = [name for name in old.source.holds(old_at) if name in in_new]
     if not sections:

@@ -35,7 +35,7 @@ class Following:
         self._reader, self._selection = reader, selection
         since, _, self._notes = bounds(reader, selection)
         if selection.since is None:
-            since = reader.source.snapshot(("cluster",), None).observed_at.commit_id + 1
+            since = reader.source.snapshot(("cluster",), None).observed_at.revision + 1
         self._place = Place(since)
         self._wanted: Wanted | None = None
         self._noted: list[Note] = []
@@ -49,7 +49,7 @@ class Following:
                     return
             except Failure as error:
                 # History that is compacted while it is read is a gap at the next look.
-                compacted = error.code == "COMMIT_COMPACTED"
+                compacted = error.code == "REVISION_COMPACTED"
                 if self._wanted is None or not (error.transient or compacted):
                     raise
                 if error.code != self._trouble:
@@ -62,18 +62,18 @@ class Following:
         """Print what is new. False: stdout's reader has closed it."""
         place = self._place
         story = Story(self._reader.source, place.since, None, self._notes)
-        if story.commit < place.since - 1:
-            words = f"the kernel went back to revision {story.commit} from {place.since - 1}"
+        if story.revision < place.since - 1:
+            words = f"the kernel went back to revision {story.revision} from {place.since - 1}"
             raise failure("CONTRACT_BROKEN", words)
         self._wanted = self._wanted or wanted_of(story, self._selection)
-        entries = story.entries() if story.commit >= place.since else iter(())
+        entries = story.entries() if story.revision >= place.since else iter(())
         self._remark(story)
         for entry in place.news(entries):
             if self._wanted.span is not None:
                 self._wanted.span.follow(entry)
             if self._wanted.has(entry) and not print_entry(self._reader, entry):
                 return False
-        place.reach(story.commit)
+        place.reach(story.revision)
         return True
 
     def _remark(self, story: Story) -> None:
@@ -108,13 +108,13 @@ class Place:
                 if entry.after <= self._gap_to:
                     continue
                 self._gap_to = entry.after
-            if entry.commit_id > self.since:
-                self.reach(entry.commit_id - 1)
+            if entry.revision > self.since:
+                self.reach(entry.revision - 1)
             same = replace(entry, index=0)  # a gap in front of it moves it on
             if same not in self._printed:
                 self._printed.add(same)
                 yield entry
 
-    def reach(self, commit: int) -> None:
-        """All entries up to `commit` are printed."""
-        self.since, self._printed = commit + 1, set()
+    def reach(self, revision: int) -> None:
+        """All entries up to `revision` are printed."""
+        self.since, self._printed = revision + 1, set()

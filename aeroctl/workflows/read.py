@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aeroctl.app import App
 from aeroctl.errors import failure
 from aeroctl.output.output import Header
-from aeroctl.sources.moment import Commit, Moment
+from aeroctl.sources.moment import AtRevision, Moment
 from aeroctl.sources.source import Source
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ class Reader:
     output: "Output"
     dialogue: "Dialogue"
 
-    def commit_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
+    def revision_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
         """The revision whose state is shown for a moment, None for now; for a time also a note that
         says why it is that revision.
 
         A time asks the source once. Raises Failure.
         """
-        if moment is None or isinstance(moment, Commit):
+        if moment is None or isinstance(moment, AtRevision):
             return (None if moment is None else moment.id), []
         pin = self.source.pin(moment).data
-        words = f"for {pin.asked}: revision {pin.first}; {_bounds(pin)}; between them "
+        words = f"{pin.asked} is revision {pin.first}: {_bounds(pin)}; between them "
         if pin.first == pin.last:
             words += "nothing was written"
         elif not pin.moved:
@@ -45,26 +45,26 @@ class Reader:
         return pin.first, [_taken(words)]
 
     def first_since(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The first revision that may have come at a moment or after it; as `commit_of`."""
-        if moment is None or isinstance(moment, Commit):
-            return self.commit_of(moment)
+        """The first revision that may have come at a moment or after it; as `revision_of`."""
+        if moment is None or isinstance(moment, AtRevision):
+            return self.revision_of(moment)
         pin = self.source.pin(moment, "edge").data
         if pin.first == 0:
             words = f"no time is logged at or before {pin.asked}; all available history is shown"
             return 1, [_taken(words)]
         words = f"since {pin.asked}: from revision {pin.first + 1} on; {_bounds(pin)}"
         if pin.first < pin.last:
-            words += f"; {_span(pin)} may have been before that time"
+            words += f"; {_span(pin)} may have happened before that time"
         return pin.first + 1, [_taken(words)]
 
     def last_until(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The last revision that may have come at a moment or before it; as `commit_of`."""
-        if moment is None or isinstance(moment, Commit):
-            return self.commit_of(moment)
+        """The last revision that may have come at a moment or before it; as `revision_of`."""
+        if moment is None or isinstance(moment, AtRevision):
+            return self.revision_of(moment)
         pin = self.source.pin(moment, "edge").data
         words = f"until {pin.asked}: up to revision {pin.last}; {_bounds(pin)}"
         if pin.first < pin.last:
-            words += f"; {_span(pin)} may have been after that time"
+            words += f"; {_span(pin)} may have happened after that time"
         return pin.last, [_taken(words)]
 
     def read(
@@ -81,7 +81,7 @@ class Reader:
         from aeroctl.views.select import UnknownField, select
         from aeroctl.views.view import UnknownNode
 
-        at, notes = self.commit_of(moment)
+        at, notes = self.revision_of(moment)
         available = self.source.holds(at)
         live = tuple(section for section in view.live if section in available)
         envelope = self.source.snapshot(view.sections + live, at)
@@ -110,22 +110,23 @@ def header(envelope: "Envelope[Any]", notes: "Sequence[Note]") -> Header:
 def _taken(words: str) -> "Note":
     from aeroctl.contract.envelope import Note
 
-    return Note(code="COMMIT_TAKEN", subject=None, message=words)
+    return Note(code="REVISION_TAKEN", subject=None, message=words)
 
 
 def _span(pin: "Pin") -> str:
     if pin.first + 1 == pin.last:
-        return f"what revision {pin.last} did"
-    return f"what revisions {pin.first + 1} to {pin.last} did"
+        return f"the changes of revision {pin.last}"
+    return f"the changes of revisions {pin.first + 1} to {pin.last}"
 
 
 def _bounds(pin: "Pin") -> str:
     """The logged times before and after the pin's revisions."""
     before, after = pin.before, pin.after
     if before is not None:
-        begin = f"revision {pin.first} was there by {before.time}, by the clock of {before.clock}"
+        begin = f"revision {pin.first} existed at {before.time} (clock of {before.clock})"
     else:
-        begin = f"revision {pin.first} is now" if pin.first else "nothing is logged before that"
+        begin = f"revision {pin.first} is current" if pin.first else "no earlier time is logged"
     if after is None:
-        return f"{begin}; no later time is logged, and now is revision {pin.last}"
-    return f"{begin}; revision {after.commit_id} came after {after.time}, by that of {after.clock}"
+        return f"{begin}; no later time is logged, and revision {pin.last} is current"
+    end = f"revision {after.revision} came after {after.time} (clock of {after.clock})"
+    return f"{begin}; {end}"

@@ -25,7 +25,7 @@ def show_report(reader: "Reader", moment: "Moment | None") -> None:
 
 def _evidence(reader: "Reader", moment: "Moment | None") -> Evidence:
     """Everything of one revision (P7-D1)."""
-    at, notes = reader.commit_of(moment)
+    at, notes = reader.revision_of(moment)
     # The kernel's answers are read through an evidence file too: a file gives the same page.
     file = EvidenceFile("the kernel's answer", collect(reader.source, at), whole=True)
     envelope = file.snapshot(list(dict.fromkeys([*STORED, *file.holds(None)])), None)

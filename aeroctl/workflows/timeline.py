@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aeroctl.contract.envelope import Note
 from aeroctl.errors import Failure, failure
 from aeroctl.safe_text import safe
-from aeroctl.sources.moment import Commit
+from aeroctl.sources.moment import AtRevision
 from aeroctl.sources.source import MAX_ENTRIES, Source, check_count
 from aeroctl.views.timeline import Entry, Span, TimelineView, Wanted, layout, line, merged, named
 from aeroctl.workflows import audit
@@ -54,10 +54,10 @@ class Story:
         self.notes = list(notes)
         self._since = since
         self.envelope, _ = source.events(since - 1, None)
-        self.commit = self.envelope.observed_at.commit_id
-        self.until = self.commit if until is None else until
-        if self.until > self.commit:
-            raise failure("FUTURE_COMMIT", f"revision {until} is later than now, {self.commit}")
+        self.revision = self.envelope.observed_at.revision
+        self.until = self.revision if until is None else until
+        if self.until > self.revision:
+            raise failure("FUTURE_REVISION", f"revision {until} is later than now, {self.revision}")
         self.standings = [self.envelope.data.base]
         """The state at the beginning (or after a gap there), and after each later gap."""
 
@@ -65,7 +65,7 @@ class Story:
         """All entries in order; without the authority to read the audit trail, without records and
         with a note. Raises Failure, also midway.
         """
-        pages = audit.pages(self.source, self.commit, self._since)
+        pages = audit.pages(self.source, self.revision, self._since)
         first: AuditPage | None = None
         try:
             first = next(pages)[0].data
@@ -74,14 +74,14 @@ class Story:
                 raise
             self.notes.append(Note(code="AUDIT_NOT_SHOWN", subject=None, message=refusal.message))
         story = merged(self._events(), _records(first, pages))
-        return takewhile(lambda entry: entry.commit_id <= self.until, story)
+        return takewhile(lambda entry: entry.revision <= self.until, story)
 
     def _events(self) -> "Iterator[Event]":
         page = self.envelope.data
         yield from page.events
         while page.next is not None and page.next < self.until:
             gc.collect(0)  # as in audit.pages
-            page = self.source.events(page.next, self.commit)[0].data
+            page = self.source.events(page.next, self.revision)[0].data
             if page.events and page.events[0].kind == "gap":
                 self.standings.append(page.base)
             yield from page.events
@@ -93,12 +93,12 @@ def _records(
     last = 0
     for one in () if page is None else chain([page], (envelope.data for envelope, _ in later)):
         both: Iterator[AuditRecord | BrokenRecord]
-        both = merge(one.records, one.broken, key=attrgetter("commit_id"))
+        both = merge(one.records, one.broken, key=attrgetter("revision"))
         for record in both:
-            if record.commit_id < last:  # tampered with: it must not hide the records after it
+            if record.revision < last:  # tampered with: it must not hide the records after it
                 words = f"audit record {record.sequence} is older than the one before it"
                 raise failure("CONTRACT_BROKEN", f"{words}; check it with aeroctl audit --verify")
-            last = record.commit_id
+            last = record.revision
             yield record
 
 
@@ -133,7 +133,11 @@ def bounds(reader: "Reader", selection: Selection) -> tuple[int, int | None, lis
     since, notes = reader.first_since(selection.since)
     until, more = reader.last_until(selection.until)
     # If nothing was written between two times, the first revision since is after the last until.
-    apart = 0 if isinstance(selection.since, Commit) and isinstance(selection.until, Commit) else 1
+    apart = (
+        0
+        if isinstance(selection.since, AtRevision) and isinstance(selection.until, AtRevision)
+        else 1
+    )
     if since is not None and until is not None and since > until + apart:
         words = f"--since (revision {since}) is later than --until (revision {until})"
         raise failure("USAGE", words)
@@ -145,11 +149,11 @@ def wanted_of(story: Story, selection: Selection) -> Wanted:
     span = None
     if selection.request is not None:
         span = Span(selection.request)
-        for page, _ in audit.pages(story.source, story.commit):
+        for page, _ in audit.pages(story.source, story.revision):
             for record in page.data.records:
                 span.follow(record)
         if span.first is None:
-            words = f"no record of {selection.request} in the audit trail up to {story.commit}"
+            words = f"no record of {selection.request} in the audit trail up to {story.revision}"
             story.notes.append(Note(code="REQUEST_NOT_RECORDED", subject=None, message=words))
     return Wanted(frozenset(selection.nodes), frozenset(selection.kinds), span)
 

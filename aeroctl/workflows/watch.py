@@ -21,7 +21,7 @@ from aeroctl.safe_text import width
 from aeroctl.views.marks import compared
 
 Pieces = Sequence[Frame | str]
-LASTING = ("OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "COMMIT_COMPACTED", "NOT_IN_CASE")
+LASTING = ("OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_EVIDENCE")
 """Failures that asking again can't cure, although others of their exit code may pass."""
 _PARTS = re.compile(r"\x1b\[[0-9;]*m|.")
 """A style sequence, or one character."""
@@ -106,9 +106,9 @@ class _Screen:
 
     def show(self, pieces: Pieces) -> bool:
         marked, gone = _marked(self.last, pieces)
-        heading = self.period + _commit(pieces, ": revision {}")
+        heading = self.period + _revision(pieces, ": revision {}")
         if self.last:
-            heading += _commit(self.last, ", previous frame {}") + "; * marks changes"
+            heading += _revision(self.last, ", previous frame {}") + "; * marks changes"
         if gone:
             heading += f"; removed: {', '.join(gone)}"
         self.last = pieces
@@ -118,7 +118,7 @@ class _Screen:
         """The last frame stays, every line of it marked as old: it may be outdated (P7-D1)."""
         heading = f"{self.period}: NO NEW STATE"
         if self.last:
-            heading += "; ~ marks old lines" + _commit(self.last, ", of revision {}")
+            heading += "; ~ marks old lines" + _revision(self.last, ", of revision {}")
         reason = error_text(error, as_json=False).splitlines()
         old = [f"~ {line}".rstrip() for line in self._lines(self.last)]
         return self._draw([self.output.styled(heading, "bold red"), *reason], old)
@@ -192,7 +192,7 @@ def _marked(before: Pieces, now: Pieces) -> tuple[list[Frame | str], list[str]]:
     return marked, gone
 
 
-def _commit(pieces: Pieces, words: str) -> str:
+def _revision(pieces: Pieces, words: str) -> str:
     """`words` with the revision that the pieces show; empty where they are not views."""
     views = [piece for piece in pieces if isinstance(piece, Frame)]
-    return words.format(views[0].observed.commit_id) if views else ""
+    return words.format(views[0].observed.revision) if views else ""

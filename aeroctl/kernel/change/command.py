@@ -140,9 +140,9 @@ async def _dispatched(
                 if not await gone():
                     planned = records.planned(plan, kernel, seconds)
                     written = records.dispatch(asked, source.prefix, kernel, kept, planned, lease)
-                    commit = await _write(source, written)
-                    if commit is not None:
-                        return Dispatched(asked, kernel, commit, seconds, began), plan
+                    revision = await _write(source, written)
+                    if revision is not None:
+                        return Dispatched(asked, kernel, revision, seconds, began), plan
                     continue
                 refusal = decision.caller_gone()
             if await _recorded(source, asked, kernel, kept, refusal, confirmed):
@@ -151,7 +151,7 @@ async def _dispatched(
         LOGGER.error("request %s: refused and not recorded: %s", asked.request_id, refusal)
         raise refusal
     await trail.check_room(source.store, source.scope, prefix=source.prefix)
-    raise _busy("authority-relevant state, or the audit trail,")
+    raise _busy("state that decides who leads, or the audit trail,")
 
 
 def _current(account: Account, plan: Plan) -> bool:

@@ -8,7 +8,7 @@ from aeroctl.contract.consent import Confirmable
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Kernel
 
 
@@ -39,7 +39,12 @@ def check_target(command: Command, target: str | None, state: State) -> None:
 def confirmable(command: CommandName, target: str | None, kernel: Kernel) -> Confirmable:
     """What a token must confirm for that command in that state."""
     return Confirmable(
-        command, target, kernel.scope, kernel.system_id, epoch(kernel), kernel.failover_commit
+        command,
+        target,
+        kernel.scope,
+        kernel.system_id,
+        state_digest(kernel),
+        kernel.failover_revision,
     )
 
 

@@ -57,12 +57,12 @@ def check(
     command: Command,
     about: Confirmable,
     overridden: Sequence[str],
-    commit_id: int,
+    revision: int,
     clock: Clock,
 ) -> None:
     """Refuse what doesn't confirm `command`, in the state that `about` describes, by now.
 
-    `overridden`: the invariants that it would override now, by id. `commit_id`: the state's own;
+    `overridden`: the invariants that it would override now, by id. `revision`: the state's own;
     nobody has seen a later one. Raises Failure
     CONFIRMATION_INVALID, CONFIRMATION_EXPIRED, ACKNOWLEDGEMENT_MISMATCH.
     """
@@ -75,8 +75,8 @@ def check(
     if not consent.confirms(given.token, about):
         raise _invalid("its token is not that of this command, this target and this state")
     _check_term(given.token, clock)
-    if request.commit_id > commit_id:
-        seen = f"commit {request.commit_id} can't have been seen: the kernel is at {commit_id}"
+    if request.revision > revision:
+        seen = f"revision {request.revision} can't have been seen: the kernel is at {revision}"
         raise _invalid(seen)
     if given.kind == "standard":
         if given.acknowledged:

@@ -20,7 +20,7 @@ from aeroctl.kernel.decide.confirmation import Clock
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Kernel
 
 
@@ -80,17 +80,17 @@ def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
     if kept.spent_by is not None:
         raise confirmation_reused(kept.spent_by)
     commands.check_target(command, request.target, state)
-    now = epoch(state.kernel)
-    if request.epoch != now:
+    now = state_digest(state.kernel)
+    if request.state_digest != now:
         raise Failure(
             "STATE_CHANGED",
-            "authority-relevant state is not what was confirmed: "
-            f"confirmed at commit {request.commit_id} in epoch {request.epoch}, "
-            f"at commit {state.kernel.commit_id} it is {now}",
+            "state that decides who leads is not what was confirmed: "
+            f"confirmed at revision {request.revision} in state digest {request.state_digest}, "
+            f"at revision {state.kernel.revision} it is {now}",
         )
     about = commands.confirmable(command.name, request.target, state.kernel)
     overridden = [each.invariant for each in effects.overrides(command.name, state)]
-    confirmation.check(request, command, about, overridden, state.kernel.commit_id, clock)
+    confirmation.check(request, command, about, overridden, state.kernel.revision, clock)
 
 
 def genuine(asked: Asked, kernel: Kernel) -> bool:
@@ -99,7 +99,9 @@ def genuine(asked: Asked, kernel: Kernel) -> bool:
     """
     request = asked.request
     about = commands.confirmable(asked.command.name, request.target, kernel)
-    return consent.confirms(request.confirmation.token, replace(about, epoch=request.epoch))
+    return consent.confirms(
+        request.confirmation.token, replace(about, state_digest=request.state_digest)
+    )
 
 
 def permitted(asked: Asked, state: State) -> None:

@@ -24,10 +24,10 @@ async def audit(source: Source, caller: Caller, pairs: Sequence[tuple[str, str]]
     at = parameters.number(given, "at", 1, 2**53 - 1)
     since = parameters.number(given, "since", 1, 2**53 - 1)
     async with source.in_time():
-        commit, page = await trail.page(
+        revision, page = await trail.page(
             source.store, source.scope, after, limit, at, prefix=source.prefix, since=since
         )
-        kernel = await source.kernel(commit)
+        kernel = await source.kernel(revision)
     return AuditEnvelope(
         api_version=API_VERSION, observed_at=observed(kernel, at), data=page, notes=[]
     )

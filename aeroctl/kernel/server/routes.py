@@ -23,7 +23,7 @@ from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.explanation import ExplainRequest
 from aeroctl.contract.openapi import document
 from aeroctl.contract.requests import CommandRequest, RequestId
-from aeroctl.contract.terms import MEASURED
+from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.kernel import callers
 from aeroctl.kernel.audit.records import Asked
 from aeroctl.kernel.callers import Caller
@@ -87,7 +87,7 @@ def application(
 
     async def get_snapshot(request: Request, _: Caller) -> Response:
         asked = snapshot.request(request.query_params.multi_items())
-        gate = gates.askers if set(asked.sections) & set(MEASURED) else gates.readers
+        gate = gates.askers if set(asked.sections) & set(NODE_SECTIONS) else gates.readers
         return await read(request, gate, lambda: snapshot.snapshot(source, asked))
 
     async def post_explain(request: Request, caller: Caller) -> Response:
@@ -131,9 +131,11 @@ def application(
         parameters = request.query_params.multi_items()
         return await read(request, gates.historians, lambda: events.events(source, parameters))
 
-    async def get_commits(request: Request, _: Caller) -> Response:
+    async def get_revisions(request: Request, _: Caller) -> Response:
         parameters = request.query_params.multi_items()
-        return await read(request, gates.historians, lambda: revisions.commits(source, parameters))
+        return await read(
+            request, gates.historians, lambda: revisions.revisions(source, parameters)
+        )
 
     async def get_audit(request: Request, caller: Caller) -> Response:
         parameters = request.query_params.multi_items()
@@ -161,7 +163,7 @@ def application(
             Route("/v1/commands/{command}", authenticated(post_command), methods=["POST"]),
             Route("/v1/requests/{id}", authenticated(get_request)),
             Route("/v1/events", authenticated(get_events)),
-            Route("/v1/commits", authenticated(get_commits)),
+            Route("/v1/revisions", authenticated(get_revisions)),
             Route("/v1/audit", authenticated(get_audit)),
             Route("/v1/health", get_health),
             Route("/v1/ready", get_ready),
