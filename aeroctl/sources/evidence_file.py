@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from aeroctl.contract.checks import NODE_SECTIONS
 from aeroctl.contract.moments import Ago, Purpose, Time
 from aeroctl.contract.pages import check_events, check_records
+from aeroctl.contract.rfc3339 import shortest
 from aeroctl.contract.terms import SECTIONS, STORED, Section
 from aeroctl.errors import Failure, failure
 from aeroctl.sources.collect import Document, digest
-from aeroctl.sources.moment import written
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
@@ -291,7 +291,7 @@ def _time(moment: Time | Ago, now: str | None) -> str:
     if now is None:
         raise NotPinned("the file does not say at what time it was taken")
     try:
-        return written(datetime.fromisoformat(now) - timedelta(seconds=moment.seconds))
+        return shortest(datetime.fromisoformat(now) - timedelta(seconds=moment.seconds))
     except (OverflowError, ValueError) as error:
         raise NotPinned("that is before the year 1") from error
 
