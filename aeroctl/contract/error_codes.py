@@ -26,7 +26,11 @@ ERROR_CODES: dict[str, ErrorCode] = {
     # operator_input: the command line, or a request, is wrong
     "USAGE": ErrorCode("operator_input", 2, "the command line is not valid"),
     "UNKNOWN_NODE": ErrorCode(
-        "operator_input", 2, "the cluster has no node of that name", status=400
+        "operator_input",
+        2,
+        "the cluster has no node of that name",
+        status=400,
+        invariants=("P7-A3",),
     ),
     "UNKNOWN_FIELD": ErrorCode(
         "operator_input", 2, "the view has no field of that name to filter or sort by"
@@ -54,7 +58,11 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "BAD_REQUEST": ErrorCode("operator_input", 2, "the kernel can't parse the request", status=400),
     "UNKNOWN_COMMAND": ErrorCode(
-        "operator_input", 2, "the kernel has no command of that name", status=404
+        "operator_input",
+        2,
+        "the kernel has no command of that name",
+        status=404,
+        invariants=("P7-S3",),
     ),
     # control_plane_validation: refused by aeroctl or by the kernel's own checks
     "TOKEN_OVER_PLAINTEXT": ErrorCode(
@@ -137,7 +145,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         3,
         "the acknowledgements differ from those that the kernel requires",
         status=403,
-        invariants=("P7-A2", "P6-A1a"),
+        invariants=("P7-A2",),
     ),
     "STATE_CHANGED": ErrorCode(
         "control_plane_validation",
@@ -202,7 +210,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         7,
         "the leader kept changing while nodes were read",
         status=503,
-        invariants=("P7-D1",),
+        invariants=("P7-F1",),
         transient=True,
     ),
     "KERNEL_BUSY": ErrorCode(
@@ -210,6 +218,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         7,
         "the kernel is overloaded, or could not read its nodes or etcd in time",
         status=503,
+        invariants=("P7-F1",),
         transient=True,
     ),
     "RULE_NOT_MET": ErrorCode(
@@ -275,7 +284,12 @@ ERROR_CODES: dict[str, ErrorCode] = {
         invariants=("P7-F1",),
     ),
     "STORE_UNAVAILABLE": ErrorCode(
-        "transport", 7, "the kernel can't reach etcd", status=503, transient=True
+        "transport",
+        7,
+        "the kernel can't reach etcd",
+        status=503,
+        invariants=("P7-F1",),
+        transient=True,
     ),
     "STORE_TLS_FAILED": ErrorCode(
         "transport",
@@ -285,12 +299,18 @@ ERROR_CODES: dict[str, ErrorCode] = {
         invariants=("P7-F1",),
     ),
     "STORE_REFUSED": ErrorCode(
-        "kernel_rejection", 7, "etcd refused the kernel's request", status=502
+        "kernel_rejection",
+        7,
+        "etcd refused the kernel's request",
+        status=502,
+        invariants=("P7-F1",),
     ),
     "KERNEL_STATE_UNREADABLE": ErrorCode(
-        "kernel_rejection", 7, "a key in etcd can't be parsed", status=502, invariants=("P7-D1",)
+        "kernel_rejection", 7, "a key in etcd can't be parsed", status=502, invariants=("P7-F1",)
     ),
-    "INTERNAL": ErrorCode("kernel_rejection", 7, "a bug in aerokernel", status=500),
+    "INTERNAL": ErrorCode(
+        "kernel_rejection", 7, "a bug in aerokernel", status=500, invariants=("P7-F1",)
+    ),
     "BUG": ErrorCode("control_plane_validation", 1, "a bug in aeroctl"),
     # transport: the kernel was not reached, or its answer did not arrive
     "KERNEL_UNREACHABLE": ErrorCode(

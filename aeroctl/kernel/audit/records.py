@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from aeroctl.contract import rfc3339
 from aeroctl.contract.audit import Confirmed, Dispatch, RecordFacts
 from aeroctl.contract.commands import Command
 from aeroctl.contract.consent import fingerprint
 from aeroctl.contract.errors import Error
 from aeroctl.contract.requests import CommandRequest, RequestStatus
 from aeroctl.contract.terms import RecordKind
+from aeroctl.kernel import clock
 from aeroctl.kernel.audit import ledger, trail
 from aeroctl.kernel.audit.ledger import Ledger
 from aeroctl.kernel.callers import Caller
-from aeroctl.kernel.endpoints.snapshot import clock, rfc3339
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import GUARDS, MEMBERS, Kernel
 from aeroctl.kernel.patroni.rest_api import canonical
@@ -232,8 +233,8 @@ def _facts(
     return RecordFacts(
         kind=kind,
         request_id=request.request_id,
-        time=rfc3339(datetime.now(UTC)),
-        clock=clock(),
+        time=rfc3339.render(datetime.now(UTC)),
+        clock=clock.name(),
         cluster=kernel.scope,
         system_id=kernel.system_id,
         command=asked.command.name,

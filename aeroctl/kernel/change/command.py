@@ -13,15 +13,14 @@ from aeroctl.kernel.audit import records, trail
 from aeroctl.kernel.audit.ledger import Ledger
 from aeroctl.kernel.audit.records import Asked, Dispatched, Plan, Transaction
 from aeroctl.kernel.change import diagnose, throttle, transfer
-from aeroctl.kernel.decide import decision
+from aeroctl.kernel.decide import commands, decision
 from aeroctl.kernel.decide.confirmation import AHEAD_SECONDS, LONGEST_TERM
 from aeroctl.kernel.decide.rules import State
-from aeroctl.kernel.endpoints import explain
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.patroni.keys import Kernel
 from aeroctl.kernel.patroni.rest_api import Engine
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.timing import Attempts, uptime
 
 RECORD_SECONDS = 4.0
@@ -63,8 +62,6 @@ async def command(source: Source, engine: Engine, asked: Asked, gone: Gone) -> R
         LOGGER.exception("request %s failed", asked.request_id)
         known = dispatched is None  # what is not known to be recorded is not asked of the engine
         raise Failure(
-            500,
-            "kernel_rejection",
             "INTERNAL",
             f"the kernel server failed {'before' if known else 'after'} the request was "
             "dispatched; its log says why",
@@ -121,7 +118,7 @@ async def _dispatched(
     refusal: Failure | None = None
     attempts = Attempts(RECORD_SECONDS)
     while await attempts.another():
-        async with source.pen:
+        async with source.append_lock:
             kernel, kept = await source.kernel_and_ledger(
                 asked.request_id, asked.request.confirmation.token
             )
@@ -136,7 +133,7 @@ async def _dispatched(
                 # A server that is frozen from here on is too late when it wakes up (engine.py): its
                 # lease is younger than that.
                 began = uptime()
-                seconds = explain.deadline(asked.command, kernel, source.seconds)
+                seconds = commands.deadline(asked.command, kernel, source.seconds)
                 lease = await source.store.lease(seconds + LEASE_SLACK_SECONDS) if plan else None
                 # The last thing before the record: intent must still be there (P7-A2). It is what
                 # makes a request harmless that waited in the socket of a frozen server.
@@ -165,7 +162,7 @@ def _current(account: Account, plan: Plan) -> bool:
 
 def _busy(what: str) -> Failure:
     message = f"{what} kept changing; nothing was dispatched"
-    return Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])
+    return Failure("KERNEL_BUSY", message)
 
 
 async def _write(source: Source, written: Transaction) -> int | None:

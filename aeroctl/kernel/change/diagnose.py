@@ -23,12 +23,12 @@ from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
 from aeroctl.contract.rules import Rule, evaluated, facts, rule
 from aeroctl.kernel.audit.records import Dispatched
 from aeroctl.kernel.change import transfer
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import Kernel
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.postgres import observations, queries
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.timing import uptime
 
 Raw = str | bool | int | float | None
@@ -69,7 +69,7 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
     needed = 2 * look + sections.settling_seconds(kernel)
     latest = dispatched.began + dispatched.deadline_seconds - needed
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(latest - uptime()) as waiting, source.own:
+        async with asyncio.timeout(latest - uptime()) as waiting, source.change_readers:
             waiting.reschedule(None)  # from here on each node has its own time
             diagnostics, message = await _compared(source, engine, kernel), None
     held = sections.leader(kernel)

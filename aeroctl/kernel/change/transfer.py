@@ -13,7 +13,6 @@ from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
 from aeroctl.contract.terms import Evaluation
 from aeroctl.kernel.audit import records
 from aeroctl.kernel.audit.records import Dispatched, Plan
-from aeroctl.kernel.endpoints.snapshot import Source, notes, observed
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import pulse as pulses
 from aeroctl.kernel.patroni import sections
@@ -22,6 +21,7 @@ from aeroctl.kernel.patroni.pulse import POLL_SECONDS, Pulse
 from aeroctl.kernel.patroni.rest_api import Engine, Sent
 from aeroctl.kernel.prove import judge
 from aeroctl.kernel.prove.writable import weighed, writable
+from aeroctl.kernel.source import Source, notes, observed
 from aeroctl.kernel.store.keyspace import History
 from aeroctl.kernel.timing import Attempts, uptime
 
@@ -58,11 +58,8 @@ async def carry_out(
     if found.outcome == "rejected" and found.final:
         words = found.engine_reply and found.engine_reply.status is not None
         raise Failure(
-            409,
-            "kernel_rejection",
             "ENGINE_REJECTED",
             found.engine_reply.body if found.engine_reply and words else found.message or "",
-            invariants=["P7-E3"],
             engine_reply=found.engine_reply,
         )
     return await envelope(source, kernel, found, missing)
@@ -98,7 +95,7 @@ async def record(
     while await attempts.another():
         writing = False
         try:
-            async with source.pen:
+            async with source.append_lock:
                 _, kept = await source.kernel_and_ledger(found.request_id)
                 revision: int | None = kept.request_revision
                 if len(kept.request or ()) <= len(records.DISPATCHED):
@@ -257,8 +254,6 @@ async def _proof(
     except Failure as failure:
         error = failure.error
         raise Failure(
-            failure.status,
-            error.domain,
             error.code,
             f"the request was dispatched, and what came of it can't be proved now: {error.message}",
             invariants=["P7-E2"],

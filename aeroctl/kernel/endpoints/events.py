@@ -17,14 +17,13 @@ from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.events import Event, EventPage, EventsEnvelope, Fact, Logged
 from aeroctl.contract.terms import Cause, EventKind
 from aeroctl.kernel.audit import clock_pins
-from aeroctl.kernel.endpoints import snapshot
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
 from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd
 from aeroctl.kernel.prove.evidence import leader_of
 from aeroctl.kernel.server import parameters
+from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.keyspace import Event as Written
 from aeroctl.kernel.store.keyspace import History, Keyspace, KeyValue
 
@@ -80,7 +79,7 @@ async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnve
     after = parameters.number(given, "after", 0, 2**53 - 1) or 0
     window = parameters.number(given, "window", 1, WIDEST) or WINDOW
     at = parameters.number(given, "at", 1, 2**53 - 1)
-    async with source.in_time(), source.past:
+    async with source.in_time(), source.history_readers:
         kernel = await source.kernel(at)
         bound = kernel.revision
         if after > bound:  # the store refuses a future revision; one that is past has no more
@@ -94,7 +93,7 @@ async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnve
         found = await asyncio.to_thread(clock_pins.dated, found, around)
     return EventsEnvelope(
         api_version=API_VERSION,
-        observed_at=snapshot.observed(kernel, at),
+        observed_at=observed(kernel, at),
         data=EventPage(
             base=baseline.standing(history.base),
             events=found,
@@ -112,8 +111,8 @@ async def _pins(
     server that may not read them tells the story without.
     """
     try:
-        pins, stood = await clock_pins.written(source, after, reached)
-        following = await clock_pins.next_after(source, reached, bound)
+        pins, stood = await clock_pins.written(source.store, source.scope, after, reached)
+        following = await clock_pins.next_after(source.store, source.scope, reached, bound)
     except Failure as failure:
         if failure.error.code != "STORE_REFUSED":
             raise

@@ -17,14 +17,13 @@ from aeroctl.contract.rules import Fact, Rule, rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
 from aeroctl.kernel.audit import trail
 from aeroctl.kernel.audit.ledger import inflight_key, request_key
-from aeroctl.kernel.endpoints import snapshot
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.patroni import pulse, sections
 from aeroctl.kernel.patroni.keys import Kernel
 from aeroctl.kernel.prove.evidence import Traces, follow
 from aeroctl.kernel.prove.judge import Asked, Judgement, Renewals, attributed, judge, told, wrote
 from aeroctl.kernel.prove.writable import weighed, writable
+from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.keyspace import History
 
 EXECUTED = frozenset({"executed", "executed_other"})
@@ -55,7 +54,7 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
             found = await _read(source, request_id, seen)
     return RequestEnvelope(
         api_version=API_VERSION,
-        observed_at=snapshot.observed(found.kernel, None, time),
+        observed_at=observed(found.kernel, None, time),
         data=found.status,
         notes=[
             Note(code="RECORD_BROKEN", subject=None, message=_words(each)) for each in found.broken
@@ -76,7 +75,7 @@ class _Found:
 
 
 async def _read(source: Source, request_id: str, renewals: Renewals | None) -> _Found:
-    async with source.in_time(), source.own:
+    async with source.in_time(), source.change_readers:
         kernel, ledger = await source.kernel_and_ledger(request_id)
         if ledger.request is None:
             return _Found(kernel, _unseen(request_id, kernel.revision), 0, [])

@@ -244,7 +244,7 @@ def _citus(prefix: str, groups: list[int]) -> Failure:
         f"{prefix} holds a Citus cluster: Patroni keeps its groups ({numbers}) below it, each a"
         " PostgreSQL cluster with a leader of its own. This version reads single clusters only"
     )
-    return Failure(502, "kernel_rejection", "CLUSTER_IS_CITUS", message, invariants=["P7-F1"])
+    return Failure("CLUSTER_IS_CITUS", message)
 
 
 Value = TypeVar("Value", bound=BaseModel)

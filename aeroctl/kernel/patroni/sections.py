@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from aeroctl.contract import lsn
+from aeroctl.contract import lsn, rfc3339
 from aeroctl.contract.cluster import Cluster, Leader, Synchronous
 from aeroctl.contract.envelope import Note
 from aeroctl.contract.nodes import LastEntry, Node
@@ -478,10 +478,9 @@ def utc(instant: datetime | None) -> str | None:
     if instant is None:
         return None
     try:
-        time = instant.astimezone(UTC)
+        return rfc3339.render(instant)
     except OverflowError:
         return None
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _note(code: str, subject: str | None, message: str) -> Note:

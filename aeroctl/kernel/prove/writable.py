@@ -5,10 +5,10 @@ from aeroctl.contract.base import Observation
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Rule, evaluated
 from aeroctl.contract.terms import RequestOutcome
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import Kernel
 from aeroctl.kernel.postgres import observations, queries
+from aeroctl.kernel.source import Source
 
 
 async def writable(source: Source, kernel: Kernel) -> Rule:
@@ -20,7 +20,7 @@ async def writable(source: Source, kernel: Kernel) -> Rule:
     if held is None:
         return rule(None, None)
     node = next(node for node in sections.nodes(kernel) if node.name == held.node)
-    # Not in `turns`: however many read, a command that is under way does not wait for them.
+    # Not limited by `node_readers`: a command that is under way never waits for readers.
     answers = await queries.ask([node], ["replication"], source.access, kernel.system_id)
     kind = Observation[NodeReplication]
     answer = answers[node.name]["replication"]

@@ -552,10 +552,10 @@ def _parsed(prefix: str, result: dict[str, Any]) -> list[Event]:
 def _failure(message: str) -> Failure:
     """What etcd's refusal means; etcd gives a past and a future revision the same code."""
     if "has been compacted" in message:
-        return Failure(410, "kernel_rejection", "REVISION_COMPACTED", message)
+        return Failure("REVISION_COMPACTED", message)
     if "is a future revision" in message:
-        return Failure(400, "operator_input", "FUTURE_REVISION", message)
-    return Failure(502, "kernel_rejection", "STORE_REFUSED", message, invariants=["P7-F1"])
+        return Failure("FUTURE_REVISION", message)
+    return Failure("STORE_REFUSED", message)
 
 
 def _misunderstood(question: str, error: Exception) -> Failure:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from aeroctl.contract.events import Logged, Pin
 from aeroctl.contract.moments import Ago, Time
 from aeroctl.contract.pinning import NotPinned, Pinning, settled
-from aeroctl.sources.moment import AtRevision, Moment, parse, written
+from aeroctl.contract.rfc3339 import shortest
+from aeroctl.sources.moment import AtRevision, Moment, parse
 
 START = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -64,7 +65,7 @@ def test_any_text_is_a_moment_or_refused(text: str) -> None:
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)), st.integers(-12, 12))
 def test_a_time_means_the_same_instant_in_every_zone(when: datetime, hours: int) -> None:
     here = when.replace(tzinfo=timezone(timedelta(hours=hours)))
-    assert parse(here.isoformat()) == Time(written(here))
+    assert parse(here.isoformat()) == Time(shortest(here))
 
 
 def logged(*times: tuple[int, int, int]) -> list[Logged]:
@@ -76,7 +77,7 @@ def logged(*times: tuple[int, int, int]) -> list[Logged]:
 
 
 def at(seconds: float) -> str:
-    return written(START + timedelta(seconds=seconds))
+    return shortest(START + timedelta(seconds=seconds))
 
 
 def pin(asked: str, logs: list[Logged], now: str | None, newest: int) -> Pin:
