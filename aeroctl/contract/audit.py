@@ -25,18 +25,18 @@ class Confirmed(Model):
 
 
 class Dispatch(Model):
-    """The one action that was asked of the engine, and the state that it was bound to."""
+    """The one action that was sent to Patroni, and the state that it was bound to."""
 
     action: str = Field(examples=['POST /switchover {"candidate":"n2","leader":"n1"}'])
-    receiver: str | None = Field(description="The node whose agent was asked.")
+    receiver: str | None = Field(description="The node whose Patroni got it.")
     failover_revision: Revision = Field(
-        description="Last revision of the engine's pending-transfer key before; 0: it was absent."
+        description="Last revision of Patroni's failover key before; 0: it was absent."
     )
     deadline_seconds: Count
 
 
 class RecordFacts(Model):
-    """What a record says, before it has its place in the chain."""
+    """The content of a record, before it has its place in the chain."""
 
     kind: RecordKind
     request_id: RequestId
@@ -49,8 +49,8 @@ class RecordFacts(Model):
     identity: str = Field(description="Authenticated: whose token it was.")
     authority: AuthorityName
     client: Client = Field(
-        description="What the caller claimed of itself; nobody checked it. All null, like "
-        "`reason`, for a caller without the authority to ask."
+        description="What the caller claims about itself, unchecked. All null, like `reason`, for "
+        "a caller without the authority to ask."
     )
     reason: str | None
     state_digest: str = Field(description="Of the state that the operator confirmed.")
@@ -88,10 +88,10 @@ class Head(Model):
 
 
 class BrokenRecord(Model):
-    """A place of the trail where there is no record that can be believed, and why."""
+    """A place of the trail without a valid record, and the reason."""
 
     sequence: Annotated[int, Field(ge=1, lt=2**53)] | None = Field(
-        description="Of the record; null: a key that is no record's."
+        description="Of the record; null: the key is not that of a record."
     )
     last: Annotated[int, Field(ge=1, lt=2**53)] | None = Field(
         description="Of the last record that is missing, where `sequence` is the first one's; else "

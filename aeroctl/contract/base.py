@@ -42,7 +42,7 @@ class Model(BaseModel):
 
 
 class Unavailable(Model):
-    """Why a node's own facts are missing: a stable code, and the words of whoever refused."""
+    """Why a node's own facts are missing: a stable code, and the message of the refusal."""
 
     code: str = Field(examples=["NODE_UNREACHABLE", "NODE_TIMEOUT", "NODE_ACCESS_DENIED"])
     message: str

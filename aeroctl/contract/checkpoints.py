@@ -6,7 +6,7 @@ from aeroctl.contract.base import Count, Lsn, Model, Time, Xid
 
 
 class NodeCheckpoint(Model):
-    """What pg_control says. PostgreSQL: pg_control_checkpoint, _recovery, _system, _init."""
+    """The content of pg_control. PostgreSQL: pg_control_checkpoint, _recovery, _system, _init."""
 
     system_id: str
     in_recovery: bool

@@ -7,7 +7,7 @@ from aeroctl.contract.terms import SynchronousMode
 
 
 class Leader(Model):
-    """Who holds the leader key, and since when (P6-A1). Patroni: the leader key."""
+    """The node that Patroni's leader key names, and since which revision (P6-A1)."""
 
     node: str
     since: Revision = Field(
@@ -31,13 +31,13 @@ class Synchronous(Model):
 
 
 class Cluster(Model):
-    """Identity, leader and the settings that decide who may take the leader key."""
+    """Identity, leader and the settings that decide which node may take the leader key."""
 
     name: str
     system_id: str | None = Field(
         description="PostgreSQL's system identifier; null until the cluster is initialised."
     )
-    leader: Leader | None = Field(description="null: nobody holds the leader key.")
+    leader: Leader | None = Field(description="null: the leader key is absent.")
     paused: bool = Field(description="Automatic failover is switched off.")
     standby_cluster: bool = Field(description="The whole cluster follows another one.")
     lease_ttl_seconds: Count | None

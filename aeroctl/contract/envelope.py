@@ -22,9 +22,9 @@ class ObservedAt(Model):
     kind: Literal["live", "historical"]
     revision: Revision
     state_digest: str = Field(
-        description="Opaque. Equal exactly when the state that decides who leads is equal: leader "
-        "and leader term, members with role and timeline, pending failover, synchronous set, "
-        "pause, and whether the whole cluster follows another."
+        description="Opaque. Equal exactly when the state that decides which node leads is equal: "
+        "leader and leader term, members with role and timeline, pending failover, synchronous "
+        "set, pause, and whether the whole cluster follows another."
     )
     time: Time | None = Field(description="null for an explicit snapshot: history keeps no clock.")
     clock: str | None = Field(description="Whose clock `time` is.")
@@ -80,5 +80,5 @@ class Ready(Model):
     """The consensus store can be read; what an operator should know of it is in the notes."""
 
     status: Literal["ready"]
-    store_version: str | None = Field(description="As the store says itself.")
+    store_version: str | None = Field(description="As etcd reports it.")
     notes: list[Note]

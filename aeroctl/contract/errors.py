@@ -7,7 +7,7 @@ from aeroctl.contract.terms import Domain, Outcome
 
 
 class EngineReply(Model):
-    """What the database engine itself answered, verbatim (P7-E3)."""
+    """Patroni's own answer, verbatim (P7-E3)."""
 
     status: int | None = Field(description="Its own code (HTTP); null: no answer arrived.")
     body: str
@@ -18,7 +18,7 @@ class Error(Model):
 
     domain: Domain
     code: str = Field(examples=["SNAPSHOT_UNSTABLE"])
-    message: str = Field(description="The words of whoever refused, verbatim (P7-E3).")
+    message: str = Field(description="The message of the refusal, verbatim (P7-E3).")
     invariants: list[str] = Field(examples=[["P7-E2"]])
     outcome: Outcome
     request_id: str | None

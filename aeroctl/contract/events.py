@@ -46,7 +46,7 @@ class Event(Model):
     )
     detail: str | None = Field(description="In the kernel's own words.")
     exact: bool = Field(
-        description="false: it happened no later than `revision`, where it was first told of, and "
+        description="false: it happened no later than `revision`, where it was first recorded, and "
         "its place among the entries before that is not known."
     )
     time: Time | None = Field(description="Where one was logged, by `clock`; it orders nothing.")
@@ -64,7 +64,7 @@ class Event(Model):
 
 
 class NodeStanding(Model):
-    """What a node said of itself. Patroni: `members/<name>`."""
+    """What a node reported about itself. Patroni: `members/<name>`."""
 
     name: str
     role: str | None = Field(description="In the kernel's own words, like the next two.")

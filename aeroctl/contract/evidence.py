@@ -29,7 +29,9 @@ class Evidence(Model):
 
     snapshot: Snapshot
     events: History
-    audit: Trail | None = Field(description="null: whoever took it may not read the trail.")
+    audit: Trail | None = Field(
+        description="null: the token's authority does not allow to read it."
+    )
 
 
 class EvidenceEnvelope(Envelope[Evidence]):

@@ -30,7 +30,7 @@ class ObservedSnapshot(Model):
     revision: Revision
     state_digest: str
     failover_revision: Revision = Field(
-        description="Last revision of the engine's pending-transfer key; 0: it is absent."
+        description="Last revision of Patroni's failover key; 0: it is absent."
     )
 
 
@@ -88,7 +88,7 @@ class Explanation(Model):
     irreversible: list[str]
     overrides: list[Override] = Field(description="By id; empty unless the command overrides.")
     successors: list[Successor] | None = Field(
-        description="For a demotion: among whom the kernel picks, by name. Else null."
+        description="For a demotion: the candidates for the new leader, by name. Else null."
     )
     cost: Cost | None = Field(description="For diagnostics. Else null.")
     deadline_seconds: Count = Field(

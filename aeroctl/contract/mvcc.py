@@ -16,7 +16,7 @@ class HorizonHolder(Model):
 
 
 class PreparedTransaction(Model):
-    """Survives a restart and a promotion until someone ends it. PostgreSQL: pg_prepared_xacts."""
+    """Stays, over restart and promotion, until it is ended. PostgreSQL: pg_prepared_xacts."""
 
     gid: str
     xid: Xid

@@ -9,7 +9,7 @@ from aeroctl.contract.terms import KnownFrom, Role, TimelineStatus
 
 
 class LastEntry(Model):
-    """What a node said of itself before its entry went, as the store's history still holds it."""
+    """What a node reported about itself before its entry went, from etcd's history."""
 
     revision: Revision = Field(
         description="A revision at which the entry was there; it may have been there later."
@@ -35,7 +35,7 @@ class Node(Model):
         "and `port` are from it then."
     )
     retired: bool = Field(
-        description="The kernel's configuration says that this node is gone for good "
+        description="The kernel's configuration lists this node as gone for good "
         "(`--retired-member`). false as soon as the node is registered."
     )
     shares_address_with: list[str] = Field(

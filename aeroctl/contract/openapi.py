@@ -115,7 +115,7 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                 "requestCommand",
                 "Ask for a confirmed command, once. Every refusal after the body was understood is "
                 "in the audit trail, except KERNEL_BUSY; of one caller's, so many within a minute, "
-                "and the last of these says so",
+                "and the last of these is marked so",
                 "RequestEnvelope",
                 NOBODY
                 | FAILED

@@ -23,7 +23,7 @@ class TimelineSwitch(Model):
     ended_at_lsn: Lsn
     reason: str
     time: Time | None = Field(description="Clock of the node that was promoted.")
-    new_leader: str | None = Field(description="Who was promoted, where it was recorded.")
+    new_leader: str | None = Field(description="The promoted node, where it was recorded.")
 
 
 class Promotion(Model):
@@ -31,7 +31,7 @@ class Promotion(Model):
 
     Patroni validates and approves inside one call and leaves no trace of either in the store, so
     this kernel never reports PromotionValidating, PromotionApproved, PromotionSucceeded or
-    PromotionDenied. AuthorityTransitioning: nobody holds the leader key, or its holder is not yet a
+    PromotionDenied. AuthorityTransitioning: the leader key is absent, or its holder is not yet a
     primary.
     """
 

@@ -34,13 +34,13 @@ class Sender(Model):
 
 
 class NodeReplication(Model):
-    """What one PostgreSQL server says of itself, all read in one statement."""
+    """What one PostgreSQL server reports about itself, all read in one statement."""
 
     system_id: str
     in_recovery: bool
     writable: bool | None = Field(
         description="Not in recovery, and transactions may write by default. null: the server's "
-        "default can't be told from one that is set for the kernel's own role or database."
+        "default can't be distinguished from one that is set for the kernel's own role or database."
     )
     timeline: Count
     lsn: Lsn | None = Field(

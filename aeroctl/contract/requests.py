@@ -40,7 +40,7 @@ class Confirmation(Model):
 
 
 class Client(Model):
-    """What the caller says of itself. Claims: nobody checked them."""
+    """What the caller claims about itself, unchecked."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -93,7 +93,7 @@ class RequestStatus(Model):
     outcome: RequestOutcome
     final: bool = Field(description="It can't change any more.")
     code: str | None = Field(description="Of the refusal, where there was one.")
-    message: str | None = Field(description="In the words of whoever decided.")
+    message: str | None = Field(description="The message of the decision.")
     engine_reply: EngineReply | None
     leader_before: Leader | None
     leader_after: Leader | None

@@ -23,7 +23,7 @@ class Rule(Model):
     description: str = Field(description="What it means that the rule holds.")
     evaluation: Evaluation
     enforced_by: Enforcement = Field(
-        description="Who refuses the change where the rule does not hold: `kernel`, aerokernel "
+        description="What refuses the change where the rule does not hold: `kernel`, aerokernel "
         "before it sends anything; `patroni`, Patroni's own checks; `none`, the rule is advisory."
     )
     invariants: list[str] = Field(description="Ids of the invariants that the rule serves.")

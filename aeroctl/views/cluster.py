@@ -91,9 +91,9 @@ def synchronous_fact(cluster: "Cluster") -> SynchronousFact:
 
 
 def leader_cell(leader: LeaderFact | None) -> Cell:
-    """Holder and leader term; nobody is flagged."""
+    """The leader, and since which revision; that there is none is flagged."""
     if leader is None:
-        return Flagged("nobody")
+        return Flagged("none")
     return f"{leader.node}, since revision {leader.since}"
 
 

@@ -36,7 +36,7 @@ def layout(view: "Explanation") -> tuple[Block, ...]:
         Grid(
             "NODE EFFECT",
             tuple((each.node, each.effect) for each in view.affected),
-            "what changes for whom",
+            "effect on each node",
         ),
         Grid("FACT", tuple((each,) for each in view.irreversible), "what can't be undone"),
     ]
@@ -52,7 +52,7 @@ def layout(view: "Explanation") -> tuple[Block, ...]:
                     for each in view.successors
                     for rule in each.rules
                 ),
-                "among whom the kernel picks the successor",
+                "candidates for the new leader",
                 "there is no other node",
             )
         )
@@ -74,7 +74,7 @@ def layout(view: "Explanation") -> tuple[Block, ...]:
                 ("confirmation", view.confirmation),
                 ("confirmation token", view.confirmation_token),
                 ("token expires", f"{view.confirmation_expires_at}, by the kernel's clock"),
-                ("answered within", f"{view.deadline_seconds} s"),
+                ("kernel's deadline", f"{view.deadline_seconds} s"),
             )
         )
     )

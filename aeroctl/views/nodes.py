@@ -251,7 +251,7 @@ def _summary(node: "Node", writable: bool | None, upstream: str | None, standby:
         return words + {True: ", writable", False: ", NOT writable", None: ""}[writable]
     if writable:
         role = role if node.registered else "not registered"
-        return f"{role}, WRITABLE WITHOUT AUTHORITY"
+        return f"{role}, WRITABLE WITHOUT THE LEADER KEY"
     if not node.registered:
         return "not registered, gone for good" if node.retired else "not registered"
     if upstream is not None:

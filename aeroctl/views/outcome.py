@@ -73,7 +73,7 @@ def layout(view: "RequestStatus") -> tuple[Block, ...]:
         ("final", view.final or Flagged(view.final)),
         ("code", view.code),
         ("message", view.message),
-        ("engine's reply", _reply(view.engine_reply)),
+        ("Patroni's reply", _reply(view.engine_reply)),
         ("leader before", _leader(view.leader_before)),
         ("leader after", _leader(view.leader_after)),
         ("requested at revision", revisions.requested),
@@ -115,7 +115,7 @@ def _means(rule: "Rule") -> str:
     """A rule's evaluation in words; for one of a newer kernel, in those of its description."""
     holds, does_not, undetermined = _MEANS.get(
         rule.rule_id,
-        (rule.description, f"not so: {rule.description}", f"not known: {rule.description}"),
+        (rule.description, f"failing: {rule.description}", f"unknown: {rule.description}"),
     )
     said = {"holds": holds, "does_not_hold": does_not, "undetermined": undetermined}
     return said[rule.evaluation]

@@ -83,9 +83,9 @@ def layout(view: PromotionView) -> tuple[Block, ...]:
     """State and pending request as facts, history as a table."""
     pending = "none"
     if view.pending is not None:
-        to = view.pending.to_node or "whom the kernel picks"
+        to = view.pending.to_node or "a node that Patroni chooses"
         when = f", not before {view.pending.scheduled_at}" if view.pending.scheduled_at else ""
-        pending = f"{view.pending.from_node or 'nobody'} to {to}{when}"
+        pending = f"{view.pending.from_node or 'no leader'} to {to}{when}"
         pending += f" (revision {view.pending.revision})"
     history = tuple(
         (each.timeline, each.ended_at_lsn, each.new_leader, each.time, each.reason)

@@ -165,7 +165,7 @@ def layout(view: ReplicationView) -> tuple[Block, ...]:
             "UPSTREAM DOWNSTREAM STATE SYNC MEASURED-AGAINST REPLAYED NOT-SENT NOT-FLUSHED LAG",
             streams,
             "streams, as the upstream sees them",
-            "nobody streams",
+            "no replication connections",
         ),
         Grid(
             "NODE RECEIVER UPSTREAM IN-RECOVERY WRITABLE TIMELINE RECEIVED REPLAYED PAUSED",

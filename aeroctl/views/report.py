@@ -38,7 +38,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """What the page may load: nothing but the style that it holds."""
 _STORY = ("REVISION", "KIND", "NODE", "WHAT", "TIME AND ITS CLOCK", "REQUEST")
 _REQUESTS = (
-    "REQUEST", "WHO", "COMMAND", "TARGET", "REASON", "CONFIRMED", "ACKNOWLEDGED", "REVISIONS",
+    "REQUEST", "IDENTITY", "COMMAND", "TARGET", "REASON", "CONFIRMED", "ACKNOWLEDGED", "REVISIONS",
     "WHAT CAME OF IT",
 )  # fmt: skip
 
@@ -159,9 +159,9 @@ def _topology(snapshot: "Snapshot") -> Markup:
         return _none("no nodes")
     assert snapshot.cluster is not None
     held = snapshot.cluster.leader
-    about = "Every node is below the one that it streams from, as its own receiver says."
+    about = "Every node is below the one that it streams from, as its own receiver reports."
     if snapshot.replication is None:
-        about = "Who streams from whom is not known: history does not hold it."
+        about = "The replication connections of an earlier state are unknown."
     picture = element(
         "div", topology_svg(rows, held.since if held else None), class_="wide", tabindex=0
     )

@@ -61,7 +61,7 @@ def _parse(text: str, names: list[str]) -> tuple[str, Callable[[Any, Any], bool]
     for sign, _ in _OPERATORS:
         if sign in text:
             raise _unknown(text.partition(sign)[0], names)
-    raise UnknownField(f"{text!r} is no filter; write FIELD=VALUE, for example role=replica")
+    raise UnknownField(f"{text!r} is not a filter; write FIELD=VALUE, for example role=replica")
 
 
 def _unknown(name: str, names: list[str]) -> UnknownField:

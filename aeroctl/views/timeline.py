@@ -331,7 +331,7 @@ _SAID: dict[str, Callable[[Entry], str]] = {
     ),
     "requested": _requested,
     "confirmed": lambda entry: f"confirmed: {_fact(entry.given)}",
-    "dispatched": lambda entry: f"asked of the engine: {_fact(entry.detail)}",
+    "dispatched": lambda entry: f"sent to Patroni: {_fact(entry.detail)}",
     "outcome": _outcome,
     "broken": _broken,
     "refused": lambda entry: f"refused: {_fact(entry.code)}: {_fact(entry.message)}",

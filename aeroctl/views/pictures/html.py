@@ -139,7 +139,7 @@ def _data(cell: HtmlCell, *, number: bool) -> Markup:
     text = cell.text if isinstance(cell, Link) else cell
     style = "number" if number else "none" if cell is None else None
     if style is None and isinstance(text, str) and not isinstance(text, Markup):
-        style = "said" if " " in text else "id" if len(text) <= _WHOLE else None
+        style = "prose" if " " in text else "id" if len(text) <= _WHOLE else None
     return element("td", _shown(cell), class_=style)
 
 

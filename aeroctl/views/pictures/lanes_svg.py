@@ -240,7 +240,7 @@ def _picture(
             drawn += _marks(told, column, shapes, left, middle)
     said = (
         f"Revisions {columns[0].revision} to {columns[-1].revision}, from left to right in the "
-        "kernel's order. The table of the story tells the same in words."
+        "kernel's order. The table of the timeline has the same in words."
     )
     return element(
         "svg",

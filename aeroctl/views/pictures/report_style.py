@@ -28,7 +28,7 @@ th, td { padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top;
 thead th { color: var(--dim); font-size: .75rem; letter-spacing: .03em; white-space: nowrap; }
 .facts th { color: var(--dim); font-weight: normal; white-space: nowrap; }
 td { max-width: 34rem; overflow-wrap: break-word; }
-td.said { min-width: min(12rem, 40vw); }
+td.prose { min-width: min(12rem, 40vw); }
 .id, .number { white-space: nowrap; }
 .number { text-align: right; }
 tr:has(+ tr.same) td { border-bottom-style: dotted; }
@@ -81,7 +81,7 @@ svg text.tick { stroke: none; }
   th, td, .id, .number, thead th { white-space: normal; overflow-wrap: anywhere; }
   th, td { padding-right: .4rem; }
   thead th { font-size: 5.5pt; letter-spacing: 0; }
-  td.said { min-width: 0; }
+  td.prose { min-width: 0; }
   tr { break-inside: avoid; }
   h2 { break-after: avoid; }
   svg { max-width: 100%; height: auto; break-inside: avoid; }

@@ -108,7 +108,7 @@ def test_every_evaluation_has_words_of_its_own() -> None:
         assert len(said) == 3
         if rule_id == "of_a_newer_kernel":
             words = f"words of {rule_id}"
-            assert said == {words, f"not so: {words}", f"not known: {words}"}
+            assert said == {words, f"failing: {words}", f"unknown: {words}"}
 
 
 @pytest.mark.block_network(allowed_hosts=["127.0.0.1"])

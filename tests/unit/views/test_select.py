@@ -75,7 +75,7 @@ def test_filters_combine() -> None:
     ("filters", "sort_by", "words"),
     [
         pytest.param(["nme=a"], None, "no field 'nme'; there are: name", id="unknown-field"),
-        pytest.param(["name"], None, "is no filter", id="no-operator"),
+        pytest.param(["name"], None, "is not a filter", id="no-operator"),
         pytest.param(["name<a"], None, "can't order", id="no-number"),
         pytest.param(["lag_bytes<nan"], None, "can't order", id="nan"),
         pytest.param(["name<5"], None, "can't order 'a'", id="text"),

@@ -496,7 +496,7 @@ def test_in_a_pipe_it_is_plain_aligned_text() -> None:
     assert lines[0] == "# revision 80  state digest e1  2026-11-23T10:15:19Z by the clock of here"
     assert lines[2].split() == ["REVISION", "KIND", "NODE", "WHAT", "TIME", "CLOCK", "REQUEST"]
     assert not re.search("[┃│┏✗●~]", result.out)
-    assert "asked of the engine: POST /switchover {}" in result.out
+    assert "sent to Patroni: POST /switchover {}" in result.out
     assert "2026-11-23T10:00:09.5Z  Patroni on n2" in result.out
     assert "no later than revision 20" in result.out
 
