@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo unit test lint bench reconstruct interference record contract completions clean
+.PHONY: demo unit test lint bench reconstruct interference record record-check contract completions clean
 
 demo: .venv/.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" aerokernel sandbox -- sh tests/tools/demo.sh
@@ -39,6 +39,11 @@ record: .venv/.done
 	$(BIN)/pytest tests/recorded/test_recorded.py -x -k test_output --record-mode=rewrite
 	$(BIN)/pytest tests/recorded/test_recorded.py --write-golden
 	$(BIN)/python -m tests.tools.readme
+
+# Fails where recording again differs from what is committed, and shows what differs.
+record-check: record
+	git add --intent-to-add cassettes tests/recorded/golden
+	git diff --exit-code -- cassettes tests/recorded/golden README.md
 
 # After a change of the contract's models.
 contract: .venv/.done

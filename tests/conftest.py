@@ -19,7 +19,8 @@ from vcr.cassette import Cassette
 from vcr.request import Request
 from vcr.serializers import yamlserializer
 
-from aeroctl.contract.chain import NO_HASH, digest
+from tests.recorded.cassettes import Dumper
+from tests.recorded.normalise import rechain
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide what a buffer does at exit
 # A shell has what it runs in the background ignore the one, nohup the other; the programs that are
@@ -51,7 +52,7 @@ def scrub_response(response: dict[str, Any]) -> dict[str, Any]:
     response["headers"] = {k: v for k, v in response["headers"].items() if k.lower() in KEPT}
     with contextlib.suppress(ValueError):
         body = rename_clock(json.loads(response["body"]["string"]))
-        rechain(body.get("data", {}))
+        rechain(body)
         response["body"]["string"] = (json.dumps(body, indent=1) + "\n").encode()
     return response
 
@@ -67,15 +68,6 @@ def rename_clock(value: Any) -> Any:
             for key, each in value.items()
         }  # fmt: skip
     return value
-
-
-def rechain(data: dict[str, Any]) -> None:
-    """The trail's chain is hashed over what its records say then."""
-    before = NO_HASH
-    for record in data.get("records", []):
-        record["previous_hash"] = before
-        before = record["hash"] = digest(record)
-        data["head"]["hash"] = before
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -123,15 +115,6 @@ def cassette_is_used_up(vcr: Cassette | None) -> Iterator[None]:
 def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
     """Multi-line bodies as YAML literal blocks."""
 
-    class Dumper(yamlserializer._CassetteDumper):  # type: ignore[misc]
-        pass
-
-    Dumper.add_representer(
-        str,
-        lambda dumper, text: dumper.represent_scalar(
-            "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
-        ),
-    )
     vcr.register_serializer(
         "yaml",
         SimpleNamespace(

@@ -1,115 +1,51 @@
-"""evidence files: snapshot, events and audit of one revision, to be read later and elsewhere.
+"""Evidence files: snapshot, events and audit trail of one revision, read in place of a kernel.
 
-A file is the kernel's own words and a digest of them. It is evidence for people, and nothing in
-aeroctl comes back to it by itself (state model 5.2).
+A file holds the kernel's own answers and a digest of them. aeroctl reads one only where the command
+line names it (state model 5.2).
 """
 
-import hashlib
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from aeroctl.contract.checks import NODE_SECTIONS
+from aeroctl.contract.moments import Ago, Purpose, Time
+from aeroctl.contract.pages import check_events, check_records
+from aeroctl.contract.rfc3339 import shortest
 from aeroctl.contract.terms import SECTIONS, STORED, Section
 from aeroctl.errors import Failure, failure
-from aeroctl.sources.moment import Ago, AtRevision, Moment, Time, written
-from aeroctl.workflows.read import Purpose, check_events, check_held, check_records
+from aeroctl.sources.collect import Document, digest
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
     from aeroctl.contract.envelope import SnapshotEnvelope
     from aeroctl.contract.events import EventsEnvelope, Logged, PinEnvelope
-    from aeroctl.workflows.read import Reading
 
-Document = dict[str, Any]
 _STORED_NOTES = ("NODE_NOT_REGISTERED", "NODE_ADDRESS_UNKNOWN")
 """Notes that the store's own keys give rise to, also where a section says the same of a node."""
 
 
-def collect(source: "Reading", at: int | None) -> Document:
-    """All that `source` holds of one revision: now, or `at`. Raises Failure.
+def load(path: str, stdin: TextIO | None) -> "EvidenceFile":
+    """The evidence file or snapshot at `path`, or (`-`) on standard input.
 
-    Whoever may not read the audit trail gets a case without it, which says so.
-    """
-    taken = source.document(source.holds(at), at)
-    revision = taken["observed_at"]["revision"]
-    notes = list(taken["notes"])
-    trail: Document | None = None
-    try:
-        trail = _audit(source, revision)
-    except Failure as refusal:
-        if refusal.code != "NOT_AUTHORIZED":
-            raise
-        notes.append({"code": "AUDIT_NOT_SHOWN", "subject": None, "message": refusal.message})
-    data = {"snapshot": taken["data"], "events": _events(source, revision), "audit": trail}
-    case = {
-        "api_version": taken["api_version"],
-        "observed_at": taken["observed_at"],
-        "data": data,
-        "notes": notes,
-    }
-    return {**case, "digest": digest(case)}
-
-
-def digest(case: Mapping[str, Any]) -> str:
-    """SHA-256 of a case in canonical form, without its digest: however the file is indented."""
-    content = {key: value for key, value in case.items() if key != "digest"}
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _events(source: "Reading", revision: int) -> Document:
-    answer, page = source.events(0, revision)
-    whole: Document = {"base": page["base"], "events": page["events"], "pins": page["pins"]}
-    while answer.data.next is not None:
-        answer, page = source.events(answer.data.next, revision)
-        if any(event["kind"] == "gap" for event in page["events"]):
-            raise failure("REVISION_COMPACTED", "history was compacted while it was read")
-        whole["events"] += page["events"]
-        whole["pins"] += page["pins"]
-        check_held(whole["events"])
-        check_held(whole["pins"])
-    return whole
-
-
-def _audit(source: "Reading", revision: int) -> Document:
-    answer, records = source.audit(0, revision)
-    broken = list(answer.data.broken)
-    while answer.data.next is not None:
-        answer, more = source.audit(answer.data.next, revision)
-        records += more
-        broken += answer.data.broken
-        check_held(records)
-        check_held(broken)
-    return {
-        "records": records,
-        "broken": [each.model_dump(mode="json") for each in broken],
-        "head": answer.data.head.model_dump(mode="json"),
-    }
-
-
-def load(path: str) -> "EvidenceFile":
-    """The case or snapshot in a file, or (`-`) on standard input.
-
-    Raises CASE_UNREADABLE, EVIDENCE_DAMAGED, UNKNOWN_API_VERSION.
+    Raises EVIDENCE_UNREADABLE, EVIDENCE_DAMAGED, UNKNOWN_API_VERSION.
     """
     try:
         if path == "-":
-            body = sys.stdin.buffer.read() if sys.stdin else b""
+            body = stdin.buffer.read() if stdin else b""
         else:
             with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs a start-up
                 body = file.read()
     except OSError as error:
-        raise failure("CASE_UNREADABLE", f"{path}: {error.strerror}") from error
+        raise failure("EVIDENCE_UNREADABLE", f"{path}: {error.strerror}") from error
     return parsed(body, path)
 
 
 def parsed(body: bytes, name: str) -> "EvidenceFile":
-    """A file's content, if it is whole and of this contract. `name`: of the file, for errors."""
+    """A file's content, if it is complete and keeps the contract. `name`: for errors."""
     from pydantic_core import from_json
 
     try:
@@ -118,25 +54,28 @@ def parsed(body: bytes, name: str) -> "EvidenceFile":
     except ValueError as error:
         raise failure("EVIDENCE_DAMAGED", f"{name}: not a JSON document: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
-        raise failure("EVIDENCE_DAMAGED", f"{name}: neither a case nor a snapshot")
+        raise failure(
+            "EVIDENCE_DAMAGED", f"{name}: neither an evidence file nor a snapshot of aeroctl"
+        )
     if document.get("api_version") != "v1":
         raise failure(
-            "UNKNOWN_API_VERSION", f"{name} speaks {document.get('api_version')}, aeroctl v1"
+            "UNKNOWN_API_VERSION",
+            f"{name} has API version {document.get('api_version')}; aeroctl reads v1",
         )
     whole = "snapshot" in document["data"]
     if whole and document.get("digest") != digest(document):
         raise failure("EVIDENCE_DAMAGED", f"{name}: its content does not match its digest")
-    case = EvidenceFile(name, document, whole)
-    case.check()
-    return case
+    file = EvidenceFile(name, document, whole)
+    file.check()
+    return file
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFile:
-    """A file as a kernel that has stood still: it answers what the kernel would have answered.
+    """A source that answers from a file what the kernel would have answered at its revision.
 
-    `whole`: it holds events and audit too. A method raises NOT_IN_EVIDENCE for what it does not
-    hold.
+    `whole`: the file holds events and audit trail too. Methods raise NOT_IN_EVIDENCE for
+    what it lacks.
     """
 
     name: str
@@ -164,7 +103,7 @@ class EvidenceFile:
 
     @property
     def revision(self) -> int:
-        """The one revision that it holds."""
+        """The one revision whose state it holds."""
         return cast("int", self.content["observed_at"]["revision"])
 
     def holds(self, at: int | None) -> Sequence[Section]:
@@ -223,10 +162,10 @@ class EvidenceFile:
             if record["sequence"] > after and record["revision"] >= (since or 0)
         ]
         broken = [
-            each
-            for each in trail["broken"]
-            if (each["sequence"] is None or each["last"] > after)
-            and each["revision"] >= (since or 0)
+            hole
+            for hole in trail["broken"]
+            if (hole["sequence"] is None or hole["last"] > after)
+            and hole["revision"] >= (since or 0)
         ]
         page = {"records": records, "broken": broken, "head": trail["head"], "next": None}
         return AuditEnvelope.model_validate_json(json.dumps(self._answer(page, at))), records
@@ -236,15 +175,15 @@ class EvidenceFile:
         from aeroctl.contract.events import Event, EventsEnvelope, Standing
         from aeroctl.contract.standing import followed
 
-        held = self._part("events")
+        log = self._part("events")
         if after > self.revision:
-            words = f"{self.name} ends at revision {self.revision}: nothing is after {after}"
+            words = f"{self.name} ends at revision {self.revision}, before revision {after}"
             raise failure("FUTURE_REVISION", words)
-        base = Standing.model_validate_json(json.dumps(held["base"]))
-        pins = [pin for pin in held["pins"] if pin["revision"] > after]
-        page = {"base": held["base"], "events": held["events"], "pins": pins, "next": None}
+        base = Standing.model_validate_json(json.dumps(log["base"]))
+        pins = [pin for pin in log["pins"] if pin["revision"] > after]
+        page = {"base": log["base"], "events": log["events"], "pins": pins, "next": None}
         if after > base.revision:
-            before = [event for event in held["events"] if event["revision"] <= after]
+            before = [event for event in log["events"] if event["revision"] <= after]
             steps = [Event.model_validate_json(json.dumps(event)) for event in before]
             exact = [event for event in steps if event.exact and event.kind != "gap"]
             base = followed(base, exact, after)
@@ -254,24 +193,24 @@ class EvidenceFile:
             {**event, "revision": max(event["revision"], after + 1), "before": after + 1}
             if event["kind"] == "gap" and event["before"] <= after < event["after"]
             else event
-            for event in held["events"]
+            for event in log["events"]
             if (event["after"] if event["kind"] == "gap" else event["revision"]) > after
         ]
         return EventsEnvelope.model_validate_json(json.dumps(self._answer(page, at))), page
 
-    def pin(self, moment: Moment, purpose: Purpose = "state") -> "PinEnvelope":
-        """As Kernel.pin, from the logs that it holds. A while ago counts from when it was taken."""
+    def pin(self, moment: Time | Ago, purpose: Purpose = "state") -> "PinEnvelope":
+        """As Kernel.pin, from the logs that it holds. `Ago`: before it was written."""
         from aeroctl.contract.events import PinEnvelope
         from aeroctl.contract.pinning import NotPinned, Pinning, settled
 
         if self._part("audit") is None:  # without its times another revision might be taken
-            words = f"{self.name} holds no audit trail, whose times say which revision stood when"
+            words = f"{self.name} lacks the audit trail, whose times date the revisions"
             raise failure("NOT_IN_EVIDENCE", words)
         now = self.content["observed_at"]["time"]
         try:
             pinning = Pinning(_time(moment, now), now)
-            for each in self._logged():
-                pinning.see(each)
+            for logged in self._logged():
+                pinning.see(logged)
             pin = pinning.pinned(self.revision if now else 0, self.revision)
             if purpose == "state":
                 pinning.check_bounded(pin, ends=now is None)
@@ -280,22 +219,22 @@ class EvidenceFile:
             raise failure("TIME_NOT_PINNED", f"{self.name}: {error}") from error
         except ValueError as error:  # such as the 31st of June
             raise failure(
-                "EVIDENCE_DAMAGED", f"{self.name}: a time in it is none: {error}"
+                "EVIDENCE_DAMAGED", f"{self.name}: it holds an invalid time: {error}"
             ) from error
         return PinEnvelope.model_validate(self._answer(pin.model_dump(), None))
 
     def _changes(self, first: int, last: int) -> list[int]:
-        """The revisions after `first` up to `last` at which something is told."""
-        told = [*self._part("events")["events"], *self._part("audit")["records"]]
-        return sorted({each["revision"] for each in told if first < each["revision"] <= last})
+        """The revisions after `first` up to `last` that have an event or an audit record."""
+        entries = [*self._part("events")["events"], *self._part("audit")["records"]]
+        return sorted({entry["revision"] for entry in entries if first < entry["revision"] <= last})
 
     def _logged(self) -> "Iterator[Logged]":
         """The times that pins, records and the kernel's history give to revisions."""
         from aeroctl.contract.events import Logged
 
-        def logged(each: Document, reached: int, source: str) -> Logged:
+        def logged(entry: Document, reached: int, source: str) -> Logged:
             names = ("revision", "time", "clock")
-            return Logged(**{name: each[name] for name in names}, reached=reached, source=source)
+            return Logged(**{name: entry[name] for name in names}, reached=reached, source=source)
 
         for pin in self._part("events")["pins"]:
             yield Logged(**{name: pin[name] for name in Logged.model_fields})
@@ -315,12 +254,12 @@ class EvidenceFile:
 
     def _part(self, name: str) -> Any:
         if not self.whole:
-            words = f"{self.name} is a snapshot alone: it holds no {name}"
+            words = f"{self.name} is a snapshot only, without {name}"
             raise failure("NOT_IN_EVIDENCE", words)
         return self.content["data"][name]
 
     def _observed(self, at: int | None) -> Document:
-        """As the kernel would say it when asked for the revision `at`. Raises NOT_IN_EVIDENCE."""
+        """`observed_at` as the kernel writes it for the revision `at`. Raises NOT_IN_EVIDENCE."""
         observed: Document = self.content["observed_at"]
         if at is None:
             return observed
@@ -339,22 +278,22 @@ class EvidenceFile:
         }
 
     def _not_authorized(self) -> Failure:
-        words = [each for each in self.content["notes"] if each["code"] == "AUDIT_NOT_SHOWN"]
-        return failure("NOT_AUTHORIZED", words[0]["message"] if words else "the file has no trail")
+        reasons = {note["code"]: note["message"] for note in self.content["notes"]}
+        message = reasons.get("AUDIT_NOT_SHOWN", "the file holds no audit trail")
+        return failure("NOT_AUTHORIZED", message)
 
 
-def _time(moment: Moment, now: str | None) -> str:
+def _time(moment: Time | Ago, now: str | None) -> str:
     from aeroctl.contract.pinning import NotPinned
 
     if isinstance(moment, Time):
         return moment.text
-    if isinstance(moment, AtRevision) or now is None:
-        raise NotPinned("the file does not say what time it was taken")
-    assert isinstance(moment, Ago)
+    if now is None:
+        raise NotPinned("the file does not say at what time it was taken")
     try:
-        return written(datetime.fromisoformat(now) - timedelta(seconds=moment.seconds))
+        return shortest(datetime.fromisoformat(now) - timedelta(seconds=moment.seconds))
     except (OverflowError, ValueError) as error:
-        raise NotPinned("that is before there were times") from error
+        raise NotPinned("that is before the year 1") from error
 
 
 def _silent(snapshot: Document, sections: Sequence[Section]) -> set[tuple[str, str, str]]:

@@ -2,7 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+
+from aeroctl.contract.moments import Ago, Time
+from aeroctl.contract.rfc3339 import shortest
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", re.ASCII)
@@ -15,20 +18,6 @@ class AtRevision:
     id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
-    """An instant as the contract writes it: RFC 3339 in UTC."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ago:
-    """So many seconds before now, by the clock of whoever keeps the log."""
-
-    seconds: int
-
-
 Moment = AtRevision | Time | Ago
 
 
@@ -39,7 +28,7 @@ def parse(text: str) -> Moment:
     """
     if text.isascii() and text.isdecimal():
         if len(text) > 16 or not 0 < int(text) < 2**53:
-            raise ValueError(f"no revision has the number {text[:32]}")
+            raise ValueError(f"revision numbers are 1 to 2^53 - 1, not {text[:32]}")
         return AtRevision(int(text))
     duration = _DURATION.fullmatch(text)
     if duration is not None and text:
@@ -50,18 +39,12 @@ def parse(text: str) -> Moment:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"{text!r} is no revision (812), no time (2026-11-23T10:15:19Z), "
-            "and no duration (90s, 10m, 1h30m, 2d)"
+            f"expected a revision (812), a time (2026-11-23T10:15:19Z) or a duration (90s, 10m, "
+            f"1h30m, 2d), not {text!r}"
         ) from None
     if instant.tzinfo is None:
-        raise ValueError(f"{text!r} names no time zone; for UTC, end it with Z")
-    return Time(written(instant))
-
-
-def written(instant: datetime) -> str:
-    """An instant as the contract writes it. Raises ValueError where UTC has no such year."""
+        raise ValueError(f"{text!r} lacks a time zone; for UTC, end it with Z")
     try:
-        utc = instant.astimezone(UTC)
+        return Time(shortest(instant))
     except OverflowError:
-        raise ValueError(f"{instant} is no time in UTC") from None
-    return utc.replace(tzinfo=None).isoformat() + "Z"
+        raise ValueError(f"{instant} is outside the years that UTC can write") from None

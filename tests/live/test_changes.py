@@ -17,7 +17,7 @@ from tests.recorded.scenarios import leader, paused, replica
 
 pytestmark = pytest.mark.live
 
-PROMPT = "Only yes is taken for yes:"
+PROMPT = "Type yes to confirm:"
 
 
 def next_to_lead(sandbox: Sandbox) -> NodeHandle:

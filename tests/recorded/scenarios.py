@@ -29,6 +29,45 @@ def shown_words(words: Words) -> Words:
     return {key: word for key, word in words.items() if not key.startswith("AEROCTL_")}
 
 
+FIRST_SEGMENT, SEGMENTS = 8, 6
+"""Where the first scenario's write-ahead log begins, and how much every scenario may write."""
+PREFERRED = {"n2": {"failover_priority": 2}}
+"""Tags for the sandbox: of two replicas that could take over, n2 does."""
+
+
+def settle(sandbox: Sandbox, place: int) -> None:
+    """Where every scenario begins in every recording: n1 leads, in a segment of its place's own.
+
+    What the scenarios before it left is a matter of chance: who leads, and how much was written.
+    """
+    sandbox.wait_until_ready()
+    if leader(sandbox).name != "n1":
+        done = sandbox.patronictl("switchover", "--candidate", "n1", "--force")
+        assert done.returncode == 0, done.stderr
+        wait_until("n1 leads", lambda: sandbox.stored().get("leader") == "n1")
+        sandbox.wait_until_ready()
+    node = leader(sandbox)
+    begin = FIRST_SEGMENT + SEGMENTS * place
+    segment = "SELECT ((pg_current_wal_lsn() - '0/0'::pg_lsn) / 16777216)::int"
+    while node.sql(segment)[0][0] < begin:
+        node.sql("SELECT pg_logical_emit_message(true, 'place', 'next')")
+        node.sql("SELECT pg_switch_wal()")
+    node.sql("SELECT pg_logical_emit_message(true, 'place', 'here')")
+    for each in (node, *(other for other in sandbox.nodes.values() if other is not node)):
+        each.sql("CHECKPOINT")
+    written = node.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0]
+    wait_until("the store says so, too", lambda: min(recorded_places(sandbox)) >= written - 2**20)
+    sandbox.wait_until_ready()
+
+
+def recorded_places(sandbox: Sandbox) -> list[int]:
+    """How far the leader and every member are, in bytes, by what they last wrote to the store."""
+    stored = sandbox.stored()
+    members = [json.loads(value) for key, value in stored.items() if key.startswith("members/")]
+    places = [int(member.get("xlog_location", 0)) for member in members]
+    return [int(json.loads(stored["status"])["optime"]), *places]
+
+
 @contextmanager
 def healthy(sandbox: Sandbox) -> Iterator[Words]:
     """Three nodes, freshly made, all streaming."""
@@ -344,7 +383,9 @@ def replica(sandbox: Sandbox) -> Any:
 
 
 def revision(sandbox: Sandbox) -> int:
-    """The store's revision now."""
+    """A revision of its own, at which nothing of the cluster's is written, nor just before it."""
+    for _ in range(2):
+        etcdctl(sandbox, "put", "/recording/tick", "")
     status = json.loads(etcdctl(sandbox, "endpoint", "status", "-w", "json"))
     return int(status[0]["Status"]["header"]["revision"])
 

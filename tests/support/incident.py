@@ -12,7 +12,7 @@ from aeroctl.contract.events import Event, NodeStanding, Standing
 from aeroctl.contract.replication import NodeReplication, Receiver
 from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.kernel.audit import trail
-from aeroctl.sources.evidence_file import digest
+from aeroctl.sources.collect import digest
 from aeroctl.views import audit
 from aeroctl.views.report import Trail
 from tests.support.records import facts

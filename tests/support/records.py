@@ -11,8 +11,8 @@ from aeroctl.contract.audit import Confirmed, Dispatch, Head, RecordFacts
 from aeroctl.contract.cluster import Leader
 from aeroctl.contract.requests import Client
 from aeroctl.kernel.audit import ledger, trail
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.postgres.queries import Access
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Etcd, Put
 from tests.support.etcd import Store
 from tests.support.keyspaces import STORED, text

@@ -1,4 +1,7 @@
-"""A program at a terminal of its own: what it shows, what is typed, and how the terminal ends."""
+"""A program at a terminal of its own: what it shows, what is typed, and how the terminal ends.
+
+By hand and not with pexpect, which makes stdout the terminal too, and types before a prompt reads.
+"""
 
 import contextlib
 import fcntl

@@ -18,10 +18,10 @@ import httpx
 from aeroctl.contract.audit import AuditRecord
 from aeroctl.kernel import callers
 from aeroctl.kernel.audit import ledger
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.server.routes import application
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Delete, Etcd, Put
 from tests.support.agents import Act, Agent, listening
 from tests.support.etcd import Store
@@ -188,7 +188,7 @@ class World:
         return [record.kind for record in await self.records(request_id)]
 
     async def kept(self, request_id: str) -> ledger.Ledger:
-        return (await self.source.kernel_and_ledger(request_id))[1]
+        return (await self.source.keys_and_ledger(request_id))[1]
 
 
 @asynccontextmanager
@@ -252,7 +252,7 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
             wire,
             source,
             await clients_of(source),
-            await clients_of(replace(source, pen=asyncio.Lock())),
+            await clients_of(replace(source, append_lock=asyncio.Lock())),
             script,
             accounts,
             views,

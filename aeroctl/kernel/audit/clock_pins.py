@@ -18,11 +18,12 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from aeroctl.contract import rfc3339
 from aeroctl.contract.base import Revision, Time
 from aeroctl.contract.events import Event, Logged
 from aeroctl.contract.pinning import NotPinned
+from aeroctl.kernel import clock
 from aeroctl.kernel.audit import ledger
-from aeroctl.kernel.endpoints.snapshot import Source, clock, rfc3339
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.store.etcd import SHOWN, Compare, Etcd, Put
 from aeroctl.kernel.store.keyspace import KeyValue
@@ -92,8 +93,8 @@ def text(time: datetime, reached: int, before: KeyValue | None) -> str:
     """
     last = parsed(before) if before is not None else None
     return _Kept(
-        time=rfc3339(time),
-        clock=clock(),
+        time=rfc3339.render(time),
+        clock=clock.name(),
         reached=reached,
         since=last.since if last is not None and last.time <= time else reached,
     ).model_dump_json()
@@ -102,10 +103,12 @@ def text(time: datetime, reached: int, before: KeyValue | None) -> str:
 class Keeper:
     """One server's part in keeping the pins of its cluster."""
 
-    def __init__(self, source: Source, seconds: float = INTERVAL) -> None:
-        self._source = source
+    def __init__(self, store: Etcd, scope: str, prefix: str, seconds: float = INTERVAL) -> None:
+        """`prefix`: below which Patroni keeps the keys of the cluster `scope`."""
+        self._store = store
+        self._begun = prefix + "initialize"
         self._seconds = seconds
-        self._key = ledger.clock_key(source.scope)
+        self._key = ledger.clock_key(scope)
         self._modified: int | None = None
         self._seen = 0.0
         self._trouble = ""
@@ -131,10 +134,9 @@ class Keeper:
 
         Nothing is written beside a cluster that is not there. Raises Failure.
         """
-        begun = self._source.prefix + "initialize"
-        seen = await self._source.store.read_together([], [self._key, begun], errors=SHOWN)
+        seen = await self._store.read_together([], [self._key, self._begun], errors=SHOWN)
         time, now = datetime.now(UTC), uptime()
-        if begun not in seen.keys:
+        if self._begun not in seen.keys:
             return self._seconds
         pin = seen.keys.get(self._key)
         modified = pin.modified if pin else 0
@@ -144,7 +146,7 @@ class Keeper:
                 return self._seconds
         elif modified and (left := self._seen + self._seconds - now) > 0:
             return left
-        revision = await self._source.store.transact(
+        revision = await self._store.transact(
             [Compare(self._key, "modified", modified)],
             [Put(self._key, text(time, seen.revision, pin))],
         )
@@ -155,12 +157,12 @@ class Keeper:
 
 
 @asynccontextmanager
-async def kept(source: Source, seconds: float) -> AsyncIterator[None]:
+async def kept(store: Etcd, scope: str, prefix: str, seconds: float) -> AsyncIterator[None]:
     """Pins are kept while the block runs; 0 seconds: they are not."""
     if not seconds:
         yield
         return
-    task = asyncio.create_task(Keeper(source, seconds).keep())
+    task = asyncio.create_task(Keeper(store, scope, prefix, seconds).keep())
     try:
         yield
     finally:
@@ -169,7 +171,7 @@ async def kept(source: Source, seconds: float) -> AsyncIterator[None]:
             await task
 
 
-async def around(source: Source, instant: datetime, at: int) -> list[Logged]:
+async def around(store: Etcd, scope: str, instant: datetime, at: int) -> list[Logged]:
     """Of the pins up to revision `at`, those that bound `instant`: of every run the last one at or
     before it, and the first one at or after it. Raises Failure, and NotPinned: there are too many
     runs.
@@ -177,21 +179,21 @@ async def around(source: Source, instant: datetime, at: int) -> list[Logged]:
     found: list[Logged] = []
     revision = at
     for _ in range(RUNS):
-        pair = await _at(source, revision)
+        pair = await _at(store, scope, revision)
         if pair is None:
             return found
         last = parsed(pair)
         if last is None:
             revision = pair.modified - 1
             continue
-        found += await _of_run(source, last, instant)
+        found += await _of_run(store, scope, last, instant)
         revision = last.since
         if revision == 0:
             return found
     raise NotPinned(f"clocks went back more than {RUNS} times since then")
 
 
-async def _of_run(source: Source, last: Pin, instant: datetime) -> list[Logged]:
+async def _of_run(store: Etcd, scope: str, last: Pin, instant: datetime) -> list[Logged]:
     """By halves: the times of a run only grow."""
     low: int = last.since
     before: Pin | None = None
@@ -200,7 +202,7 @@ async def _of_run(source: Source, last: Pin, instant: datetime) -> list[Logged]:
         return [last.logged]
     while low < after.logged.revision - 1:
         middle = (low + after.logged.revision) // 2
-        pair = await _at(source, middle)
+        pair = await _at(store, scope, middle)
         pin = parsed(pair) if pair is not None else None
         if pin is None or pin.since != last.since:
             low = middle  # before the run, or compacted
@@ -211,25 +213,26 @@ async def _of_run(source: Source, last: Pin, instant: datetime) -> list[Logged]:
     return [pin.logged for pin in (before, after) if pin is not None]
 
 
-async def _at(source: Source, revision: int) -> KeyValue | None:
+async def _at(store: Etcd, scope: str, revision: int) -> KeyValue | None:
     """What the key held at a revision; None: nothing, or the store no longer holds that
     revision.
     """
-    key = ledger.clock_key(source.scope)
+    key = ledger.clock_key(scope)
     try:
-        return (await source.store.read_together([], [key], revision, errors=SHOWN)).keys.get(key)
+        return (await store.read_together([], [key], revision, errors=SHOWN)).keys.get(key)
     except Failure as failure:
         if failure.error.code == "REVISION_COMPACTED":
             return None
         raise
 
 
-async def written(source: Source, after: int, until: int) -> tuple[list[Logged], Logged | None]:
+async def written(
+    store: Etcd, scope: str, after: int, until: int
+) -> tuple[list[Logged], Logged | None]:
     """The pins that revisions after `after` up to `until` wrote, in order, with one before them
     that is the oldest of all that are left; and the pin that stood before them.
     """
-    key = ledger.clock_key(source.scope)
-    store: Etcd = source.store
+    key = ledger.clock_key(scope)
     found: list[Logged] = []
     stood: Logged | None = None
     revision, first = after, True
@@ -248,16 +251,16 @@ async def written(source: Source, after: int, until: int) -> tuple[list[Logged],
     return found, stood
 
 
-async def next_after(source: Source, revision: int, at: int) -> Logged | None:
+async def next_after(store: Etcd, scope: str, revision: int, at: int) -> Logged | None:
     """The first pin up to revision `at` that saw `revision`; None: there is none yet."""
-    pair = await _at(source, at)
+    pair = await _at(store, scope, at)
     last = parsed(pair) if pair is not None else None
     if last is None or last.logged.reached < revision:
         return None
     low = revision
     while low < last.logged.revision - 1:
         middle = (low + last.logged.revision) // 2
-        pair = await _at(source, middle)
+        pair = await _at(store, scope, middle)
         pin = parsed(pair) if pair is not None else None
         if pin is None or pin.logged.reached < revision:
             low = middle

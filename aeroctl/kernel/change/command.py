@@ -13,15 +13,14 @@ from aeroctl.kernel.audit import records, trail
 from aeroctl.kernel.audit.ledger import Ledger
 from aeroctl.kernel.audit.records import Asked, Dispatched, Plan, Transaction
 from aeroctl.kernel.change import diagnose, throttle, transfer
-from aeroctl.kernel.decide import decision
+from aeroctl.kernel.decide import commands, decision
 from aeroctl.kernel.decide.confirmation import AHEAD_SECONDS, LONGEST_TERM
 from aeroctl.kernel.decide.rules import State
-from aeroctl.kernel.endpoints import explain
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.agent import Account
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.patroni.rest_api import Engine
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.timing import Attempts, uptime
 
 RECORD_SECONDS = 4.0
@@ -63,8 +62,6 @@ async def command(source: Source, engine: Engine, asked: Asked, gone: Gone) -> R
         LOGGER.exception("request %s failed", asked.request_id)
         known = dispatched is None  # what is not known to be recorded is not asked of the engine
         raise Failure(
-            500,
-            "kernel_rejection",
             "INTERNAL",
             f"the kernel server failed {'before' if known else 'after'} the request was "
             "dispatched; its log says why",
@@ -103,10 +100,8 @@ async def _account(source: Source, engine: Engine, asked: Asked) -> Account | No
 
     Before anything is recorded, and in nobody's way: an agent may take its time.
     """
-    kernel, kept = await source.kernel_and_ledger(
-        asked.request_id, asked.request.confirmation.token
-    )
-    state = State(kernel, kept.in_flight)
+    keys, kept = await source.keys_and_ledger(asked.request_id, asked.request.confirmation.token)
+    state = State(keys, kept.in_flight)
     refusal, _ = decision.decide(asked, state, kept, source.clock())
     plan = None if refusal else decision.plan(asked, state)
     if plan is None:
@@ -121,11 +116,11 @@ async def _dispatched(
     refusal: Failure | None = None
     attempts = Attempts(RECORD_SECONDS)
     while await attempts.another():
-        async with source.pen:
-            kernel, kept = await source.kernel_and_ledger(
+        async with source.append_lock:
+            keys, kept = await source.keys_and_ledger(
                 asked.request_id, asked.request.confirmation.token
             )
-            state = State(kernel, kept.in_flight, agent=account)
+            state = State(keys, kept.in_flight, agent=account)
             refusal, confirmed = decision.decide(asked, state, kept, source.clock())
             plan = None if refusal else decision.plan(asked, state)
             if plan is not None:
@@ -136,19 +131,19 @@ async def _dispatched(
                 # A server that is frozen from here on is too late when it wakes up (engine.py): its
                 # lease is younger than that.
                 began = uptime()
-                seconds = explain.deadline(asked.command, kernel, source.seconds)
+                seconds = commands.deadline(asked.command, keys, source.seconds)
                 lease = await source.store.lease(seconds + LEASE_SLACK_SECONDS) if plan else None
                 # The last thing before the record: intent must still be there (P7-A2). It is what
                 # makes a request harmless that waited in the socket of a frozen server.
                 if not await gone():
-                    planned = records.planned(plan, kernel, seconds)
-                    written = records.dispatch(asked, source.prefix, kernel, kept, planned, lease)
+                    planned = records.planned(plan, keys, seconds)
+                    written = records.dispatch(asked, source.prefix, keys, kept, planned, lease)
                     revision = await _write(source, written)
                     if revision is not None:
-                        return Dispatched(asked, kernel, revision, seconds, began), plan
+                        return Dispatched(asked, keys, revision, seconds, began), plan
                     continue
                 refusal = decision.caller_gone()
-            if await _recorded(source, asked, kernel, kept, refusal, confirmed):
+            if await _recorded(source, asked, keys, kept, refusal, confirmed):
                 raise refusal
     if refusal is not None:
         LOGGER.error("request %s: refused and not recorded: %s", asked.request_id, refusal)
@@ -165,7 +160,7 @@ def _current(account: Account, plan: Plan) -> bool:
 
 def _busy(what: str) -> Failure:
     message = f"{what} kept changing; nothing was dispatched"
-    return Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])
+    return Failure("KERNEL_BUSY", message)
 
 
 async def _write(source: Source, written: Transaction) -> int | None:
@@ -182,7 +177,7 @@ async def _write(source: Source, written: Transaction) -> int | None:
 async def _recorded(
     source: Source,
     asked: Asked,
-    kernel: Kernel,
+    keys: ClusterKeys,
     kept: Ledger,
     refusal: Failure,
     confirmed: Confirmed | None,
@@ -195,7 +190,7 @@ async def _recorded(
     try:
         free = await throttle.room(source, asked.caller)
         if free is None:
-            if kept.unspent is not None and decision.genuine(asked, kernel):
+            if kept.unspent is not None and decision.genuine(asked, keys):
                 lease = await source.store.lease(SPENT_SECONDS)
                 spent = records.spent(asked, kept, lease)
                 if await source.store.transact(spent.compares, spent.changes) is None:
@@ -203,7 +198,7 @@ async def _recorded(
             LOGGER.warning("request %s: %s; not recorded", asked.request_id, refusal)
             return True
         error = free.told(refusal.error)
-        written = records.refusal(asked, kernel, kept, error, confirmed)
+        written = records.refusal(asked, keys, kept, error, confirmed)
         done = await throttle.write(source, asked, written, free)
     except Failure as failure:
         LOGGER.error("request %s: %s; not recorded: %s", asked.request_id, refusal, failure)  # noqa: TRY400 - the words say all

@@ -20,8 +20,8 @@ from aeroctl.kernel.audit import records
 from aeroctl.kernel.audit.ledger import ROOT
 from aeroctl.kernel.audit.records import Asked, Transaction
 from aeroctl.kernel.callers import Caller
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.failures import Failure, unreadable
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Compare, Put
 from aeroctl.kernel.store.keyspace import KeyValue
 from aeroctl.kernel.timing import Attempts
@@ -72,12 +72,14 @@ async def room(source: Source, caller: Caller) -> Room | None:
     name = key(source.scope, caller.identity)
     found, lately = await _lately(source, name)
     if lately is not None and lately.count >= most:
-        source.missed[caller.identity] = source.missed.get(caller.identity, 0) + 1
+        source.unrecorded_refusals[caller.identity] = (
+            source.unrecorded_refusals.get(caller.identity, 0) + 1
+        )
         return None
     if lately is None:
         lately = _Lately(count=0, lease=await source.store.lease(WINDOW_SECONDS))
     lately = lately.model_copy(update={"count": lately.count + 1})
-    missed = source.missed.get(caller.identity, 0)
+    missed = source.unrecorded_refusals.get(caller.identity, 0)
     words = (
         f"; before it, {missed} refusals of this caller were not recorded here" if missed else ""
     )
@@ -110,13 +112,13 @@ async def _recorded(source: Source, asked: Asked, refusal: Failure) -> bool:
         _, lately = await _lately(source, key(source.scope, asked.caller.identity))
         async with AsyncExitStack() as held:
             if lately is None or lately.count < MOST:
-                await held.enter_async_context(source.pen)
+                await held.enter_async_context(source.append_lock)
             free = await room(source, asked.caller)
             if free is None:
                 return False
-            kernel, kept = await source.kernel_and_ledger(asked.request_id)
+            keys, kept = await source.keys_and_ledger(asked.request_id)
             error = free.told(refusal.error)
-            written = records.refusal(_unheard(asked), kernel, kept, error, None)
+            written = records.refusal(_unheard(asked), keys, kept, error, None)
             if await write(source, asked, written, free):
                 refusal.error = error
                 return True
@@ -129,7 +131,7 @@ async def write(source: Source, asked: Asked, written: Transaction, free: Room) 
         [*written.compares, *free.compares], [*written.changes, *free.changes]
     )
     if revision is not None:
-        source.missed.pop(asked.caller.identity, None)
+        source.unrecorded_refusals.pop(asked.caller.identity, None)
     return revision is not None
 
 

@@ -107,12 +107,9 @@ def _check_term(token: str, clock: Clock) -> None:
     if now < issued:
         ends = "is from the future: the clocks of two kernels disagree"
     raise Failure(
-        403,
-        "control_plane_validation",
         "CONFIRMATION_EXPIRED",
         f"the explanation was given at {_words(issued)} and {ends}; "
         f"by the kernel's clock it is now {_words(now)}",
-        invariants=["P7-A2"],
     )
 
 
@@ -130,21 +127,9 @@ def _words(milliseconds: int) -> str:
 
 
 def _invalid(message: str) -> Failure:
-    return Failure(
-        403,
-        "control_plane_validation",
-        "CONFIRMATION_INVALID",
-        f"the confirmation is not valid: {message}",
-        invariants=["P7-A2"],
-    )
+    return Failure("CONFIRMATION_INVALID", f"the confirmation is not valid: {message}")
 
 
 def _mismatch(message: str, acknowledged: Sequence[str], overridden: Sequence[str]) -> Failure:
     needed, found = ", ".join(sorted(overridden)) or "none", ", ".join(acknowledged) or "none"
-    return Failure(
-        403,
-        "control_plane_validation",
-        "ACKNOWLEDGEMENT_MISMATCH",
-        f"{message}: needed {needed}; acknowledged {found}",
-        invariants=["P7-A2"],
-    )
+    return Failure("ACKNOWLEDGEMENT_MISMATCH", f"{message}: needed {needed}; acknowledged {found}")

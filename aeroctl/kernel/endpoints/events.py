@@ -17,14 +17,13 @@ from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.events import Event, EventPage, EventsEnvelope, Fact, Logged
 from aeroctl.contract.terms import Cause, EventKind
 from aeroctl.kernel.audit import clock_pins
-from aeroctl.kernel.endpoints import snapshot
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
 from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd
 from aeroctl.kernel.prove.evidence import leader_of
 from aeroctl.kernel.server import parameters
+from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.keyspace import Event as Written
 from aeroctl.kernel.store.keyspace import History, Keyspace, KeyValue
 
@@ -73,28 +72,28 @@ Rows = Mapping[tuple[int, int], TimelineEnd]
 async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnvelope:
     """A page of what happened, up to one revision, which all pages of a reading have in common.
 
-    Raises Failure: BAD_PARAMETER, FUTURE_REVISION, KERNEL_BUSY, and those of Source.kernel for that
+    Raises Failure: BAD_PARAMETER, FUTURE_REVISION, KERNEL_BUSY, and those of Source.keys for that
     revision. A key that could not be read at some time before is told of, and stops nothing.
     """
     given = parameters.query(pairs, ["after", "window", "at"])
     after = parameters.number(given, "after", 0, 2**53 - 1) or 0
     window = parameters.number(given, "window", 1, WIDEST) or WINDOW
     at = parameters.number(given, "at", 1, 2**53 - 1)
-    async with source.in_time(), source.past:
-        kernel = await source.kernel(at)
-        bound = kernel.revision
+    async with source.in_time(), source.history_readers:
+        keys = await source.keys(at)
+        bound = keys.revision
         if after > bound:  # the store refuses a future revision; one that is past has no more
             await source.store.read_together([], [source.prefix + "leader"], after)
         history = await source.store.replay(source.prefix, after, bound, window=window)
         history = replace(history, base=await _based(source, history.base))
         # in a thread, or nobody else is served meanwhile
-        found = await asyncio.to_thread(derive, history, after, kernel.history)
+        found = await asyncio.to_thread(derive, history, after, keys.history)
         reached = history.keyspace.revision
         pins, around = await _pins(source, after, reached, bound)
         found = await asyncio.to_thread(clock_pins.dated, found, around)
     return EventsEnvelope(
         api_version=API_VERSION,
-        observed_at=snapshot.observed(kernel, at),
+        observed_at=observed(keys, at),
         data=EventPage(
             base=baseline.standing(history.base),
             events=found,
@@ -112,8 +111,8 @@ async def _pins(
     server that may not read them tells the story without.
     """
     try:
-        pins, stood = await clock_pins.written(source, after, reached)
-        following = await clock_pins.next_after(source, reached, bound)
+        pins, stood = await clock_pins.written(source.store, source.scope, after, reached)
+        following = await clock_pins.next_after(source.store, source.scope, reached, bound)
     except Failure as failure:
         if failure.error.code != "STORE_REFUSED":
             raise

@@ -1,13 +1,12 @@
 """POST /v1/explain/{command}: the proof. It mutates nothing and grants nothing (P7-A1, P7-O2)."""
 
 import asyncio
-import math
 import secrets
-from collections.abc import Mapping
 
+from aeroctl.contract import rfc3339
 from aeroctl.contract.base import API_VERSION
-from aeroctl.contract.commands import COMMANDS, Command, CommandName
-from aeroctl.contract.consent import CHANCE_BYTES, Confirmable
+from aeroctl.contract.commands import Command
+from aeroctl.contract.consent import CHANCE_BYTES
 from aeroctl.contract.explanation import (
     Explanation,
     ExplanationEnvelope,
@@ -15,17 +14,16 @@ from aeroctl.contract.explanation import (
     ObservedSnapshot,
 )
 from aeroctl.kernel.audit.ledger import Ledger
-from aeroctl.kernel.decide import effects, rules
+from aeroctl.kernel.decide import commands, effects, rules
 from aeroctl.kernel.decide.confirmation import Issue
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.endpoints import snapshot
-from aeroctl.kernel.endpoints.snapshot import Source
-from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.patroni.digest import state_digest
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.patroni.rest_api import Engine
+from aeroctl.kernel.source import Source, notes, observed, read_with_nodes
 
 
 async def explain(
@@ -37,41 +35,41 @@ async def explain(
     """
     asked: dict[tuple[str, str], asyncio.Task[Account]] = {}
 
-    async def read() -> tuple[Kernel, tuple[Ledger, asyncio.Task[Account] | None]]:
-        kernel, kept = await source.kernel_and_ledger(None)
-        state = State(kernel, kept.in_flight)
+    async def read() -> tuple[ClusterKeys, tuple[Ledger, asyncio.Task[Account] | None]]:
+        keys, kept = await source.keys_and_ledger(None)
+        state = State(keys, kept.in_flight)
         if target is not None and target not in state.nodes:  # it may be one that is gone
-            state = State(await source.with_departed(kernel), kept.in_flight)
-        check_target(command, target, state)
+            state = State(await source.with_departed(keys), kept.in_flight)
+        commands.check_target(command, target, state)
         whom = _agent(command, target, state)
         if whom is not None and whom not in asked:
             asked[whom] = asyncio.create_task(engine.identify(*whom, source.access.seconds))
-        return kernel, (kept, None if whom is None else asked[whom])
+        return keys, (kept, None if whom is None else asked[whom])
 
     try:
-        seen = await snapshot.measure(source, read, ["replication"], source.own)
+        seen = await read_with_nodes(source, read, ["replication"], source.change_readers)
         kept, account = seen.beside
         agent = None if account is None else await account
     finally:  # they end by themselves, and soon
         await asyncio.gather(*asked.values())
-    answers = snapshot.replication(seen.kernel, seen.answers)
+    answers = snapshot.replication(seen.keys, seen.answers)
     state = State(
-        kernel=seen.kernel,
+        keys=seen.keys,
         in_flight=kept.in_flight,
         measured={answer.node: answer for answer in answers},
         agent=agent,
     )
     return ExplanationEnvelope(
         api_version=API_VERSION,
-        observed_at=snapshot.observed(seen.kernel, None, seen.time),
+        observed_at=observed(seen.keys, None, seen.time),
         data=explanation(
             command,
             target,
             state,
-            deadline(command, state.kernel, source.seconds),
+            commands.deadline(command, state.keys, source.seconds),
             Issue(source.clock(), secrets.token_bytes(CHANCE_BYTES)),
         ),
-        notes=snapshot.notes(seen.kernel, seen.answers),
+        notes=notes(seen.keys, seen.answers),
     )
 
 
@@ -79,17 +77,17 @@ def explanation(
     command: Command, target: str | None, state: State, deadline_seconds: int, issue: Issue
 ) -> Explanation:
     """The proof over `state`, and the token that confirms it. Pure."""
-    kernel = state.kernel
+    keys = state.keys
     applied = rules.rules(command.name, target, state)
     return Explanation(
         explanation_type=command.name,
         observed_snapshot=ObservedSnapshot(
-            revision=kernel.revision,
-            state_digest=state_digest(kernel),
-            failover_revision=kernel.failover_revision,
+            revision=keys.revision,
+            state_digest=state_digest(keys),
+            failover_revision=keys.failover_revision,
         ),
         inputs=Inputs(
-            command=command.name, target=target, cluster=kernel.scope, system_id=kernel.system_id
+            command=command.name, target=target, cluster=keys.scope, system_id=keys.system_id
         ),
         action=command.action,
         confirmation=command.confirmation,
@@ -105,57 +103,14 @@ def explanation(
         cost=effects.cost(command.name, state),
         deadline_seconds=deadline_seconds,
         confirmation_term_seconds=issue.clock.term_seconds,
-        confirmation_expires_at=snapshot.rfc3339(issue.expires_at),
-        confirmation_token=issue.token(confirmable(command.name, target, kernel)),
+        confirmation_expires_at=rfc3339.render(issue.expires_at),
+        confirmation_token=issue.token(commands.confirmable(command.name, target, keys)),
     )
-
-
-def command_named(name: str) -> Command:
-    """One of the closed set. Raises Failure UNKNOWN_COMMAND."""
-    known: Mapping[str, Command] = {command.name: command for command in COMMANDS.values()}
-    if name not in known:
-        message = f"there is no command {name!r}; there are {', '.join(known)}"
-        raise Failure(404, "operator_input", "UNKNOWN_COMMAND", message, invariants=["P7-S3"])
-    return known[name]
-
-
-def check_target(command: Command, target: str | None, state: State) -> None:
-    """What must be named is named, and is there. Raises Failure UNKNOWN_NODE."""
-    if command.target == "nothing":
-        if target is None:
-            return
-        message = f"{command.verb} takes no node"
-    elif target is None:
-        message = f"{command.verb} needs a node: none is ever chosen"
-    elif target in state.nodes:
-        return
-    else:
-        message = f"there is no node {target!r}; there are {', '.join(state.nodes)}"
-    raise Failure(400, "operator_input", "UNKNOWN_NODE", message, invariants=["P7-A3"])
-
-
-def confirmable(command: CommandName, target: str | None, kernel: Kernel) -> Confirmable:
-    """What a token must confirm for that command in that state."""
-    return Confirmable(
-        command,
-        target,
-        kernel.scope,
-        kernel.system_id,
-        state_digest(kernel),
-        kernel.failover_revision,
-    )
-
-
-def deadline(command: Command, kernel: Kernel, source_seconds: float) -> int:
-    """Seconds within which the kernel answers a request for that command."""
-    if command.kind == "diagnostic":  # what differs is looked at twice
-        return math.ceil(2 * source_seconds + sections.settling_seconds(kernel))
-    return sections.deadline_seconds(kernel)
 
 
 def _agent(command: Command, target: str | None, state: State) -> tuple[str, str] | None:
     """The node whose agent would be asked, and its address; None where there is none."""
     node = rules.receiver(command.name, target, state)
-    member = state.kernel.members.get(node or "")
+    member = state.keys.members.get(node or "")
     base = sections.agent(member.api_url) if member else None
     return None if node is None or base is None else (node, base)

@@ -14,17 +14,17 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from aeroctl.contract import rfc3339
 from aeroctl.contract.base import API_VERSION, Time
 from aeroctl.contract.events import Logged, Pin, PinEnvelope
 from aeroctl.contract.pinning import NotPinned, Pinning, settled
 from aeroctl.kernel.audit import clock_pins, trail
-from aeroctl.kernel.endpoints import snapshot
 from aeroctl.kernel.endpoints.events import clock, ended
-from aeroctl.kernel.endpoints.snapshot import Source, rfc3339
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import MEMBERS
 from aeroctl.kernel.server import parameters
+from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.etcd import SHOWN
 from aeroctl.kernel.store.keyspace import History, KeyValue
 from aeroctl.kernel.timing import uptime
@@ -48,7 +48,7 @@ async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnve
     A duration counts from this server's clock, and a time after that is none yet. `for` a state
     (otherwise for an edge of a story): the first of them is shown, and it is refused where a change
     lies between them. Raises Failure: BAD_PARAMETER, TIME_NOT_PINNED, REVISION_COMPACTED,
-    KERNEL_BUSY, and those of Source.kernel.
+    KERNEL_BUSY, and those of Source.keys.
     """
     given = parameters.query(pairs, ["time", "ago", "at", "for"])
     at = parameters.number(given, "at", 1, 2**53 - 1)
@@ -56,11 +56,11 @@ async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnve
         raise parameters.bad_parameter(f"for={purpose[:32]!r} is neither state nor edge")
     _asked(given, datetime.now(UTC))
     try:
-        async with source.in_time(), source.past:
-            kernel = await source.kernel(at)
+        async with source.in_time(), source.history_readers:
+            keys = await source.keys(at)
             now = datetime.now(UTC)  # by now that revision was there
             asked = _asked(given, now)
-            pinning = Pinning(asked, rfc3339(now))
+            pinning = Pinning(asked, rfc3339.render(now))
             leader = source.prefix + "leader"  # some key: it is for the revision
             end = at or (await source.store.read_together([], [leader], errors=SHOWN)).revision
             recorded = []
@@ -68,16 +68,14 @@ async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnve
                 pinning.see(each)
                 if each.source == "audit":
                     recorded.append(each.revision)
-            pin = pinning.pinned(kernel.revision if at is None else 0, end)
+            pin = pinning.pinned(keys.revision if at is None else 0, end)
             if purpose == "state":
                 pinning.check_bounded(pin, ends=at is not None)
                 pin = await _settled(source, pin, recorded)
     except NotPinned as error:
-        raise Failure(
-            409, "kernel_rejection", "TIME_NOT_PINNED", str(error), invariants=["P7-D1"]
-        ) from error
+        raise Failure("TIME_NOT_PINNED", str(error)) from error
     return PinEnvelope(
-        api_version=API_VERSION, observed_at=snapshot.observed(kernel, at, now), data=pin, notes=[]
+        api_version=API_VERSION, observed_at=observed(keys, at, now), data=pin, notes=[]
     )
 
 
@@ -86,7 +84,7 @@ def _asked(given: dict[str, str], now: datetime) -> str:
         raise parameters.bad_parameter("give a time, or ago, and not both")
     ago = parameters.number(given, "ago", 0, LONGEST - 1)
     if ago is not None:
-        return rfc3339(now - timedelta(seconds=ago))
+        return rfc3339.render(now - timedelta(seconds=ago))
     try:
         time = TIME.validate_python(given["time"])
         datetime.fromisoformat(time)
@@ -98,7 +96,7 @@ def _asked(given: dict[str, str], now: datetime) -> str:
 
 async def _logged(source: Source, instant: datetime, at: int) -> AsyncIterator[Logged]:
     """Those that may bound `instant`, up to revision `at`; of the trail a page at a time."""
-    for pin in await clock_pins.around(source, instant, at):
+    for pin in await clock_pins.around(source.store, source.scope, instant, at):
         yield pin
     for row in await _history(source, at):
         yield row
@@ -146,13 +144,10 @@ async def _settled(source: Source, pin: Pin, recorded: Sequence[int]) -> Pin:
         history = await source.store.replay(source.prefix, revision, pin.last, window=WINDOW)
         if not history.complete:
             raise Failure(
-                410,
-                "kernel_rejection",
                 "REVISION_COMPACTED",
                 f"at {pin.asked} stood one of the revisions {pin.first} to {pin.last}, and the "
                 f"store's history begins at revision {history.base.revision}: what came before was "
                 "compacted",
-                invariants=["P7-D1"],
             )
         other, only = told(history)
         changes, moved = changes + other, moved + only

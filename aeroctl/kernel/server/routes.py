@@ -28,11 +28,13 @@ from aeroctl.kernel import callers
 from aeroctl.kernel.audit.records import Asked
 from aeroctl.kernel.callers import Caller
 from aeroctl.kernel.change.command import command as run_command
+from aeroctl.kernel.decide import commands
 from aeroctl.kernel.endpoints import audit, events, explain, outcome, revisions, snapshot
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.server import parameters
 from aeroctl.kernel.server.gates import Gate, Gates
+from aeroctl.kernel.source import READERS, Source
 from aeroctl.kernel.store.gateway import safe
 
 REQUEST_ID: TypeAdapter[str] = TypeAdapter(RequestId)
@@ -47,7 +49,7 @@ Checked = Callable[[Request], Awaitable[Response]]
 
 
 def application(
-    source: snapshot.Source,
+    source: Source,
     engine: Engine,
     token_file: Path | None,
     lifespan: Lifespan[Starlette] | None = None,
@@ -58,9 +60,9 @@ def application(
     interface, and every refusal of what can't be understood or whose token is not known.
     """
     gates = Gates()
-    public = replace(source, own=asyncio.Semaphore(snapshot.READERS))
+    public = replace(source, change_readers=asyncio.Semaphore(READERS))
 
-    def about_changes(caller: Caller) -> tuple[Gate, snapshot.Source]:
+    def about_changes(caller: Caller) -> tuple[Gate, Source]:
         """Whoever may not ask for a change takes no operator's turn."""
         if caller.authority == "operator":
             return gates.operators, source
@@ -91,7 +93,7 @@ def application(
     async def post_explain(request: Request, caller: Caller) -> Response:
         _bare(request)
         asked = await parameters.read(request, ExplainRequest)
-        command = explain.command_named(request.path_params["command"])
+        command = commands.command_named(request.path_params["command"])
         gate, source = about_changes(caller)
         async with gate.turn():
             return _answer(await explain.explain(source, engine, command, asked.target))
@@ -101,7 +103,7 @@ def application(
         _bare(request)
         asked = await parameters.read(request, CommandRequest)
         try:
-            command = explain.command_named(request.path_params["command"])
+            command = commands.command_named(request.path_params["command"])
         except Failure as failure:
             failure.about(asked.request_id)
             raise
@@ -178,7 +180,7 @@ def application(
     return app
 
 
-async def ready(source: snapshot.Source) -> Ready:
+async def ready(source: Source) -> Ready:
     """Whether the store can be read, and what an operator should know of it.
 
     Anybody may ask: where it can't be read, why is in the log, for it names addresses. Raises
@@ -186,7 +188,7 @@ async def ready(source: snapshot.Source) -> Ready:
     """
     try:
         async with source.in_time():
-            await source.kernel()
+            await source.keys()
             version = await source.store.version()
     except Failure as failure:
         LOGGER.warning("not ready: %s", failure)
@@ -214,18 +216,14 @@ def caller(request: Request, token_file: Path | None) -> callers.Caller:
     except callers.TokenFileError as error:
         LOGGER.error("token file: %s", error)  # noqa: TRY400 - the words say all
         message = "the kernel can't tell callers apart: its token file can't be read"
-        raise Failure(
-            503, "control_plane_validation", "TOKEN_FILE_UNREADABLE", message, invariants=["P7-F1"]
-        ) from error
+        raise Failure("TOKEN_FILE_UNREADABLE", message) from error
     given = request.headers.getlist("authorization")
     scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
     found = callers.find(known, token.strip()) if scheme.lower() == "bearer" else None
     if found is None:
         message = "the token is not known" if scheme else "no token was given"
         message = "more than one token was given" if len(given) > 1 else message
-        raise Failure(
-            401, "control_plane_validation", "UNAUTHENTICATED", message, invariants=["P7-A1"]
-        )
+        raise Failure("UNAUTHENTICATED", message)
     return found
 
 
@@ -264,7 +262,7 @@ async def _refusal(_: Request, error: Any) -> Response:
 async def _http_error(request: Request, error: Any) -> Response:
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
     message = f"{request.method} {request.url.path}: {error.detail}"
-    answer = _error(Failure(error.status_code, "operator_input", code, message))
+    answer = _error(Failure(code, message))
     answer.headers.update(error.headers or {})
     return answer
 
@@ -277,8 +275,6 @@ async def _internal_error(request: Request, __: Exception) -> Response:
     changes = request.url.path.startswith("/v1/commands/")
     return _error(
         Failure(
-            500,
-            "kernel_rejection",
             "INTERNAL",
             "the kernel server failed; its log says why",
             invariants=["P7-E2" if changes else "P7-F1"],

@@ -21,13 +21,13 @@ from starlette.applications import Starlette
 from aeroctl.kernel import callers, files
 from aeroctl.kernel.audit import clock_pins
 from aeroctl.kernel.decide.confirmation import LONGEST_TERM, SHORTEST_TERM, TERM_SECONDS
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.patroni.keys import Expected
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.postgres.addresses import Network, Reach, Transport
 from aeroctl.kernel.postgres.queries import CANCEL_SECONDS, Access
 from aeroctl.kernel.server import listening
 from aeroctl.kernel.server.routes import application
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Etcd
 
 LOGGER = logging.getLogger("aerokernel")
@@ -341,7 +341,11 @@ def serve(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again.read, renew)
-        async with client, agents, clock_pins.kept(source, clock_interval):
+        async with (
+            client,
+            agents,
+            clock_pins.kept(source.store, scope, source.prefix, clock_interval),
+        ):
             yield
 
     try:

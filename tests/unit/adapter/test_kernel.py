@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from aeroctl.adapter import kernel as adapter
-from aeroctl.errors import KINDS, OWN, Failure
+import aeroctl.kernel
+from aeroctl.adapter import transport
+from aeroctl.contract.error_codes import ERROR_CODES
+from aeroctl.errors import Failure
 from tests.support.answering import Handler, answer, answering
 from tests.support.harness import run
 from tests.support.samples import ENVELOPE, document
@@ -196,6 +198,7 @@ def test_the_kernels_own_error_passes_verbatim() -> None:
     assert "SOMETHING_NEW:  in the kernel's \\x1b[31mown words" in text
 
 
+OWN = {code for code, row in ERROR_CODES.items() if row.status is None}
 BY_DOMAIN = {
     "operator_input": 2, "control_plane_validation": 3, "kernel_rejection": 4, "transport": 5,
 }  # fmt: skip
@@ -215,7 +218,9 @@ def test_a_kernel_can_not_make_itself_a_fault_or_an_interrupt_of_aeroctl(
 
 
 @pytest.mark.parametrize("domain", BY_DOMAIN)
-@pytest.mark.parametrize("code", [*KINDS, "exit", "130", "SystemExit", "KeyboardInterrupt", ""])
+@pytest.mark.parametrize(
+    "code", [*ERROR_CODES, "exit", "130", "SystemExit", "KeyboardInterrupt", ""]
+)
 @pytest.mark.parametrize("outcome", ["not_executed", "unknown", "executed"])
 def test_no_error_of_a_kernel_has_an_exit_code_that_means_something_here(
     code: str, domain: Any, outcome: Any
@@ -226,14 +231,14 @@ def test_no_error_of_a_kernel_has_an_exit_code_that_means_something_here(
 
 def test_which_codes_are_aeroctls_own() -> None:
     """Exactly those that no module of the kernel mentions."""
-    kernel = Path(adapter.__file__).parent.parent / "kernel"
+    kernel = Path(str(aeroctl.kernel.__file__)).parent
     said = {
         node.value
         for path in kernel.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert {code for code in KINDS if code not in said} == OWN
+    assert {code for code in ERROR_CODES if code not in said} == OWN
 
 
 @pytest.mark.parametrize("status", [404, 500, 502])
@@ -295,7 +300,7 @@ def test_a_check_of_nothing_and_of_the_unknown_does_not_pass() -> None:
 
 
 def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 1000)
     error = nodes(answer(b" " * 2000))
     assert error == refused("ANSWER_TOO_LARGE", 7, "control_plane_validation")
 

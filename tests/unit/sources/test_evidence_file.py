@@ -8,11 +8,13 @@ import jsonschema
 import pytest
 
 from aeroctl.contract.chain import NO_HASH
+from aeroctl.contract.moments import Ago, Time
 from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.errors import Failure
-from aeroctl.sources.evidence_file import digest, parsed
-from aeroctl.sources.moment import Ago, Time
-from aeroctl.workflows import read, timeline
+from aeroctl.sources import source
+from aeroctl.sources.collect import digest
+from aeroctl.sources.evidence_file import parsed
+from aeroctl.workflows import timeline
 from tests.support import stories
 from tests.support.answering import Handler, Received, answer, answering
 from tests.support.harness import run
@@ -216,7 +218,7 @@ def test_a_damaged_or_newer_file_is_refused(
 
 def test_a_file_that_is_not_there() -> None:
     refused = run("health", "--from", "/nonexistent/evidence.json", "-o", "json")
-    assert (refused.code, refused.error["code"]) == (2, "CASE_UNREADABLE")
+    assert (refused.code, refused.error["code"]) == (2, "EVIDENCE_UNREADABLE")
 
 
 def test_it_holds_one_revision_and_no_other(case: Path) -> None:
@@ -310,8 +312,8 @@ def test_a_time_that_is_none_is_damage(case: Path) -> None:
 
 def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     # Both are imported by now: one that is imported while the other's limit is 3 would keep it.
-    monkeypatch.setattr(read, "HELD", 3)
-    monkeypatch.setattr(timeline, "HELD", 3)
+    monkeypatch.setattr(source, "MAX_ENTRIES", 3)
+    monkeypatch.setattr(timeline, "MAX_ENTRIES", 3)
     history = History([stories.event(revision, "paused") for revision in range(1, 9)], window=2)
     history.records = chained(record(revision, "requested") for revision in range(1, 9))
     history.limit = 2
@@ -343,7 +345,7 @@ def test_a_case_of_a_time_says_which_revision_was_taken() -> None:
     with answering(handle) as served:
         done = run("snapshot", "--full", "--at", "2026-11-23T10:15:10Z", "--kernel", served.url)
     assert done.json["observed_at"]["revision"] == 40
-    assert "note: REVISION_TAKEN: for 2026-11-23T10:15:10Z: revision 40" in done.err
+    assert "note: REVISION_TAKEN: 2026-11-23T10:15:10Z is revision 40" in done.err
 
 
 def test_it_keeps_its_published_schema(case: Path) -> None:

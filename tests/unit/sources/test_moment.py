@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.contract.events import Logged, Pin
+from aeroctl.contract.moments import Ago, Time
 from aeroctl.contract.pinning import NotPinned, Pinning, settled
-from aeroctl.sources.moment import Ago, AtRevision, Moment, Time, parse, written
+from aeroctl.contract.rfc3339 import shortest
+from aeroctl.sources.moment import AtRevision, Moment, parse
 
 START = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -36,17 +38,17 @@ def test_moments(text: str, moment: Moment) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("0", "no revision"),
-        ("99999999999999999", "no revision"),
-        ("9007199254740992", "no revision"),
-        ("", "no revision (812)"),
-        ("yesterday", "no revision (812)"),
-        ("-5", "no revision (812)"),
-        ("٣", "no revision (812)"),
-        ("2026-11-23T10:15:19", "no time zone"),
-        ("2026-11-23", "no time zone"),
-        ("0001-01-01T00:00:00+14:00", "no time in UTC"),
-        ("9999-12-31T23:59:59-14:00", "no time in UTC"),
+        ("0", "revision numbers are 1 to"),
+        ("99999999999999999", "revision numbers are 1 to"),
+        ("9007199254740992", "revision numbers are 1 to"),
+        ("", "expected a revision (812)"),
+        ("yesterday", "expected a revision (812)"),
+        ("-5", "expected a revision (812)"),
+        ("٣", "expected a revision (812)"),
+        ("2026-11-23T10:15:19", "lacks a time zone"),
+        ("2026-11-23", "lacks a time zone"),
+        ("0001-01-01T00:00:00+14:00", "outside the years that UTC can write"),
+        ("9999-12-31T23:59:59-14:00", "outside the years that UTC can write"),
     ],
 )
 def test_what_is_no_moment(text: str, words: str) -> None:
@@ -63,7 +65,7 @@ def test_any_text_is_a_moment_or_refused(text: str) -> None:
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)), st.integers(-12, 12))
 def test_a_time_means_the_same_instant_in_every_zone(when: datetime, hours: int) -> None:
     here = when.replace(tzinfo=timezone(timedelta(hours=hours)))
-    assert parse(here.isoformat()) == Time(written(here))
+    assert parse(here.isoformat()) == Time(shortest(here))
 
 
 def logged(*times: tuple[int, int, int]) -> list[Logged]:
@@ -75,7 +77,7 @@ def logged(*times: tuple[int, int, int]) -> list[Logged]:
 
 
 def at(seconds: float) -> str:
-    return written(START + timedelta(seconds=seconds))
+    return shortest(START + timedelta(seconds=seconds))
 
 
 def pin(asked: str, logs: list[Logged], now: str | None, newest: int) -> Pin:

@@ -336,4 +336,4 @@ class TestCommand:
     def test_what_is_neither_file_nor_moment(self) -> None:
         done = run("diff", "yesterday", "now", "-o", "json")
         assert (done.code, done.error["code"]) == (2, "USAGE")
-        assert "no file 'yesterday'" in done.error["message"]
+        assert "not 'yesterday'; and there is no file of that name" in done.error["message"]

@@ -4,14 +4,13 @@ import json
 import random
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import jsonschema
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from aeroctl.commands._options import view_named
+from aeroctl.commands.reading import view_named
 from aeroctl.contract.envelope import Snapshot, SnapshotEnvelope
 from aeroctl.contract.lsn import distance, parse, render
 from aeroctl.output.output import Output
@@ -38,8 +37,7 @@ def shown(envelope: SnapshotEnvelope, view: View[Any], form: Any, terminal: bool
     """What the view prints."""
     stream = Stream(terminal)
     data = view.derive(envelope.data)
-    with mock.patch("sys.stdout", stream):
-        Output(form, terminal, color=False).show(envelope, data, view.layout(data))
+    Output(stream, form, terminal, color=False).show(envelope, data, view.layout(data))
     return stream.text()
 
 

@@ -45,7 +45,7 @@ def test_only_the_right_answers_to_all_questions_confirm(
 def test_nothing_is_confirmed_without_a_question() -> None:
     with pytest.raises(ValueError, match="with a question"):
         Interaction().begin(())
-    with pytest.raises(ValueError, match="nothing was asked"):
+    with pytest.raises(ValueError, match="no question to answer"):
         Interaction().answer("yes")
     with pytest.raises(ValueError, match="while viewing"):
         Interaction().begin((Question("?", "yes"),)).begin((Question("?", "yes"),))

@@ -22,7 +22,7 @@ from aeroctl.contract.terms import EVENT_KINDS, RECORD_KINDS
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.views.pictures.lanes import MANY, drawn
 from aeroctl.views.timeline import Entry, Span, Wanted, merged, named, of_event, when, words
-from aeroctl.workflows.timeline import Place
+from aeroctl.workflows.follow import Place
 from tests.support.answering import Handler, Received, answer, answering
 from tests.support.examples import examples
 from tests.support.harness import Result, run
@@ -388,7 +388,7 @@ def test_a_time_is_taken_for_a_revision_and_says_for_which() -> None:
 
     lines, paths = timeline(handle, "--since", "2026-11-23T11:00:01+01:00")
     assert "# note: REVISION_TAKEN: since 2026-11-23T10:00:01Z: from revision 50 on" in lines.out
-    assert "what revisions 50 to 60 did may have been before that time" in lines.out
+    assert "the changes of revisions 50 to 60 may have happened before that time" in lines.out
     assert "for=edge" in paths[0]
     assert "time=2026-11-23T10%3A00%3A01Z" in paths[0]
     assert "after=49" in paths[1]
@@ -476,7 +476,7 @@ def test_a_young_cluster_shows_all_that_history_holds() -> None:
 
     result, _ = timeline(handle, "--since", "1h")
     assert result.code == 0
-    assert "all that history holds is shown" in result.out
+    assert "all available history is shown" in result.out
     assert result.out.count("\n") > len(KINDS)
 
 

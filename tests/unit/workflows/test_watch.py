@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.errors import KINDS, Exit, Failure, failure
+from aeroctl.contract.error_codes import ERROR_CODES
+from aeroctl.errors import Exit, Failure, failure
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.safe_text import safe, width
 from aeroctl.views.blocks import Block, Facts, Flagged, Grid
@@ -186,11 +187,11 @@ def test_marks_follow_names_and_say_what_is_gone() -> None:
     assert compared([slots], [fewer]).changed == (frozenset({(0, 2)}),)
 
 
-@pytest.mark.parametrize("code", KINDS)
+@pytest.mark.parametrize("code", ERROR_CODES)
 def test_which_failures_pass(code: str) -> None:
-    kind = KINDS[code]
+    row = ERROR_CODES[code]
     ends = {"OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_EVIDENCE"}
-    no_state = kind.domain == "transport" or kind.exit == Exit.NO_SNAPSHOT
+    no_state = row.domain == "transport" or row.exit == Exit.NO_SNAPSHOT
     assert passing(failure(code, "")) == (no_state and code not in ends)
     assert not passing(Failure("NEW", "", "kernel_rejection"))
     assert passing(Failure("NEW", "", "transport"))
@@ -312,8 +313,8 @@ class TestTerminal:
         assert marked(screen) == []
         screen.write("\x1b[H" + second)
         assert screen.shows()[0] == (
-            "aeroctl inspect nodes, every 0.1 s: revision 58, the frame before 57; "
-            "* is what changed since; gone: n2"
+            "aeroctl inspect nodes, every 0.1 s: revision 58, previous frame 57; "
+            "* marks changes; removed: n2"
         )
         (row,) = marked(screen)
         assert row.split()[1:4] == ["n1", "primary", "stopped,"]
@@ -356,13 +357,13 @@ class TestTerminal:
         screen.write(old)
         shown = screen.shows()
         assert shown[0] == (
-            "aeroctl inspect nodes, every 0.1 s: NO NEW STATE; ~ is old, of revision 57"
+            "aeroctl inspect nodes, every 0.1 s: NO NEW STATE; ~ marks old lines, of revision 57"
         )
         assert shown[1] == "error: SNAPSHOT_UNSTABLE: no more"
         body = shown[shown.index("") + 1 :]
         assert all(line.startswith("~") for line in body if line)
         assert any("n1" in line for line in body)
-        assert "revision 58, the frame before 57" in current
+        assert "revision 58, previous frame 57" in current
 
     def test_no_state_yet(self) -> None:
         with answering(telling(BUSY)) as kernel:
@@ -384,10 +385,10 @@ class TestTerminal:
             shown.expect("revision 57")
             later = stack.pop_all()
         with later:
-            shown.expect("~ is old, of revision 57")
+            shown.expect("~ marks old lines, of revision 57")
             shown.expect("KERNEL_UNREACHABLE")
             with answering(answer(state(99, "running")), int(kernel.url.rpartition(":")[2])):
-                shown.expect("revision 99, the frame before 57")
+                shown.expect("revision 99, previous frame 57")
                 shown.type(INTERRUPT)
                 assert shown.finish()[0] == 130
 

@@ -20,6 +20,7 @@ from aeroctl.contract.events import Event, Logged
 from aeroctl.kernel.audit import clock_pins, ledger
 from aeroctl.kernel.audit.clock_pins import Keeper, dated, kept, parsed
 from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Delete, Put
 from aeroctl.kernel.store.keyspace import KeyValue
 from tests.support.etcd import Store
@@ -54,17 +55,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
+def keeper(source: Source) -> Keeper:
+    return Keeper(source.store, source.scope, source.prefix, 60)
+
+
 async def pins(world: World) -> list[Logged]:
     key = ledger.clock_key(world.scope)
     end = (await world.store.read_together([], [key])).revision
-    return (await clock_pins.written(world.source, 0, end))[0]
+    return (await clock_pins.written(world.source.store, world.source.scope, 0, end))[0]
 
 
 def test_never_more_than_one_an_interval(etcd_store: Store, tmp_path: Path, clock: Clock) -> None:
     """Two servers that look when they please, of which one's clock is a day ahead."""
 
     async def test(world: World) -> None:
-        servers = [Keeper(world.source, 60), Keeper(replace(world.source), 60)]
+        servers = [keeper(world.source), keeper(replace(world.source))]
         written: list[float] = []
         last = 0
         for step in range(200):
@@ -90,10 +95,10 @@ def test_a_server_that_starts_waits_for_a_whole_interval(
     """However old the pin says that it is: a server that is started again and again writes none."""
 
     async def test(world: World) -> None:
-        await Keeper(world.source, 60).look()
+        await keeper(world.source).look()
         clock.go(86400)
         for _ in range(5):
-            assert await Keeper(world.source, 60).look() == 60
+            assert await keeper(world.source).look() == 60
         assert len(await pins(world)) == 1
 
     run(etcd_store, tmp_path, test)
@@ -103,7 +108,7 @@ def test_whoever_wakes_up_writes_over_nobody(
     etcd_store: Store, tmp_path: Path, clock: Clock
 ) -> None:
     async def test(world: World) -> None:
-        first, second = Keeper(world.source, 60), Keeper(world.source, 60)
+        first, second = keeper(world.source), keeper(world.source)
         await first.look()
         await second.look()
         clock.go(61)
@@ -140,7 +145,7 @@ def test_a_pin_says_what_was_there_by_its_time(
 
         world.wire.spoil = slow
         began = clock.wall
-        await Keeper(world.source, 60).look()
+        await keeper(world.source).look()
         (pin,) = await pins(world)
         assert datetime.fromisoformat(pin.time) == began
         assert (pin.reached, pin.revision) == (seen, seen + 2)
@@ -152,7 +157,7 @@ def test_a_clock_that_goes_back_begins_anew(
     etcd_store: Store, tmp_path: Path, clock: Clock
 ) -> None:
     async def test(world: World) -> None:
-        server = Keeper(world.source, 60)
+        server = keeper(world.source)
         key = ledger.clock_key(world.scope)
         runs = []
         for back in (0, 0, 3600, 0):
@@ -171,7 +176,7 @@ def test_a_clock_that_goes_back_begins_anew(
 def test_no_pin_beside_a_cluster_that_is_not_there(etcd_store: Store, tmp_path: Path) -> None:
     async def test(world: World) -> None:
         source = replace(world.source, scope="nobody")
-        assert await Keeper(source, 60).look() == 60
+        assert await keeper(source).look() == 60
         assert not (await world.store.read("/aerodb/nobody/")).keys
 
     run(etcd_store, tmp_path, test)
@@ -183,7 +188,7 @@ def test_a_pin_that_somebody_spoils(
 ) -> None:
     async def test(world: World) -> None:
         key = ledger.clock_key(world.scope)
-        server = Keeper(world.source, 60)
+        server = keeper(world.source)
         await server.look()
         change = Delete(key) if spoilt == "deleted" else Put(key, "[" * 9999)
         await world.store.transact([], [change])
@@ -213,11 +218,13 @@ def test_trouble_is_said_once(
                     await asyncio.Event().wait()
                 code = codes.pop(0)
                 if code:
-                    raise Failure(503, "transport", code, f"{code}: no")
+                    raise Failure(code, f"{code}: no")
                 await super().look()
                 return 0
 
-        task = asyncio.create_task(Spoilt(world.source, 0.001).keep())
+        task = asyncio.create_task(
+            Spoilt(world.source.store, world.scope, world.source.prefix, 0.001).keep()
+        )
         await asyncio.wait_for(done.wait(), 20)
         task.cancel()
         assert len(await pins(world)) == 1
@@ -233,7 +240,7 @@ def test_nothing_runs_on_when_the_server_ends(etcd_store: Store, tmp_path: Path)
     async def test(world: World) -> None:
         for seconds in (0, 60):
             before = asyncio.all_tasks()
-            async with kept(world.source, seconds):
+            async with kept(world.store, world.scope, world.source.prefix, seconds):
                 assert len(asyncio.all_tasks() - before) == (1 if seconds else 0)
                 await asyncio.sleep(0)
             if left := asyncio.all_tasks() - before:  # a call to the store ends by itself

@@ -19,9 +19,9 @@ from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.contract.requests import Client, RequestEnvelope
 from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.change import command, throttle, transfer
-from aeroctl.kernel.endpoints.snapshot import READERS
 from aeroctl.kernel.patroni import rest_api
 from aeroctl.kernel.postgres import queries
+from aeroctl.kernel.source import READERS
 from aeroctl.kernel.store.etcd import Delete, Put
 from tests.support.etcd import Store
 from tests.support.world import SYSTEM_ID, World, puts, run, saying, writes
@@ -270,7 +270,7 @@ def test_no_proof_by_the_deadline(inside: In, monkeypatch: pytest.MonkeyPatch) -
 
 
 class TestRefusals:
-    """Nothing is asked of the engine, and each one is in the trail (P7-O3)."""
+    """Nothing is asked of the engine, and each one is in the trail (P7-O1, P7-O3)."""
 
     async def refused(
         self,
@@ -1431,14 +1431,14 @@ class TestDiagnostics:
             body = await w.request("run_diagnostics", None)
             monkeypatch.setattr(queries, "CANCEL_SECONDS", 1.8)  # of 5, and 3 for the node
             for _ in range(READERS):
-                await w.source.own.acquire()
+                await w.source.change_readers.acquire()
             found = status(await asyncio.wait_for(w.send("run_diagnostics", body), 5))
             assert (found.outcome, found.final) == ("not_executed", True)
             assert (found.diagnostics, w.agent.asked) == (None, [])
             assert "not asked" in found.message
             assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
             for _ in range(READERS):
-                w.source.own.release()
+                w.source.change_readers.release()
             later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
             assert (status(later).outcome, status(later).final) == ("not_executed", True)
 

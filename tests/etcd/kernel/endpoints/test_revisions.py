@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from aeroctl.contract import rfc3339
 from aeroctl.contract.events import Pin, PinEnvelope
 from aeroctl.contract.pinning import NotPinned, Pinning
 from aeroctl.kernel.audit import clock_pins, ledger, trail
-from aeroctl.kernel.endpoints.snapshot import rfc3339
 from aeroctl.kernel.store.etcd import Put
 from tests.support.etcd import Store
 from tests.support.records import facts
@@ -216,7 +216,7 @@ def test_a_writer_that_was_frozen(etcd_store: Store, tmp_path: Path) -> None:
 def test_so_long_ago(etcd_store: Store, tmp_path: Path) -> None:
     async def test(world: World) -> None:
         revision = await moves(world)
-        await clock(world, rfc3339(datetime.now(UTC) - timedelta(minutes=10)))
+        await clock(world, rfc3339.render(datetime.now(UTC) - timedelta(minutes=10)))
         answer = PinEnvelope.model_validate_json((await ask(world, ago=60)).text)
         assert answer.data.first == revision
         now = datetime.fromisoformat(answer.observed_at.time or "")
@@ -297,7 +297,7 @@ def test_pins_are_found_by_halves(etcd_store: Store, tmp_path: Path, seed: int) 
             seconds += chance.choice((0, 1, 7, 60, -200 if chance.random() < 0.2 else 3))
             await clock(world, at(seconds // 60, seconds % 60))
         end = await moves(world)
-        every, _ = await clock_pins.written(world.source, 0, end)
+        every, _ = await clock_pins.written(world.source.store, world.source.scope, 0, end)
         for _ in range(40):
             asked = at(*divmod(chance.randrange(300, seconds + 60), 60))
             pinning = Pinning(asked, None)

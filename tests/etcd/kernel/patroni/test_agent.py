@@ -306,7 +306,7 @@ class TestBeforeDispatch:
             began = clock()
             waiting = asyncio.create_task(w.send("request_promotion", body))
             other = await w.request("force_promotion", "n1")  # n1's agent is well
-            assert not w.source.pen.locked()
+            assert not w.source.append_lock.locked()
             w.script.append(saying(412, "no"))
             answer = await w.send("force_promotion", other)
             assert answer.json()["error"]["code"] == "ENGINE_REJECTED"

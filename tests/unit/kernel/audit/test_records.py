@@ -17,19 +17,18 @@ from aeroctl.kernel.audit import ledger, records
 from aeroctl.kernel.audit.ledger import Ledger
 from aeroctl.kernel.audit.records import Asked, Transaction
 from aeroctl.kernel.callers import Caller
-from aeroctl.kernel.decide import decision
+from aeroctl.kernel.decide import commands, decision
 from aeroctl.kernel.decide.confirmation import Clock, Issue
 from aeroctl.kernel.decide.rules import State
-from aeroctl.kernel.endpoints import explain
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.store.etcd import Compare, Delete
 from aeroctl.kernel.store.keyspace import KeyValue
 from tests.support.examples import examples
-from tests.support.keyspaces import PREFIX, kernel
+from tests.support.keyspaces import PREFIX, cluster_keys
 
-KERNEL = kernel()
+KERNEL = cluster_keys()
 CLOCK = Clock(datetime(2026, 11, 23, 10, 15, 19, tzinfo=UTC), 300)
-ABOUT = explain.confirmable("run_diagnostics", None, KERNEL)
+ABOUT = commands.confirmable("run_diagnostics", None, KERNEL)
 TOKENS = [Issue(CLOCK, bytes([number] * 8)).token(ABOUT) for number in range(3)]
 IDS = [f"6f2b7a4e-4a0c-4a8e-9d1c-00000000000{number}" for number in range(5)]
 AUTHORITIES: Any = ["operator", "operator", "operator", "observer", "auditor"]

@@ -13,10 +13,10 @@ from aeroctl import __version__
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.kernel import callers
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.server.routes import application
+from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Etcd
 from tests.support.keyspaces import COMPACTED, FUTURE, etcd_answer, refusal, stored
 

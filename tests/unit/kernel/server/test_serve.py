@@ -14,9 +14,9 @@ from patroni.postgresql.mpp import get_mpp
 from starlette.applications import Starlette
 
 from aeroctl.kernel.cli import aerokernel
-from aeroctl.kernel.endpoints.snapshot import Source
 from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.server import listening
+from aeroctl.kernel.source import Source
 
 NEEDED = ["serve", "--scope", "demo", "--etcd", "http://127.0.0.1:2379"]
 
