@@ -21,7 +21,6 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
 from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd
-from aeroctl.kernel.prove.evidence import authority
 from aeroctl.kernel.server import parameters
 from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.keyspace import Event as Written
@@ -221,7 +220,7 @@ def _changes(was: Mapping[str, Pair], now: Mapping[str, KeyValue], rows: Rows) -
 
 def _reign(old: Pair, new: Pair, cause: Cause | None) -> Iterator[Change]:
     """P6-A1: one holder, and a reign is a holder and the commit that created the leader key."""
-    lost, gained = authority(old), authority(new)
+    lost, gained = leader_of(old), leader_of(new)
     if lost == gained:
         return
     if lost:
