@@ -69,12 +69,12 @@ class Plan:
 class Dispatched:
     """What was recorded before anything was done, and when.
 
-    `began` is monotonic: before the transaction was sent. `commit_id` is the transaction's.
+    `began` is monotonic: before the transaction was sent. `revision` is the transaction's.
     """
 
     asked: Asked
     kernel: Kernel
-    commit_id: int
+    revision: int
     deadline_seconds: int
     began: float
 
@@ -92,7 +92,7 @@ def planned(plan: Plan | None, kernel: Kernel, deadline_seconds: int) -> Dispatc
     return Dispatch(
         action=READ_ONLY if plan is None else f"POST {plan.path} {canonical(plan.body)}",
         receiver=None if plan is None else plan.receiver,
-        failover_commit=kernel.failover_commit,
+        failover_revision=kernel.failover_revision,
         deadline_seconds=deadline_seconds,
     )
 
@@ -126,9 +126,10 @@ def dispatch(
 ) -> Transaction:
     """`requested`, `confirmed` and `dispatched`, bound to the very state that was decided over.
 
-    The reign, every key that decides who may take authority, and the entry that says where the
-    request is sent must be as they were read (P7-D2), the id unseen and the confirmation unused
-    (P7-F3, P7-A2), and nothing in flight (P7-E1), unless `lease` is None: what reads only is not.
+    The leader term, every key that decides who may take the leader key, and the entry that says
+    where the request is sent must be as they were read (P7-D2), the id unseen and the confirmation
+    unused (P7-F3, P7-A2), and nothing in flight (P7-E1), unless `lease` is None: what reads only is
+    not.
     """
     assert kept.unspent is not None  # decided before: decision.confirmed
     confirmed = asked.confirmed
@@ -144,10 +145,10 @@ def dispatch(
     claimed = _spending(asked, kept, _claiming(asked, kernel, kept, written, len(DISPATCHED)))
     decisive = [*GUARDS, *([f"{MEMBERS}{planned.receiver}"] if planned.receiver else [])]
     # Not when it was created: another name may be written over it in place.
-    reign = 0 if kernel.leader is None else kernel.leader.modified
+    since = 0 if kernel.leader is None else kernel.leader.modified
     bound = [
-        Compare(prefix + "leader", "modified", reign),
-        *(Compare(prefix + key, "modified", kernel.commit_of(key)) for key in decisive),
+        Compare(prefix + "leader", "modified", since),
+        *(Compare(prefix + key, "modified", kernel.revision_of(key)) for key in decisive),
     ]
     if lease is None:
         return Transaction([*bound, *claimed.compares], claimed.changes)
@@ -163,8 +164,8 @@ def outcome(dispatched: Dispatched, kept: Ledger, found: RequestStatus) -> Trans
     asked, kernel = dispatched.asked, dispatched.kernel
     facts = _facts(asked, kernel, "outcome", asked.confirmed).model_copy(
         update={
-            "authority_before": found.authority_before,
-            "authority_after": found.authority_after,
+            "leader_before": found.leader_before,
+            "leader_after": found.leader_after,
             "outcome": found.outcome,
             "code": found.code,
             "message": found.message,
@@ -174,11 +175,11 @@ def outcome(dispatched: Dispatched, kept: Ledger, found: RequestStatus) -> Trans
     written = _append(kernel.scope, kept, [facts])
     key = ledger.request_key(kernel.scope, asked.request_id)
     records = [*(kept.request or ()), kept.head.sequence + 1]
-    compares = [*written.compares, Compare(key, "modified", kept.request_commit)]
+    compares = [*written.compares, Compare(key, "modified", kept.request_revision)]
     changes = [*written.changes, Put(key, ledger.request_value(records))]
     if found.final and kept.in_flight == asked.request_id:
         flight = ledger.inflight_key(kernel.scope)
-        compares.append(Compare(flight, "created", dispatched.commit_id))
+        compares.append(Compare(flight, "created", dispatched.revision))
         changes.append(Delete(flight))
     return Transaction(compares, changes)
 
@@ -190,7 +191,7 @@ def _append(scope: str, kept: Ledger, facts: Sequence[RecordFacts]) -> Transacti
     keys = [ledger.audit_key(scope, first + place) for place in range(len(texts))]
     return Transaction(
         [
-            Compare(ledger.head_key(scope), "modified", kept.head_commit),
+            Compare(ledger.head_key(scope), "modified", kept.head_revision),
             *(Compare(key, "created", 0) for key in keys),
         ],
         [
@@ -239,17 +240,17 @@ def _facts(
         command=asked.command.name,
         target=request.target,
         identity=asked.caller.identity,
-        authority=asked.caller.authority,
+        leader=asked.caller.authority,
         client=request.client,
         reason=request.reason,
-        epoch=request.epoch,
-        observed_commit_id=request.commit_id,
+        state_digest=request.state_digest,
+        observed_revision=request.revision,
         token_digest=fingerprint(request.confirmation.token)
         if asked.caller.authority == "operator"
         else None,
         confirmation=confirmed,
-        authority_before=sections.authority(kernel),
-        authority_after=None,
+        leader_before=sections.leader(kernel),
+        leader_after=None,
         dispatch=None,
         outcome=None,
         code=None,

@@ -62,8 +62,6 @@ async def command(source: Source, engine: Engine, asked: Asked, gone: Gone) -> R
         LOGGER.exception("request %s failed", asked.request_id)
         known = dispatched is None  # what is not known to be recorded is not asked of the engine
         raise Failure(
-            500,
-            "kernel_rejection",
             "INTERNAL",
             f"the kernel server failed {'before' if known else 'after'} the request was "
             "dispatched; its log says why",
@@ -142,9 +140,9 @@ async def _dispatched(
                 if not await gone():
                     planned = records.planned(plan, kernel, seconds)
                     written = records.dispatch(asked, source.prefix, kernel, kept, planned, lease)
-                    commit = await _write(source, written)
-                    if commit is not None:
-                        return Dispatched(asked, kernel, commit, seconds, began), plan
+                    revision = await _write(source, written)
+                    if revision is not None:
+                        return Dispatched(asked, kernel, revision, seconds, began), plan
                     continue
                 refusal = decision.caller_gone()
             if await _recorded(source, asked, kernel, kept, refusal, confirmed):
@@ -153,7 +151,7 @@ async def _dispatched(
         LOGGER.error("request %s: refused and not recorded: %s", asked.request_id, refusal)
         raise refusal
     await trail.check_room(source.store, source.scope, prefix=source.prefix)
-    raise _busy("authority-relevant state, or the audit trail,")
+    raise _busy("state that decides who leads, or the audit trail,")
 
 
 def _current(account: Account, plan: Plan) -> bool:
@@ -164,7 +162,7 @@ def _current(account: Account, plan: Plan) -> bool:
 
 def _busy(what: str) -> Failure:
     message = f"{what} kept changing; nothing was dispatched"
-    return Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])
+    return Failure("KERNEL_BUSY", message)
 
 
 async def _write(source: Source, written: Transaction) -> int | None:

@@ -19,10 +19,10 @@ from aeroctl.contract.base import Observation
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
-from aeroctl.contract.rules import Fact, Rule, evaluated
+from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
+from aeroctl.contract.rules import Rule, evaluated, facts, rule
 from aeroctl.kernel.audit.records import Dispatched
-from aeroctl.kernel.change import transfer
+from aeroctl.kernel.change import outcome_record
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import Kernel
@@ -72,7 +72,7 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
         async with asyncio.timeout(latest - uptime()) as waiting, source.change_readers:
             waiting.reschedule(None)  # from here on each node has its own time
             diagnostics, message = await _compared(source, engine, kernel), None
-    held = sections.authority(kernel)
+    held = sections.leader(kernel)
     found = RequestStatus(
         request_id=asked.request_id,
         recorded=True,
@@ -83,16 +83,16 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
         code=None,
         message=message,
         engine_reply=None,
-        authority_before=held,
-        authority_after=held,
-        commits=Commits(
-            requested=dispatched.commit_id, dispatched=dispatched.commit_id, outcome=None
+        leader_before=held,
+        leader_after=held,
+        revisions=Revisions(
+            requested=dispatched.revision, dispatched=dispatched.revision, outcome=None
         ),
         evidence=[],
         diagnostics=diagnostics,
     )
-    found, missing = await transfer.record(source, dispatched, found)
-    return await transfer.envelope(source, kernel, found, missing)
+    found, missing = await outcome_record.record(source, dispatched, found)
+    return await outcome_record.envelope(source, kernel, found, missing)
 
 
 async def _compared(source: Source, engine: Engine, kernel: Kernel) -> list[Rule]:
@@ -279,16 +279,8 @@ def _same(accounts: Sequence[object]) -> bool | None:
 def _rule(
     node: Node, rule_id: str, description: str, holds: bool | None, evidence: Mapping[str, Raw]
 ) -> Rule:
-    return Rule(
-        rule_id=rule_id,
-        description=description,
-        evaluation=evaluated(holds),
-        enforced_by="nobody",
-        evidence=[
-            Fact(name="node", value=node.name),
-            *(Fact(name=name, value=value) for name, value in evidence.items()),
-        ],
-    )
+    shown = facts({"node": node.name, **evidence})
+    return rule(rule_id, description, evaluated(holds), "none", shown)
 
 
 async def _account(

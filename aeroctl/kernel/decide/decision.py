@@ -20,7 +20,7 @@ from aeroctl.kernel.decide.confirmation import Clock
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Kernel
 
 
@@ -69,7 +69,7 @@ def authorise(asked: Asked) -> None:
         message = f"{asked.caller.identity} is an {asked.caller.authority}, not an operator"
     else:
         return
-    raise Failure(403, "control_plane_validation", "NOT_AUTHORIZED", message, invariants=["P7-A1"])
+    raise Failure("NOT_AUTHORIZED", message)
 
 
 def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
@@ -80,20 +80,17 @@ def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
     if kept.spent_by is not None:
         raise confirmation_reused(kept.spent_by)
     commands.check_target(command, request.target, state)
-    now = epoch(state.kernel)
-    if request.epoch != now:
+    now = state_digest(state.kernel)
+    if request.state_digest != now:
         raise Failure(
-            409,
-            "control_plane_validation",
             "STATE_CHANGED",
-            "authority-relevant state is not what was confirmed: "
-            f"confirmed at commit {request.commit_id} in epoch {request.epoch}, "
-            f"at commit {state.kernel.commit_id} it is {now}",
-            invariants=["P7-D2"],
+            "state that decides who leads is not what was confirmed: "
+            f"confirmed at revision {request.revision} in state digest {request.state_digest}, "
+            f"at revision {state.kernel.revision} it is {now}",
         )
     about = commands.confirmable(command.name, request.target, state.kernel)
     overridden = [each.invariant for each in effects.overrides(command.name, state)]
-    confirmation.check(request, command, about, overridden, state.kernel.commit_id, clock)
+    confirmation.check(request, command, about, overridden, state.kernel.revision, clock)
 
 
 def genuine(asked: Asked, kernel: Kernel) -> bool:
@@ -102,7 +99,9 @@ def genuine(asked: Asked, kernel: Kernel) -> bool:
     """
     request = asked.request
     about = commands.confirmable(asked.command.name, request.target, kernel)
-    return consent.confirms(request.confirmation.token, replace(about, epoch=request.epoch))
+    return consent.confirms(
+        request.confirmation.token, replace(about, state_digest=request.state_digest)
+    )
 
 
 def permitted(asked: Asked, state: State) -> None:
@@ -115,13 +114,7 @@ def permitted(asked: Asked, state: State) -> None:
         if rule.rule_id != rules.AGENT_IDENTIFIED
     ]
     if state.in_flight is not None and applied:
-        raise Failure(
-            409,
-            "kernel_rejection",
-            "COMMAND_IN_FLIGHT",
-            f"request {state.in_flight} is being carried out",
-            invariants=["P7-E1"],
-        )
+        raise Failure("COMMAND_IN_FLIGHT", f"request {state.in_flight} is being carried out")
     if rules.broken(applied):
         raise rules_not_met(applied)
 
@@ -138,21 +131,15 @@ def unidentified(plan: Plan, state: State) -> Failure | None:
     whose = f"the agent of {plan.receiver} at {plan.base}"
     if rule.evaluation == "undetermined":
         return Failure(
-            409,
-            "kernel_rejection",
             "AGENT_UNREACHABLE",
             f"{whose} did not prove who it is, so it was asked for nothing else: {fact['problem']}",
-            invariants=["P7-F1"],
         )
     wanted = (fact["node"], fact["cluster"], fact["system_id"])
     found = (fact["agent_name"], fact["agent_scope"], fact["agent_system_id"])
     return Failure(
-        409,
-        "kernel_rejection",
         "AGENT_MISMATCH",
         f"{whose} did not prove to be it, so it was asked for nothing else: {fact['problem']}: "
         f"it must be {_named(*wanted)}; it says that it is {_named(*found)}",
-        invariants=["P7-A2", "P7-F1"],
     )
 
 
@@ -160,8 +147,6 @@ def request_seen(request_id: str, written: Sequence[int]) -> Failure:
     """Where the id was dispatched, that nothing was executed can't be said of it (P7-E2)."""
     dispatched = len(written) >= len(records.DISPATCHED)
     return Failure(
-        409,
-        "control_plane_validation",
         "REQUEST_SEEN",
         "a request with this id was made before; it is not made again. What became of it: "
         f"aeroctl outcome {request_id}",
@@ -173,24 +158,15 @@ def request_seen(request_id: str, written: Sequence[int]) -> Failure:
 def confirmation_reused(by: str) -> Failure:
     """One consent serves one request, whatever came of that."""
     return Failure(
-        409,
-        "control_plane_validation",
         "CONFIRMATION_REUSED",
         f"this confirmation was used by request {by}, and serves no other one. What became of "
         f"that: aeroctl outcome {by}",
-        invariants=["P7-A2", "P7-F3"],
     )
 
 
 def caller_gone() -> Failure:
     """Nobody is there any more who could mean it."""
-    return Failure(
-        409,
-        "control_plane_validation",
-        "CALLER_GONE",
-        "the caller has gone away: its intent is not contemporaneous",
-        invariants=["P7-A2"],
-    )
+    return Failure("CALLER_GONE", "the caller has gone away: its intent is not contemporaneous")
 
 
 def rules_not_met(applied: Sequence[Rule]) -> Failure:
@@ -201,13 +177,7 @@ def rules_not_met(applied: Sequence[Rule]) -> Failure:
         + ")"
         for rule in rules.broken(applied)
     )
-    return Failure(
-        409,
-        "kernel_rejection",
-        "RULE_NOT_MET",
-        f"a rule that the kernel enforces is not met: {broken}",
-        invariants=["P7-E3"],
-    )
+    return Failure("RULE_NOT_MET", f"a rule that the kernel enforces is not met: {broken}")
 
 
 def _named(node: object, scope: object, system_id: object) -> str:

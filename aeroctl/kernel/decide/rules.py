@@ -14,12 +14,12 @@ from typing import get_args
 
 from aeroctl.contract import accounts, lsn
 from aeroctl.contract.base import Observation
-from aeroctl.contract.cluster import Authority, Cluster
+from aeroctl.contract.cluster import Cluster, Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.explanation import Successor
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.rules import Fact, Rule, evaluated
+from aeroctl.contract.rules import Rule, evaluated, facts, rule
 from aeroctl.contract.terms import Conclusion, Enforcement, Evaluation, Role
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account, Identity, Wanted, evidence, identity
@@ -46,7 +46,7 @@ class State:
 
     @cached_property
     def cluster(self) -> Cluster:
-        """Identity, authority and settings."""
+        """Identity, leader and settings."""
         return sections.cluster(self.kernel)
 
     @cached_property
@@ -55,18 +55,18 @@ class State:
         return {node.name: node for node in sections.nodes(self.kernel)}
 
     @property
-    def authority(self) -> Authority | None:
-        """Who holds write authority."""
-        return sections.authority(self.kernel)
+    def leader(self) -> Leader | None:
+        """Who holds the leader key."""
+        return sections.leader(self.kernel)
 
     @property
     def holder(self) -> str | None:
-        """The name of whoever holds write authority."""
-        return None if self.authority is None else self.authority.node
+        """The name of whoever holds the leader key."""
+        return None if self.leader is None else self.leader.node
 
     @property
     def holder_lives(self) -> bool:
-        """Whether the holder of authority renews its own entry: then its agent makes its checks."""
+        """Whether the leader renews its own entry: then its agent makes its checks."""
         return self.holder in self.kernel.members
 
     def silent(self, name: str) -> str | None:
@@ -116,9 +116,9 @@ def rules(command: CommandName, target: str | None, state: State) -> list[Rule]:
 
 
 def promotion(state: State, target: str) -> list[Rule]:
-    """The holder of authority hands it over to `target`."""
+    """The leader hands it over to `target`."""
     return [
-        authority_held(state, "kernel"),
+        has_leader(state, "kernel"),
         holder_is_primary(state),
         holder_writable(state),
         target_registered(state, target),
@@ -129,7 +129,7 @@ def promotion(state: State, target: str) -> list[Rule]:
         lag_within_limit(state, target),
         failover_allowed(state, target),
         synchronous_standby(state, target),
-        not_paused(state, "nobody"),
+        not_paused(state, "none"),
         nothing_pending(state, "kernel"),
         nothing_in_flight(state),
         not_standby_cluster(state),
@@ -140,14 +140,14 @@ def promotion(state: State, target: str) -> list[Rule]:
 
 
 def demotion(state: State, target: str) -> list[Rule]:
-    """`target` hands authority over to whomever the engine picks."""
+    """`target` gives up the leader key; Patroni picks the next leader."""
     return [
-        authority_held(state, "kernel"),
-        target_holds_authority(state, target),
+        has_leader(state, "kernel"),
+        target_is_leader(state, target),
         holder_is_primary(state),
         holder_writable(state),
         successor_eligible(state, target),
-        not_paused(state, "engine"),
+        not_paused(state, "patroni"),
         nothing_pending(state, "kernel"),
         nothing_in_flight(state),
         not_standby_cluster(state),
@@ -158,18 +158,18 @@ def demotion(state: State, target: str) -> list[Rule]:
 
 
 def force_promotion(state: State, target: str) -> list[Rule]:
-    """`target` is given authority, whoever holds it, and whatever else is skipped for that."""
+    """`target` is given the leader key, whoever holds it, and whatever else is skipped for that."""
     return [
-        authority_held(state, "nobody"),
+        has_leader(state, "none"),
         target_registered(state, target),
         target_is_replica(state, target),
         target_in_recovery(state, target),
         same_timeline(state, target),
         lag_within_limit(state, target),
         failover_allowed(state, target),
-        synchronous_standby(state, target, by="nobody"),
-        not_paused(state, "nobody"),
-        nothing_pending(state, "nobody"),
+        synchronous_standby(state, target, by="none"),
+        not_paused(state, "none"),
+        nothing_pending(state, "none"),
         nothing_in_flight(state),
         not_standby_cluster(state),
         agent_known(state, target),
@@ -213,31 +213,31 @@ def conclusion(applied: Sequence[Rule]) -> Conclusion:
     return "undetermined" if "undetermined" in found else "all_rules_hold"
 
 
-def authority_held(state: State, by: Enforcement) -> Rule:
-    """Somebody holds write authority (P6-A1)."""
-    held = state.authority
+def has_leader(state: State, by: Enforcement) -> Rule:
+    """Somebody holds the leader key (P6-A1)."""
+    held = state.leader
     return _rule(
-        "authority_held",
-        "a node holds write authority",
+        "has_leader",
+        "a node holds the leader key",
         held is not None,
         by,
         {
             "node": state.holder,
-            "reign": held.reign if held else None,
+            "since": held.since if held else None,
         },
     )
 
 
-def target_holds_authority(state: State, target: str) -> Rule:
-    """Only the holder of authority can give it up."""
+def target_is_leader(state: State, target: str) -> Rule:
+    """Only the leader can give it up."""
     return _rule(
-        "target_holds_authority",
-        "the named node is the one that holds write authority",
+        "target_is_leader",
+        "the named node is the one that holds the leader key",
         state.holder == target,
         "kernel",
         {
             "target": target,
-            "authority": state.holder,
+            "leader": state.holder,
         },
     )
 
@@ -248,7 +248,7 @@ def holder_is_primary(state: State) -> Rule:
     holds = False if node is None else _role_is(node, "primary")
     return _rule(
         "holder_is_primary",
-        "the holder of write authority is a primary",
+        "the leader is a primary",
         holds,
         "kernel",
         {
@@ -265,9 +265,9 @@ def holder_writable(state: State) -> Rule:
     said = None if holder is None else state.said(holder)
     return _rule(
         "holder_writable",
-        "the holder of write authority says itself that it accepts writes",
+        "the leader says itself that it accepts writes",
         False if holder is None else accounts.writes(said),
-        "nobody",
+        "none",
         {
             "node": holder,
             "in_recovery": said.in_recovery if said else None,
@@ -284,7 +284,7 @@ def target_registered(state: State, target: str) -> Rule:
         "target_registered",
         "the node renews its own entry in the store",
         state.nodes[target].registered,
-        "engine",
+        "patroni",
         {
             "node": target,
             "registered": state.nodes[target].registered,
@@ -293,18 +293,18 @@ def target_registered(state: State, target: str) -> Rule:
 
 
 def target_is_replica(state: State, target: str) -> Rule:
-    """Authority can't be given to whom already has it, nor to what is no replica."""
+    """The target must be a replica that is not the leader."""
     node = state.nodes[target]
-    holds = False if node.holds_authority else _role_is(node, "replica")
+    holds = False if node.is_leader else _role_is(node, "replica")
     return _rule(
         "target_is_replica",
-        "the named node is a replica and does not hold write authority",
+        "the named node is a replica and does not hold the leader key",
         holds,
         "kernel",
         {
             "node": target,
             "role": node.role,
-            "holds_authority": node.holds_authority,
+            "is_leader": node.is_leader,
             "registered": node.registered,
         },
     )
@@ -317,7 +317,7 @@ def target_in_recovery(state: State, target: str) -> Rule:
         "target_in_recovery",
         "the node says itself that it is in recovery, as a replica is",
         None if said is None else said.in_recovery,
-        "nobody",
+        "none",
         {
             "node": target,
             "role": state.nodes[target].role,
@@ -334,7 +334,7 @@ def target_streaming(state: State, target: str) -> Rule:
         "target_streaming",
         "the node streams write-ahead log from its upstream",
         accounts.streaming(node, said, state.measured is not None),
-        "nobody",
+        "none",
         {
             "node": target,
             "replication_state": node.replication_state,
@@ -352,13 +352,13 @@ def same_timeline(state: State, target: str) -> Rule:
     checked = sections.check_timeline(state.kernel)
     return _rule(
         "same_timeline",
-        "the node is on the timeline of write authority (P6-S2)",
+        "the node is on the timeline of the leader key (P6-S2)",
         accounts.on_timeline(node, said, state.measured is not None, current),
-        "engine" if checked and state.holder_lives else "nobody",
+        "patroni" if checked and state.holder_lives else "none",
         {
             "node": target,
             "timeline": said.timeline if said else node.timeline,
-            "authority_timeline": current,
+            "leader_timeline": current,
             "check_timeline": checked,
             "unavailable": state.silent(target),
             **state.contradictions(target),
@@ -384,7 +384,7 @@ def lag_within_limit(state: State, target: str) -> Rule:
         "lag_within_limit",
         "the node lacks no more write-ahead log than the limit allows (P6-S1)",
         None if silent or lag is None or limit is None else lag <= limit,
-        "engine" if state.holder_lives else "nobody",
+        "patroni" if state.holder_lives else "none",
         {
             "node": target,
             "lag_bytes": lag,
@@ -405,7 +405,7 @@ def failover_allowed(state: State, target: str) -> Rule:
         "failover_allowed",
         "the node is not tagged as never to be promoted",
         None if node.no_failover is None else not node.no_failover,
-        "engine",
+        "patroni",
         {
             "node": target,
             "nofailover": node.tags.get("nofailover"),
@@ -426,7 +426,7 @@ def synchronous_standby(state: State, target: str, by: Enforcement | None = None
         "synchronous_standby",
         "the node is in the synchronous set, where replication is synchronous (P6-S1)",
         off or member,
-        by or ("engine" if checked else "nobody"),
+        by or ("patroni" if checked else "none"),
         {
             "node": target,
             "mode": synchronous.mode,
@@ -446,7 +446,7 @@ def successor_eligible(state: State, holder: str) -> Rule:
         "successor_eligible",
         "enough other nodes keep every rule that the engine has for a successor",
         True if certain > quorum else None if possible > quorum else False,
-        "engine",
+        "patroni",
         {
             "needed": quorum + 1,
             **{f"{name}.eligible": evaluation for name, evaluation in found.items()},
@@ -468,13 +468,13 @@ def nothing_pending(state: State, by: Enforcement) -> Rule:
     pending = failover.pending
     return _rule(
         "nothing_pending",
-        "no other transfer of authority is pending",
+        "no other transfer of the leader key is pending",
         not pending,
         by,
         {
             "from_node": (failover.leader or None) if pending else None,
             "to_node": (failover.member or None) if pending else None,
-            "commit_id": state.kernel.failover_commit if pending else None,
+            "revision": state.kernel.failover_revision if pending else None,
         },
     )
 
@@ -493,7 +493,7 @@ def nothing_in_flight(state: State) -> Rule:
 
 
 def not_standby_cluster(state: State) -> Rule:
-    """Nobody in a standby cluster holds write authority."""
+    """Nobody in a standby cluster holds the leader key."""
     found = state.cluster.standby_cluster
     return _rule(
         "not_standby_cluster",
@@ -553,7 +553,7 @@ def single_writer(state: State) -> Rule:
     writers = [
         accounts.Writer(
             name=name,
-            may_write=node.holds_authority and not cluster.standby_cluster,
+            may_write=node.is_leader and not cluster.standby_cluster,
             writable=accounts.could_write(state.said(name)),
             retired=node.retired and not node.registered,
         )
@@ -564,9 +564,9 @@ def single_writer(state: State) -> Rule:
     others = [writer for writer in writers if not writer.may_write]
     return _rule(
         "single_writer",
-        "no node but the holder of write authority accepts writes (P6-A1)",
+        "no node but the leader accepts writes (P6-A1)",
         accounts.single_writer(writers, unknown),
-        "nobody",
+        "none",
         {
             **{f"{writer.name}.writable": writer.writable for writer in others},
             **{
@@ -586,7 +586,7 @@ def single_writer(state: State) -> Rule:
 
 
 def _eligible(applied: Sequence[Rule]) -> Evaluation:
-    found = {rule.evaluation for rule in applied if rule.enforced_by == "engine"}
+    found = {rule.evaluation for rule in applied if rule.enforced_by == "patroni"}
     if "does_not_hold" in found:
         return "does_not_hold"
     return "undetermined" if "undetermined" in found else "holds"
@@ -615,10 +615,4 @@ def _role_is(node: Node, role: Role) -> bool | None:
 def _rule(
     rule_id: str, description: str, holds: bool | None, by: Enforcement, evidence: Mapping[str, Raw]
 ) -> Rule:
-    return Rule(
-        rule_id=rule_id,
-        description=description,
-        evaluation=evaluated(holds),
-        enforced_by=by,
-        evidence=[Fact(name=name, value=value) for name, value in evidence.items()],
-    )
+    return rule(rule_id, description, evaluated(holds), by, facts(evidence))

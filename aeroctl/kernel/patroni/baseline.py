@@ -26,8 +26,8 @@ def standing(keyspace: Keyspace) -> Standing:
     at = keyspace.keys.get
     names = sorted(key for key in keyspace.keys if is_member(key))
     return Standing(
-        commit_id=keyspace.commit_id,
-        authority=leader_of(at("leader")),
+        revision=keyspace.revision,
+        leader=leader_of(at("leader")),
         nodes=[found for key in names if (found := node(key, keyspace.keys[key])[0])],
         paused=sections.flag(settings(at("config"))[0].get("pause")),
         pending=pending(at("failover"))[0],

@@ -1,8 +1,8 @@
 """How often the agent of the leader renewed the lease of the leader key. Pure.
 
-Patroni renews it in every HA loop (patroni/ha.py, `update_lock`), also while something else is under
-way. etcd's history does not show that: it is seen by asking again and again how long the lease
-lasts (pulse.py).
+Patroni renews it in every HA loop (patroni/ha.py, `update_lock`), also while something else is
+under way. etcd's history does not show that: it is seen by asking again and again how long the
+lease lasts (pulse.py).
 """
 
 from dataclasses import dataclass, replace

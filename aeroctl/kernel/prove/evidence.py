@@ -26,7 +26,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.kernel.patroni.keys import MEMBERS, leader_of
 from aeroctl.kernel.prove.request import TransferRequest, names_somebody
 from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue
@@ -34,7 +34,9 @@ from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue
 PRIMARY_ROLES = frozenset({"primary", "master"})
 """Patroni before 4.0 writes master. The leader of a standby cluster has neither role."""
 LEADER_ROLES = PRIMARY_ROLES | {"standby_leader"}
-DOWN_STATES = frozenset({"stopping", "stopped", "stop failed", "starting", "start failed", "crashed"})
+DOWN_STATES = frozenset(
+    {"stopping", "stopped", "stop failed", "starting", "start failed", "crashed"}
+)
 """States in which PostgreSQL does not serve, whatever role the entry still gives."""
 
 
@@ -70,7 +72,7 @@ class RequestWritten:
     """
 
     revision: int
-    leader: Authority | None
+    leader: Leader | None
     entry: MemberEntry
 
 
@@ -106,7 +108,7 @@ class LeaderKeyTaken:
     """
 
     revision: int
-    leader: Authority
+    leader: Leader
     entry: MemberEntry
 
 
@@ -132,11 +134,11 @@ Evidence = (
 
 
 def read_evidence(
-    request: TransferRequest, history: History, leader: Authority | None
+    request: TransferRequest, history: History, leader: Leader | None
 ) -> Iterator[Evidence]:
     """The traces in `history`, in order of revision. `leader`: the one where the history begins."""
     entries = _member_entries(history.base)
-    deleted = {(event.commit_id, event.key) for event in history.events if event.value is None}
+    deleted = {(event.revision, event.key) for event in history.events if event.value is None}
     for event in history.events:
         if event.key == "failover":
             yield _failover_written(request, event, leader, entries)
@@ -144,33 +146,33 @@ def read_evidence(
             before, leader = leader, leader_after_write(leader, event)
             if leader is not None and leader != before:
                 entry = entries.get(leader.node, MemberEntry())
-                yield LeaderKeyTaken(event.commit_id, leader, entry)
+                yield LeaderKeyTaken(event.revision, leader, entry)
             elif before is not None and leader is None:
-                expired = (event.commit_id, MEMBERS + before.node) in deleted
-                yield LeaderKeyFreed(event.commit_id, expired)
+                expired = (event.revision, MEMBERS + before.node) in deleted
+                yield LeaderKeyFreed(event.revision, expired)
         elif event.key.startswith(MEMBERS):
             name = event.key.removeprefix(MEMBERS)
             entries[name] = _parse_entry(event.value)
             if leader is not None and leader.node == name:
-                replaced = event.created != event.commit_id
-                yield LeaderReported(event.commit_id, entries[name], replaced)
+                replaced = event.created != event.revision
+                yield LeaderReported(event.revision, entries[name], replaced)
 
 
 def _failover_written(
     request: TransferRequest,
     event: Event,
-    leader: Authority | None,
+    leader: Leader | None,
     entries: Mapping[str, MemberEntry],
 ) -> Evidence:
     if request.written_as(event.value):
         entry = MemberEntry() if leader is None else entries.get(leader.node, MemberEntry())
-        return RequestWritten(event.commit_id, leader, entry)
+        return RequestWritten(event.revision, leader, entry)
     if names_somebody(event.value):
-        return OtherRequestWritten(event.commit_id)
-    return FailoverCleared(event.commit_id, deleted=event.value is None)
+        return OtherRequestWritten(event.revision)
+    return FailoverCleared(event.revision, deleted=event.value is None)
 
 
-def leader_at_start(request: TransferRequest, history: History) -> Authority | None:
+def leader_at_start(request: TransferRequest, history: History) -> Leader | None:
     """Who holds the leader key where the history begins, and since which revision.
 
     The key alone may show too late a revision: a leader can write its name again in place. The
@@ -179,10 +181,10 @@ def leader_at_start(request: TransferRequest, history: History) -> Authority | N
     pair, before = history.base.keys.get("leader"), request.leader_before
     if pair is None or before is None or pair.value != before.node:
         return leader_of(pair)
-    return before if pair.created <= before.reign <= pair.modified else leader_of(pair)
+    return before if pair.created <= before.since <= pair.modified else leader_of(pair)
 
 
-def leader_at_end(request: TransferRequest, history: History) -> Authority | None:
+def leader_at_end(request: TransferRequest, history: History) -> Leader | None:
     """Who holds the leader key where the history ends, and since which revision."""
     leader = leader_at_start(request, history)
     for event in history.events:
@@ -191,7 +193,7 @@ def leader_at_end(request: TransferRequest, history: History) -> Authority | Non
     return leader
 
 
-def leader_after_write(leader: Authority | None, event: Event) -> Authority | None:
+def leader_after_write(leader: Leader | None, event: Event) -> Leader | None:
     """Who holds the leader key after a write of it, and since which revision (P6-A1).
 
     The leader itself may write the key again, for a new lease: it stays the leader since before.
@@ -200,9 +202,9 @@ def leader_after_write(leader: Authority | None, event: Event) -> Authority | No
     """
     if event.value is None:
         return None
-    if leader is not None and leader.node == event.value and event.created != event.commit_id:
+    if leader is not None and leader.node == event.value and event.created != event.revision:
         return leader
-    return Authority(node=event.value, reign=event.commit_id)
+    return Leader(node=event.value, since=event.revision)
 
 
 def member_entry(keys: Mapping[str, KeyValue], name: str) -> MemberEntry:

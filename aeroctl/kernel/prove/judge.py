@@ -26,15 +26,15 @@ A final outcome is one that nothing that is still to come can change. That a req
 written is final only where Patroni refused it or it never left: a frozen agent may write it long
 after everybody stopped waiting.
 
-In flight means that aerokernel still carries the request out. A request that reads the same, and was
-written when this one was no longer in flight, is not taken for it. One that another operator made
-within that time can't be told from it; so nothing is `rejected` while the request is in flight and
-no agent has answered: it may yet be written.
+In flight means that aerokernel still carries the request out. A request that reads the same, and
+was written when this one was no longer in flight, is not taken for it. One that another operator
+made within that time can't be told from it; so nothing is `rejected` while the request is in flight
+and no agent has answered: it may yet be written.
 """
 
 from dataclasses import dataclass, replace
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.rules import Rule
 from aeroctl.contract.terms import RequestOutcome
@@ -49,7 +49,8 @@ from aeroctl.kernel.prove.verdicts import verdict
 from aeroctl.kernel.store.keyspace import History
 
 REFUSALS = frozenset({400, 401, 403, 404, 405, 411, 412, 422})
-"""HTTP statuses that Patroni's agent answers before it would write the failover key, never after."""
+"""HTTP statuses that Patroni's agent answers before it would write the failover key, never
+after."""
 OK = 200
 FAILED = 503
 FAILURES = frozenset({"Switchover failed", "Failover failed"})
@@ -63,16 +64,16 @@ WRITE_FAILED = "failed to write"
 class Judgement:
     """What became of the request. `rejected` is always final.
 
-    `authority_after`: who held the leader key when the outcome was decided, else who holds it where
+    `leader_after`: who held the leader key when the outcome was decided, else who holds it where
     the history ends. `evidence`: the rules that bear on the outcome, in a fixed order. `message`:
     Patroni's own words where it refused. `waiting`: so many renewals of the leader's lease from now
-    on would prove the outcome (0: renewals would prove nothing). `written`, `withdrawn`, `repeated`:
-    revisions of the failover key, as in `Progress`.
+    on would prove the outcome (0: renewals would prove nothing). `written`, `withdrawn`,
+    `repeated`: revisions of the failover key, as in `Progress`.
     """
 
     outcome: RequestOutcome
     final: bool
-    authority_after: Authority | None
+    leader_after: Leader | None
     evidence: list[Rule]
     message: str | None
     waiting: int = 0
@@ -96,10 +97,10 @@ def judge(
 
     `history`: of Patroni's keys since the dispatch. `in_flight`: aerokernel still carries the
     request out. `reply`: Patroni's, where one is known (a status of None is none). `sent`: False
-    where the request provably never left; None where that is not known. `progress`: of that history,
-    where it was followed piece by piece; the history's events are not looked at then. `answered`: a
-    revision of the store from after the reply had come; None: not known. `renewals`: of the leader's
-    lease, seen before the history was read.
+    where the request provably never left; None where that is not known. `progress`: of that
+    history, where it was followed piece by piece; the history's events are not looked at then.
+    `answered`: a revision of the store from after the reply had come; None: not known. `renewals`:
+    of the leader's lease, seen before the history was read.
     """
     answer = gone_answer(request, reply, answered)
     if reply is not None and reply.status in REFUSALS:
@@ -120,7 +121,7 @@ def judge(
     return Judgement(
         outcome=outcome,
         final=final,
-        authority_after=progress.leader,
+        leader_after=progress.leader,
         evidence=evidence_rules(situation),
         message=message,
         waiting=0 if final else _renewals_needed(situation),
@@ -142,7 +143,7 @@ def _says_failed(reply: EngineReply | None) -> bool:
 
 
 def reply_shows_written(reply: EngineReply | None) -> bool:
-    """Whether Patroni's answer shows that the agent has written the request into the failover key."""
+    """Whether Patroni's answer shows that the agent wrote the request into the failover key."""
     if reply is None or reply.status is None:
         return False
     unwritten = reply.body.startswith(WRITE_FAILED)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.kernel.patroni.keys import Failover
 from aeroctl.kernel.store.keyspace import History
@@ -19,15 +19,15 @@ from aeroctl.kernel.store.keyspace import History
 class TransferRequest:
     """A request to hand over Patroni's leader key, as its dispatch was recorded.
 
-    `leader_before`: the leader that it was bound to. `failover_commit`: the revision at which the
+    `leader_before`: the leader that it was bound to. `failover_revision`: the revision at which the
     failover key was last written before the dispatch, 0 if it was absent. `dispatched`: the
     revision of the dispatch record; the history that proves the outcome begins there.
     """
 
     command: CommandName
     target: str | None
-    leader_before: Authority | None
-    failover_commit: int
+    leader_before: Leader | None
+    failover_revision: int
     dispatched: int
 
     def asks_for(self, node: str) -> bool:
@@ -60,7 +60,7 @@ class TransferRequest:
         A failover key that is absent, as before, proves nothing: it may have been written and
         deleted.
         """
-        unwritten = 0 < last_failover_write(history) == self.failover_commit
+        unwritten = 0 < last_failover_write(history) == self.failover_revision
         return history.complete or unwritten
 
 

@@ -4,7 +4,7 @@ Only rules that bear on the outcome are shown, so that none of a success reads a
 wrong; they are always in the same order.
 """
 
-from aeroctl.contract.rules import Fact, Rule
+from aeroctl.contract.rules import Fact, Rule, rule
 from aeroctl.contract.terms import Evaluation
 from aeroctl.kernel.prove.request import TransferRequest
 from aeroctl.kernel.prove.situation import Situation
@@ -32,12 +32,12 @@ def evidence_rules(situation: Situation) -> list[Rule]:
 
 
 def _recorded(request: TransferRequest) -> Rule:
-    return Rule(
-        rule_id="recorded",
-        description="the dispatch was recorded before Patroni was asked",
-        evaluation="holds",
-        enforced_by="kernel",
-        evidence=[Fact(name="dispatched_commit", value=request.dispatched)],
+    return rule(
+        "recorded",
+        "the dispatch was recorded before Patroni was asked",
+        "holds",
+        "kernel",
+        [Fact(name="dispatched_revision", value=request.dispatched)],
     )
 
 
@@ -50,10 +50,10 @@ def _arrived(situation: Situation) -> Rule:
         "arrived",
         "Patroni has taken the request up",
         evaluation,
-        Fact(name="failover_commit_before", value=situation.request.failover_commit),
-        Fact(name="arrived_commit", value=progress.written),
-        Fact(name="replaced_commit", value=progress.replaced),
-        Fact(name="repeated_commit", value=progress.written_again),
+        Fact(name="failover_revision_before", value=situation.request.failover_revision),
+        Fact(name="arrived_revision", value=progress.written),
+        Fact(name="replaced_revision", value=progress.replaced),
+        Fact(name="repeated_revision", value=progress.written_again),
         *_why_unwritten(situation),
     )
 
@@ -69,12 +69,12 @@ def _why_unwritten(situation: Situation) -> list[Fact]:
 def _withdrawn_under_same_leader(progress: Progress) -> Rule:
     leader = progress.leader_found
     return _rule(
-        "cleared_in_same_reign",
+        "cleared_in_same_leader_term",
         "the failover key no longer names the request, and the leader is still the same",
         "holds",
-        Fact(name="cleared_commit", value=progress.withdrawn),
+        Fact(name="cleared_revision", value=progress.withdrawn),
         Fact(name="how", value=progress.removal),
-        Fact(name="reign", value=leader.reign if leader else None),
+        Fact(name="since", value=leader.since if leader else None),
     )
 
 
@@ -87,8 +87,8 @@ def _leader_stayed_primary(progress: Progress) -> Rule:
             proved=gone_on and progress.interrupted is None,
             refuted=progress.interrupted is not None,
         ),
-        Fact(name="busy_commit", value=progress.busy),
-        Fact(name="interrupted_commit", value=progress.interrupted),
+        Fact(name="busy_revision", value=progress.busy),
+        Fact(name="interrupted_revision", value=progress.interrupted),
         Fact(name="timeline", value=progress.served.timeline if progress.served else None),
     )
 
@@ -100,28 +100,28 @@ def _agent_gone_on(situation: Situation) -> Rule:
         "agent_moved_on",
         "the leader's agent has gone on since, so it can no longer step down for the request",
         _evaluation(proved=progress.state is State.NOT_ACTED_ON, refuted=False),
-        Fact(name="serving_commit", value=progress.loop_after_answer or first),
-        Fact(name="serving_again_commit", value=second),
-        Fact(name="engine_says_failed_commit", value=situation.answer),
+        Fact(name="serving_revision", value=progress.loop_after_answer or first),
+        Fact(name="serving_again_revision", value=second),
+        Fact(name="engine_says_failed_revision", value=situation.answer),
         Fact(name="lease_renewals", value=renewals.count if renewals else None),
-        Fact(name="lease_renewals_since_commit", value=renewals.since if renewals else None),
+        Fact(name="lease_renewals_since_revision", value=renewals.since if renewals else None),
     )
 
 
 def _leader_changed(request: TransferRequest, progress: Progress) -> Rule:
     before, after = request.leader_before, progress.new_leader
     return _rule(
-        "authority_passed",
+        "leader_passed",
         "the named node took the leader key anew; for a demotion, any other node did",
         _evaluation(
             proved=after is not None and request.asks_for(after.node), refuted=after is not None
         ),
         Fact(name="node_before", value=before.node if before else None),
-        Fact(name="reign_before", value=before.reign if before else None),
-        Fact(name="stepping_down_commit", value=progress.busy),
-        Fact(name="reign_ended_commit", value=progress.leader_lost),
+        Fact(name="since_before", value=before.since if before else None),
+        Fact(name="stepping_down_revision", value=progress.busy),
+        Fact(name="leader_term_ended_revision", value=progress.leader_lost),
         Fact(name="node_after", value=after.node if after else None),
-        Fact(name="reign_after", value=after.reign if after else None),
+        Fact(name="since_after", value=after.since if after else None),
     )
 
 
@@ -131,9 +131,9 @@ def _new_leader_is_primary(progress: Progress) -> Rule:
         "new_holder_is_primary",
         "the new leader described itself as primary while it held the leader key",
         _evaluation(proved=progress.primary is not None, refuted=lost_unseen),
-        Fact(name="primary_commit", value=progress.primary),
+        Fact(name="primary_revision", value=progress.primary),
         Fact(name="timeline_after", value=progress.timeline),
-        Fact(name="earlier_reign_ended_commit", value=progress.unseen_term_ended),
+        Fact(name="earlier_leader_term_ended_revision", value=progress.unseen_term_ended),
     )
 
 
@@ -142,8 +142,8 @@ def _history_complete(history: History) -> Rule:
         "history_complete",
         "the store's history reaches back to the dispatch",
         "holds" if history.complete else "does_not_hold",
-        Fact(name="history_from_commit", value=history.base.commit_id),
-        Fact(name="history_to_commit", value=history.keyspace.commit_id),
+        Fact(name="history_from_revision", value=history.base.revision),
+        Fact(name="history_to_revision", value=history.keyspace.revision),
     )
 
 
@@ -154,10 +154,4 @@ def _evaluation(*, proved: bool, refuted: bool) -> Evaluation:
 
 
 def _rule(rule_id: str, description: str, evaluation: Evaluation, *evidence: Fact) -> Rule:
-    return Rule(
-        rule_id=rule_id,
-        description=description,
-        evaluation=evaluation,
-        enforced_by="engine",
-        evidence=list(evidence),
-    )
+    return rule(rule_id, description, evaluation, "patroni", evidence)

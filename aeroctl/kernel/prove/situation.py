@@ -14,8 +14,8 @@ class Situation:
     """A request, its state, and what that rests on.
 
     `in_flight`: aerokernel still carries the request out. `reply`: Patroni's, where one is known.
-    `answer`: a revision of the store from after the leader's own agent had answered that the request
-    is gone. `renewals`: of the leader's lease.
+    `answer`: a revision of the store from after the leader's own agent had answered that the
+    request is gone. `renewals`: of the leader's lease.
     """
 
     request: TransferRequest

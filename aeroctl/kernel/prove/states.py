@@ -1,30 +1,36 @@
 """How far a request has come: a state machine over the evidence in Patroni's keys. Pure.
 
-The evidence (evidence.py) is taken in order of revision, from the dispatch record on:
+The evidence (evidence.py) is taken in order of revision, from the dispatch record on. The arrows
+are transitions; on each stands the event that makes it:
 
     DISPATCHED
-        | failover key written for the request
+        |
+        |  the failover key is written for the request
         v
-    WRITTEN <--- the same request written again ---+
-        |                                          |
-        +-- failover key cleared, deleted, --> WITHDRAWN
-        |   or written for another request         |
-        |                                          +-- the leader's agent has gone on --> NOT_ACTED_ON
-        |                                          |                                       (end)
-        +---------------- leader key: -------------+
-                         |           |
-                       freed       taken
-                         v           v
-         +---> LEADER_KEY_FREE -> LEADER_CHANGED <--- taken by another node, -+
-         |             taken         |     |          or in a new term        |
-         |                           |     +----------------------------------+
-         +--------- freed -----------+
-         |                           | the new leader is primary
-         |                           v
-         +--------- freed ------ NEW_PRIMARY -- taken --> LEADER_CHANGED
-                                     | nothing can still be done for the request
-                                     v
-                                  SETTLED (end)
+    WRITTEN  <----  the same request is written again  ----  WITHDRAWN
+        |                                                        |   |
+        +--  the failover key is cleared, deleted, or  ----------^   |
+        |    written for another request                         |   +--  the leader's agent
+        |                                                        |        has gone on
+        +----------------------------+---------------------------+             |
+                                     |                                         v
+             +-----------------------+-----------------------+          NOT_ACTED_ON (end)
+             |                                               |
+             |  the leader key is freed                      |  another node takes it
+             v                                               v
+      LEADER_KEY_FREE  ----  a node takes it  ---->  LEADER_CHANGED
+             ^                                           |   |
+             +----  the leader key is freed  ------------+   |  the new leader is primary
+             |                                               v
+             +----  the leader key is freed  --------  NEW_PRIMARY
+                                                             |
+                                                             |  nothing can still be done
+                                                             v  for the request
+                                                          SETTLED (end)
+
+Where a node takes the leader key in LEADER_CHANGED or NEW_PRIMARY, the state is LEADER_CHANGED
+anew. One event may make several transitions: a node that is primary when it takes the key is at
+once in NEW_PRIMARY, and perhaps SETTLED.
 
 An event that no line names leaves the state as it is, and may add to the facts. Both ends stay as
 they are, whatever is written later: a crash after a rejection is not the request's doing.
@@ -32,18 +38,18 @@ they are, whatever is written later: a crash after a rejection is not the reques
 Three more states do not come from the keys (judge.py): REFUSED and NOT_SENT, in which nothing was
 written for the request, and HISTORY_LOST, in which compaction removed what would prove it.
 
-**WITHDRAWN proves nothing.** The agent acts on what it has read, which may be before the withdrawal:
-`process_manual_failover_from_leader` (patroni/ha.py) has a step-down begun in another thread
-(`demote("graceful")`), which goes on whatever becomes of the failover key. Patroni's answer
+**WITHDRAWN proves nothing.** The agent acts on what it has read, which may be before the
+withdrawal: `process_manual_failover_from_leader` (patroni/ha.py) has a step-down begun in another
+thread (`demote("graceful")`), which goes on whatever becomes of the failover key. Patroni's answer
 "Switchover failed" is no proof either: `poll_failover_result` (patroni/api.py) gives it when it
 finds no failover key and the same leader, also where somebody deleted the key while the leader
 steps down.
 
 **NOT_ACTED_ON** needs the end of an HA loop that can't have read the request any more, with the
 leader still serving (evidence.py says what an entry proves). A loop that does find the request acts
-on it at once: it begins to step down, which shows in the entry at its end, or it clears the key. The
-view of an agent has the request from the moment on that the agent itself wrote it (`KVCache.set` in
-`PatroniEtcd3Client.call_rpc`, patroni/dcs/etcd3.py). So, in this order:
+on it at once: it begins to step down, which shows in the entry at its end, or it clears the key.
+The view of an agent has the request from the moment on that the agent itself wrote it
+(`KVCache.set` in `PatroniEtcd3Client.call_rpc`, patroni/dcs/etcd3.py). So, in this order:
 
 * where the leader's own agent answered that the request is gone from its view: the end of the loop
   that was under way then. That is proved by one entry of the serving leader after the answer, or by
@@ -64,12 +70,12 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Literal
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.kernel.prove.evidence import MemberEntry
 
 LOOPS = 2
-"""Entries of a serving leader that prove a whole HA loop: it began after the first of them and ended
-with the second."""
+"""Entries of a serving leader that prove a whole HA loop: it began after the first of them and
+ended with the second."""
 
 Removal = Literal["cleared", "deleted", "replaced"]
 """How the request left the failover key: `{}` was written, as Patroni does and anybody may; the key
@@ -103,32 +109,33 @@ SAME_LEADER = frozenset({State.WRITTEN, State.WITHDRAWN, State.NOT_ACTED_ON})
 class Progress:
     """The state of a request, and the facts that the evidence has shown so far.
 
-    Numbers are revisions, but for timelines; None: not (yet) so. `leader`: who holds the leader key;
-    in an end, who held it when that was reached.
+    Numbers are revisions, but for timelines; None: not (yet) so. `leader`: who holds the leader
+    key; in an end, who held it when that was reached.
 
     The request: `written`; `withdrawn`, by which `removal`; `replaced`, another request was written
     before the leader lost its key; `written_again`, after it had been withdrawn, whoever wrote it;
     `repeated`, after an end.
 
-    The leader when it was written: `leader_found`; `served`, its first entry as serving leader since
-    then; `busy`, its agent had an action under way; `interrupted`, it did not serve, or on another
-    timeline; `loops`, it served after the withdrawal; `loop_after_answer`, the first such entry after
-    the agent's answer; `leader_lost`, it lost the leader key, which it `released` itself or not.
+    The leader when it was written: `leader_found`; `served`, its first entry as serving leader
+    since then; `busy`, its agent had an action under way; `interrupted`, it did not serve, or on
+    another timeline; `loops`, it served after the withdrawal; `loop_after_answer`, the first such
+    entry after the agent's answer; `leader_lost`, it lost the leader key, which it `released`
+    itself or not.
 
-    After it: `new_leader`, the latest; `primary`, that one was primary, on `timeline`; `loops_after`,
-    it served after both that and the withdrawal; `unseen_term_ended`, a new leader lost the key
-    without having been seen as primary.
+    After it: `new_leader`, the latest; `primary`, that one was primary, on `timeline`;
+    `loops_after`, it served after both that and the withdrawal; `unseen_term_ended`, a new leader
+    lost the key without having been seen as primary.
     """
 
     state: State = State.DISPATCHED
-    leader: Authority | None = None
+    leader: Leader | None = None
     written: int | None = None
     withdrawn: int | None = None
     removal: Removal | None = None
     replaced: int | None = None
     written_again: int | None = None
     repeated: int | None = None
-    leader_found: Authority | None = None
+    leader_found: Leader | None = None
     served: MemberEntry | None = None
     busy: int | None = None
     interrupted: int | None = None
@@ -136,7 +143,7 @@ class Progress:
     loop_after_answer: int | None = None
     leader_lost: int | None = None
     released: bool = False
-    new_leader: Authority | None = None
+    new_leader: Leader | None = None
     primary: int | None = None
     timeline: int | None = None
     loops_after: tuple[int, ...] = ()
@@ -161,6 +168,6 @@ class Progress:
         """
         if self.withdrawn is None or self.new_leader is None:
             return True
-        if self.withdrawn > self.new_leader.reign:
+        if self.withdrawn > self.new_leader.since:
             return True
         return self.busy is not None and self.released

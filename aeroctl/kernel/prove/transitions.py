@@ -1,4 +1,4 @@
-"""The transitions of a request's state machine (states.py): one function for each group of states."""
+"""The transitions of a request's state machine (states.py). Pure."""
 
 from dataclasses import replace
 
@@ -96,9 +96,7 @@ def _from_same_leader(
             return _key_taken(request, replace(progress, leader_lost=revision), evidence)
 
 
-def _from_leader_lost(
-    request: TransferRequest, progress: Progress, evidence: Evidence
-) -> Progress:
+def _from_leader_lost(request: TransferRequest, progress: Progress, evidence: Evidence) -> Progress:
     match evidence:
         case RequestWritten():
             return progress  # only before the leader lost its key does a second one matter
@@ -187,9 +185,7 @@ def _key_freed(progress: Progress, revision: int) -> Progress:
     return replace(progress, state=State.LEADER_KEY_FREE, leader=None)
 
 
-def _key_taken(
-    request: TransferRequest, progress: Progress, taken: LeaderKeyTaken
-) -> Progress:
+def _key_taken(request: TransferRequest, progress: Progress, taken: LeaderKeyTaken) -> Progress:
     progress = replace(
         _term_ended(progress, taken.revision),
         state=State.LEADER_CHANGED,
@@ -215,10 +211,10 @@ def _new_leader_reported(
     request: TransferRequest, progress: Progress, reported: LeaderReported
 ) -> Progress:
     entry, revision = reported.entry, reported.revision
-    if progress.primary is None and entry.primary:
-        # The old leader's entry must be of its new term: not of an action that began before it.
-        if entry.serving or not progress.same_node_leads_again:
-            progress = _became_primary(request, progress, revision, entry)
+    # An entry of the old leader must be of its new term: not of an action that began before it.
+    of_new_term = entry.serving or not progress.same_node_leads_again
+    if progress.primary is None and entry.primary and of_new_term:
+        progress = _became_primary(request, progress, revision, entry)
     if progress.primary is None or progress.withdrawn is None:
         return progress
     if entry.serving and reported.replaced:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.terms import RequestOutcome
 from aeroctl.kernel.prove.request import last_failover_write, names_somebody
 from aeroctl.kernel.prove.situation import Situation
@@ -71,12 +71,12 @@ def _history_lost(situation: Situation) -> Verdict:
     return Verdict("unknown", False, message)
 
 
-def _may_be_same_leader(before: Authority | None, base: Keyspace) -> bool:
+def _may_be_same_leader(before: Leader | None, base: Keyspace) -> bool:
     """Whether the leader where the history begins can be the one that the request was bound to."""
     key = base.keys.get("leader")
     if key is None or before is None:
         return (key and key.value) == (before and before.node)
-    return key.value == before.node and key.created <= before.reign <= key.modified
+    return key.value == before.node and key.created <= before.since <= key.modified
 
 
 def _transfer_is_pending(keyspace: Keyspace) -> bool:
@@ -111,7 +111,8 @@ def _withdrawn(situation: Situation) -> Verdict:
     outcome: RequestOutcome = "in_progress" if situation.in_flight else "unknown"
     if progress.leader_found is None:
         doubt = (
-            "no node held the leader key, and nothing proves that no node had read the request before"
+            "no node held the leader key, and nothing proves that no node had read the request"
+            " before"
         )
     elif progress.busy is None:
         doubt = (
@@ -181,7 +182,9 @@ def _settled(situation: Situation) -> Verdict:
     node = progress.new_leader.node if progress.new_leader else None
     if node is not None and request.asks_for(node):
         return Verdict("executed", True, leadership)
-    if node not in [leader.node for leader in (request.leader_before, progress.leader_found) if leader]:
+    if node not in [
+        leader.node for leader in (request.leader_before, progress.leader_found) if leader
+    ]:
         return Verdict("executed_other", True, leadership)
     if progress.busy is None:
         message = (
@@ -214,7 +217,7 @@ def _another_may_have_been_primary(progress: Progress) -> bool:
 def _leadership(progress: Progress) -> str:
     leader = progress.new_leader
     assert leader is not None  # in every state that follows LEADER_CHANGED
-    return f"{leader.node} is leader since revision {leader.reign}"
+    return f"{leader.node} is leader since revision {leader.since}"
 
 
 def _unproved_cause(progress: Progress) -> str:
@@ -227,7 +230,7 @@ def _unproved_cause(progress: Progress) -> str:
 def _withdrawal(progress: Progress) -> str:
     revision = progress.withdrawn
     if progress.removal == "replaced":
-        return f"another request replaced it at revision {revision}"
+        return f"another request replaced this one at revision {revision}"
     if progress.removal == "deleted":
         return (
             f"the request was deleted at revision {revision} (Patroni itself never deletes the"
@@ -238,7 +241,7 @@ def _withdrawal(progress: Progress) -> str:
 
 def _rival(progress: Progress) -> str:
     if progress.replaced is not None:
-        return f"another request replaced it at revision {progress.replaced}"
+        return f"another request replaced this one at revision {progress.replaced}"
     return (
         f"a request that reads the same was written at revision {progress.written_again}, after the"
         " first one was withdrawn"

@@ -1,12 +1,14 @@
 """Whether the leader accepts writes, by its own answer, and what that means for an outcome. Pure.
 
-The leader key alone proves no primary (P6-A3), and a primary alone no writes. So the leader is asked
-(endpoints/writable.py), and its answer is weighed together with what the store's history proves.
+The leader key alone proves no primary (P6-A3), and a primary alone no writes. So the leader is
+asked (endpoints/writable.py), and its answer is weighed together with what the store's history
+proves.
 """
 
+from aeroctl.contract import rules
 from aeroctl.contract.base import Observation
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.rules import Fact, Rule, evaluated
+from aeroctl.contract.rules import Rule, evaluated
 from aeroctl.contract.terms import RequestOutcome
 
 
@@ -30,15 +32,16 @@ def rule(leader: str | None, observation: Observation[NodeReplication] | None) -
     answer = None if observation is None else observation.value
     unavailable = None if observation is None else observation.unavailable
     writable = None if answer is None else False if answer.in_recovery else answer.writable
-    return Rule(
-        rule_id="writable",
-        description="the holder of write authority accepts writes",
-        evaluation=evaluated(writable),
-        enforced_by="nobody",
-        evidence=[
-            Fact(name="node", value=leader),
-            Fact(name="in_recovery", value=answer.in_recovery if answer else None),
-            Fact(name="writable", value=answer.writable if answer else None),
-            Fact(name="unavailable", value=unavailable.code if unavailable else None),
-        ],
+    evidence = {
+        "node": leader,
+        "in_recovery": answer.in_recovery if answer else None,
+        "writable": answer.writable if answer else None,
+        "unavailable": unavailable.code if unavailable else None,
+    }
+    return rules.rule(
+        "writable",
+        "the leader accepts writes",
+        evaluated(writable),
+        "none",
+        rules.facts(evidence),
     )
