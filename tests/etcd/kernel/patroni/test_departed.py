@@ -21,7 +21,7 @@ from aeroctl.kernel.patroni.departed import (
     revisions,
     unexplained,
 )
-from aeroctl.kernel.patroni.keys import Departed, ClusterKeys, Member, parse
+from aeroctl.kernel.patroni.keys import ClusterKeys, Departed, Member, parse
 from aeroctl.kernel.store.etcd import Delete, Etcd, Put
 from tests.support.etcd import Store
 from tests.support.keyspaces import cluster_keys, member, text

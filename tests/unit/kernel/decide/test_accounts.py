@@ -21,7 +21,7 @@ from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.endpoints import snapshot
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Departed, Expected, ClusterKeys, Member, parse
+from aeroctl.kernel.patroni.keys import ClusterKeys, Departed, Expected, Member, parse
 from aeroctl.kernel.postgres import queries
 from aeroctl.kernel.postgres.queries import Spoken
 from aeroctl.views import health
