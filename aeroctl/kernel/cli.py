@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="aerokernel")
 def aerokernel() -> None:
     """The kernel service: serves the kernel API over etcd, Patroni and PostgreSQL."""
