@@ -26,7 +26,7 @@ async def audit(source: Source, caller: Caller, query: AuditQuery) -> AuditEnvel
             prefix=source.prefix,
             since=query.since,
         )
-        kernel = await source.kernel(revision)
+        keys = await source.keys(revision)
     return AuditEnvelope(
-        api_version=API_VERSION, observed_at=observed(kernel, query.at), data=page, notes=[]
+        api_version=API_VERSION, observed_at=observed(keys, query.at), data=page, notes=[]
     )

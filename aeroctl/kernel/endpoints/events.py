@@ -69,24 +69,24 @@ Rows = Mapping[tuple[int, int], TimelineEnd]
 async def events(source: Source, query: EventsQuery) -> EventsEnvelope:
     """A page of what happened, up to one revision, which all pages of a reading have in common.
 
-    Raises Failure: FUTURE_REVISION, KERNEL_BUSY, and those of Source.kernel for that
+    Raises Failure: FUTURE_REVISION, KERNEL_BUSY, and those of Source.keys for that
     revision. A key that could not be read at some time before is told of, and stops nothing.
     """
     async with source.in_time(), source.history_readers:
-        kernel = await source.kernel(query.at)
-        after, bound = query.after, kernel.revision
+        keys = await source.keys(query.at)
+        after, bound = query.after, keys.revision
         if after > bound:  # the store refuses a future revision; one that is past has no more
             await source.store.read_together([], [source.prefix + "leader"], after)
         history = await source.store.replay(source.prefix, after, bound, window=query.window)
         history = replace(history, base=await _based(source, history.base))
         # in a thread, or nobody else is served meanwhile
-        found = await asyncio.to_thread(derive, history, after, kernel.history)
+        found = await asyncio.to_thread(derive, history, after, keys.history)
         reached = history.keyspace.revision
         pins, around = await _pins(source, after, reached, bound)
         found = await asyncio.to_thread(clock_pins.dated, found, around)
     return EventsEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(kernel, query.at),
+        observed_at=observed(keys, query.at),
         data=EventPage(
             base=baseline.standing(history.base),
             events=found,

@@ -43,12 +43,12 @@ async def revisions(source: Source, query: RevisionsQuery) -> PinEnvelope:
     A duration counts from this server's clock, and a time after that is none yet. `for` a state
     (otherwise for an edge of a story): the first of them is shown, and it is refused where a change
     lies between them. Raises Failure: TIME_NOT_PINNED, REVISION_COMPACTED,
-    KERNEL_BUSY, and those of Source.kernel.
+    KERNEL_BUSY, and those of Source.keys.
     """
     at = query.at
     try:
         async with source.in_time(), source.history_readers:
-            kernel = await source.kernel(at)
+            keys = await source.keys(at)
             now = datetime.now(UTC)  # by now that revision was there
             asked = _instant(query, now)
             pinning = Pinning(asked, rfc3339.render(now))
@@ -59,14 +59,14 @@ async def revisions(source: Source, query: RevisionsQuery) -> PinEnvelope:
                 pinning.see(each)
                 if each.source == "audit":
                     recorded.append(each.revision)
-            pin = pinning.pinned(kernel.revision if at is None else 0, end)
+            pin = pinning.pinned(keys.revision if at is None else 0, end)
             if query.purpose == "state":
                 pinning.check_bounded(pin, ends=at is not None)
                 pin = await _settled(source, pin, recorded)
     except NotPinned as error:
         raise Failure("TIME_NOT_PINNED", str(error)) from error
     return PinEnvelope(
-        api_version=API_VERSION, observed_at=observed(kernel, at, now), data=pin, notes=[]
+        api_version=API_VERSION, observed_at=observed(keys, at, now), data=pin, notes=[]
     )
 
 

@@ -14,7 +14,7 @@ from aeroctl.contract.terms import NODE_SECTIONS, SECTIONS, STORED, Section
 from aeroctl.contract.wal import NodeWal
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.postgres import observations
 from aeroctl.kernel.source import Answers, Source, notes, observed, read_with_nodes
 
@@ -45,22 +45,22 @@ async def snapshot(source: Source, wanted: Sequence[Section], at: int | None) ->
     Raises Failure, among others SNAPSHOT_UNSTABLE.
     """
 
-    async def read() -> tuple[Kernel, None]:
-        return await source.kernel(at), None
+    async def read() -> tuple[ClusterKeys, None]:
+        return await source.keys(at), None
 
     from_nodes = [section for section in wanted if section in NODE_SECTIONS]
     reading = await read_with_nodes(source, read, from_nodes)
     return SnapshotEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(reading.kernel, at, reading.time),
-        data=_data(reading.kernel, wanted, reading.answers),
-        notes=notes(reading.kernel, reading.answers),
+        observed_at=observed(reading.keys, at, reading.time),
+        data=_data(reading.keys, wanted, reading.answers),
+        notes=notes(reading.keys, reading.answers),
     )
 
 
-def replication(kernel: Kernel, answers: Answers) -> list[Observation[NodeReplication]]:
+def replication(keys: ClusterKeys, answers: Answers) -> list[Observation[NodeReplication]]:
     """The section `replication` out of every node's answer, by node name."""
-    nodes = sections.nodes(kernel)
+    nodes = sections.nodes(keys)
     kind = Observation[NodeReplication]
     return [
         observations.name_streams(
@@ -73,8 +73,8 @@ def replication(kernel: Kernel, answers: Answers) -> list[Observation[NodeReplic
     ]
 
 
-def _data(kernel: Kernel, wanted: Sequence[Section], answers: Answers) -> Snapshot:
-    nodes = sections.nodes(kernel)
+def _data(keys: ClusterKeys, wanted: Sequence[Section], answers: Answers) -> Snapshot:
+    nodes = sections.nodes(keys)
 
     def section_of(
         section: Section, kind: type[Observation[Value]], model: type[Value]
@@ -87,10 +87,10 @@ def _data(kernel: Kernel, wanted: Sequence[Section], answers: Answers) -> Snapsh
         ]
 
     return Snapshot(
-        cluster=sections.cluster(kernel) if "cluster" in wanted else None,
+        cluster=sections.cluster(keys) if "cluster" in wanted else None,
         nodes=nodes if "nodes" in wanted else None,
-        promotion=sections.promotion(kernel) if "promotion" in wanted else None,
-        replication=replication(kernel, answers) if "replication" in wanted else None,
+        promotion=sections.promotion(keys) if "promotion" in wanted else None,
+        replication=replication(keys, answers) if "replication" in wanted else None,
         wal=section_of("wal", Observation[NodeWal], NodeWal),
         mvcc=section_of("mvcc", Observation[NodeMvcc], NodeMvcc),
         checkpoints=section_of("checkpoints", Observation[NodeCheckpoint], NodeCheckpoint),

@@ -16,7 +16,7 @@ async def ready(source: Source) -> Ready:
     """Whether etcd can be read, and what an operator should know of it. Raises Failure."""
     try:
         async with source.in_time():
-            await source.kernel()
+            await source.keys()
             version = await source.store.version()
     except Failure as failure:
         LOGGER.warning("not ready: %s", failure)
