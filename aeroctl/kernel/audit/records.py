@@ -1,7 +1,7 @@
 """What a request writes into the audit trail, as parts of one transaction. Pure.
 
 Every function gives the comparisons and the changes; nothing of it is written unless all of it is
-(P7-O3: no record, no execution).
+(P7-O3: no record, no execution). Requests, refusals and outcomes are records of their own (P7-O1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -240,7 +240,7 @@ def _facts(
         command=asked.command.name,
         target=request.target,
         identity=asked.caller.identity,
-        leader=asked.caller.authority,
+        authority=asked.caller.authority,
         client=request.client,
         reason=request.reason,
         state_digest=request.state_digest,
