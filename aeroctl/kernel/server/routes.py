@@ -17,7 +17,6 @@ from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 from starlette.types import Lifespan
 
-from aeroctl import __version__
 from aeroctl.contract import routes
 from aeroctl.contract.base import Model
 from aeroctl.contract.envelope import Health
@@ -39,6 +38,7 @@ from aeroctl.kernel.server.authentication import caller
 from aeroctl.kernel.server.gates import Gate, Gates
 from aeroctl.kernel.server.readiness import ready
 from aeroctl.kernel.source import READERS, Source
+from aeroctl.version import version
 
 REQUEST_ID: TypeAdapter[str] = TypeAdapter(RequestId)
 
@@ -101,6 +101,7 @@ class Handlers:
         self._public = replace(source, change_readers=asyncio.Semaphore(READERS))
         self._engine = engine
         self._gates = Gates()
+        self._health = Health(status="ok", version=version())
         self._openapi = json.dumps(document(), separators=(",", ":")).encode()
 
     async def snapshot(self, call: Call[SnapshotQuery, None]) -> Response:
@@ -170,7 +171,7 @@ class Handlers:
 
     async def health(self, _: Call[NoQuery, None]) -> Response:
         """GET /v1/health."""
-        return responses.answer(Health(status="ok", version=__version__))
+        return responses.answer(self._health)
 
     async def ready(self, _: Call[NoQuery, None]) -> Response:
         """GET /v1/ready."""
