@@ -6,9 +6,9 @@ from typing import cast
 
 import click
 
-from aeroctl import __version__
 from aeroctl.commands.table import Command, CommandTable
 from aeroctl.options import shared_options
+from aeroctl.version import version_option
 
 COMMANDS: Mapping[str, Command] = {
     "inspect": Command("inspect:inspect", "Show one part of the kernel's state."),
@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, Command] = {
     "6 outcome unknown, 7 no consistent snapshot, 8 check failed, 9 not as asked, "
     "130 interrupted.",
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@version_option
 @shared_options
 def cli() -> None:
     """Observe and operate a PostgreSQL cluster (Patroni, etcd) through its kernel service.

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-from aeroctl import __version__
+from aeroctl.version import version_option
 
 COMMANDS = {
     "sandbox": ("aeroctl.kernel.sandbox.command:sandbox", "Run a real cluster on loopback."),
@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup)
-@click.version_option(__version__, prog_name="aerokernel")
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@version_option
 def aerokernel() -> None:
     """The kernel service: serves the kernel API over etcd, Patroni and PostgreSQL."""

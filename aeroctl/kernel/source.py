@@ -176,9 +176,7 @@ async def read_with_nodes(
 
 
 def observed(keys: ClusterKeys, at: int | None, time: datetime | None = None) -> ObservedAt:
-    """Which state an answer shows: `keys` as of revision `at`; or if it is None,
-    live at `time`, or now.
-    """
+    """Which state an answer shows: `keys` as of revision `at`, or (None) live at `time`."""
     return ObservedAt(
         kind="live" if at is None else "historical",
         revision=keys.revision,

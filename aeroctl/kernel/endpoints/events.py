@@ -15,19 +15,16 @@ from typing import Any
 from aeroctl.contract import lsn
 from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.events import Event, EventPage, EventsEnvelope, Fact, Logged
+from aeroctl.contract.queries import EventsQuery
 from aeroctl.contract.terms import Cause, EventKind
 from aeroctl.kernel.audit import clock_pins
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
 from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd, leader_of
-from aeroctl.kernel.server import parameters
 from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.keyspace import Event as Written
 from aeroctl.kernel.store.keyspace import History, Keyspace, KeyValue
-
-WINDOW, WIDEST = 2000, 20000
-"""Revisions that one page covers at most, unless asked otherwise, and in any case."""
 
 ORDER = ("initialize", "leader", MEMBERS, "failover", "config", "sync", "history")
 """In which the events of one revision are told."""
@@ -68,22 +65,18 @@ NOTHING = {
 Rows = Mapping[tuple[int, int], TimelineEnd]
 
 
-async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnvelope:
+async def events(source: Source, query: EventsQuery) -> EventsEnvelope:
     """A page of what happened, up to one revision, which all pages of a reading have in common.
 
-    Raises Failure: BAD_PARAMETER, FUTURE_REVISION, KERNEL_BUSY, and those of Source.keys for that
+    Raises Failure: FUTURE_REVISION, KERNEL_BUSY, and those of Source.keys for that
     revision. A key that could not be read at some time before is told of, and stops nothing.
     """
-    given = parameters.query(pairs, ["after", "window", "at"])
-    after = parameters.number(given, "after", 0, 2**53 - 1) or 0
-    window = parameters.number(given, "window", 1, WIDEST) or WINDOW
-    at = parameters.number(given, "at", 1, 2**53 - 1)
     async with source.in_time(), source.history_readers:
-        keys = await source.keys(at)
-        bound = keys.revision
+        keys = await source.keys(query.at)
+        after, bound = query.after, keys.revision
         if after > bound:  # the store refuses a future revision; one that is past has no more
             await source.store.read_together([], [source.prefix + "leader"], after)
-        history = await source.store.replay(source.prefix, after, bound, window=window)
+        history = await source.store.replay(source.prefix, after, bound, window=query.window)
         history = replace(history, base=await _based(source, history.base))
         # in a thread, or nobody else is served meanwhile
         found = await asyncio.to_thread(derive, history, after, keys.history)
@@ -92,7 +85,7 @@ async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnve
         found = await asyncio.to_thread(clock_pins.dated, found, around)
     return EventsEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(keys, at),
+        observed_at=observed(keys, query.at),
         data=EventPage(
             base=baseline.standing(history.base),
             events=found,

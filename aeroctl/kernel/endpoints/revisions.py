@@ -12,26 +12,21 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from aeroctl.contract import rfc3339
-from aeroctl.contract.base import API_VERSION, Time
+from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.events import Logged, Pin, PinEnvelope
 from aeroctl.contract.pinning import NotPinned, Pinning, settled
+from aeroctl.contract.queries import RevisionsQuery
 from aeroctl.kernel.audit import clock_pins, trail
 from aeroctl.kernel.endpoints.events import clock, ended
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import MEMBERS
-from aeroctl.kernel.server import parameters
 from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.etcd import SHOWN
 from aeroctl.kernel.store.keyspace import History, KeyValue
 from aeroctl.kernel.timing import uptime
 
-TIME: TypeAdapter[str] = TypeAdapter(Time)
-LONGEST = 2**31
-"""Seconds of a duration; it is less than that."""
 WINDOW = 2000
 """Revisions that are looked at for changes at a time."""
 ENOUGH = 50
@@ -42,24 +37,20 @@ POSITIONS = frozenset(
 """What moves all the time in what a node says of itself (ha.py, touch_member)."""
 
 
-async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnvelope:
+async def revisions(source: Source, query: RevisionsQuery) -> PinEnvelope:
     """The revisions that may have stood at a time, given as such or as so long ago.
 
     A duration counts from this server's clock, and a time after that is none yet. `for` a state
     (otherwise for an edge of a story): the first of them is shown, and it is refused where a change
-    lies between them. Raises Failure: BAD_PARAMETER, TIME_NOT_PINNED, REVISION_COMPACTED,
+    lies between them. Raises Failure: TIME_NOT_PINNED, REVISION_COMPACTED,
     KERNEL_BUSY, and those of Source.keys.
     """
-    given = parameters.query(pairs, ["time", "ago", "at", "for"])
-    at = parameters.number(given, "at", 1, 2**53 - 1)
-    if (purpose := given.get("for", "state")) not in ("state", "edge"):
-        raise parameters.bad_parameter(f"for={purpose[:32]!r} is neither state nor edge")
-    _asked(given, datetime.now(UTC))
+    at = query.at
     try:
         async with source.in_time(), source.history_readers:
             keys = await source.keys(at)
             now = datetime.now(UTC)  # by now that revision was there
-            asked = _asked(given, now)
+            asked = _instant(query, now)
             pinning = Pinning(asked, rfc3339.render(now))
             leader = source.prefix + "leader"  # some key: it is for the revision
             end = at or (await source.store.read_together([], [leader], errors=SHOWN)).revision
@@ -69,7 +60,7 @@ async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnve
                 if each.source == "audit":
                     recorded.append(each.revision)
             pin = pinning.pinned(keys.revision if at is None else 0, end)
-            if purpose == "state":
+            if query.purpose == "state":
                 pinning.check_bounded(pin, ends=at is not None)
                 pin = await _settled(source, pin, recorded)
     except NotPinned as error:
@@ -79,19 +70,12 @@ async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnve
     )
 
 
-def _asked(given: dict[str, str], now: datetime) -> str:
-    if given.keys().isdisjoint({"time", "ago"}) or {"time", "ago"} <= given.keys():
-        raise parameters.bad_parameter("give a time, or ago, and not both")
-    ago = parameters.number(given, "ago", 0, LONGEST - 1)
-    if ago is not None:
-        return rfc3339.render(now - timedelta(seconds=ago))
-    try:
-        time = TIME.validate_python(given["time"])
-        datetime.fromisoformat(time)
-    except (ValidationError, ValueError):
-        words = f"not a time in UTC such as 2026-11-23T10:15:19Z: {given['time'][:32]!r}"
-        raise parameters.bad_parameter(words) from None
-    return time
+def _instant(query: RevisionsQuery, now: datetime) -> str:
+    """The time that is asked about; so many seconds ago count from `now`."""
+    if query.time is not None:
+        return query.time
+    assert query.ago is not None  # the query has exactly one of the two
+    return rfc3339.render(now - timedelta(seconds=query.ago))
 
 
 async def _logged(source: Source, instant: datetime, at: int) -> AsyncIterator[Logged]:

@@ -1,13 +1,13 @@
 """GET /v1/snapshot: one consistent document, or an error (state model 10)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from aeroctl.contract.base import API_VERSION, Model, Observation
 from aeroctl.contract.checkpoints import NodeCheckpoint
 from aeroctl.contract.envelope import Snapshot, SnapshotEnvelope
 from aeroctl.contract.mvcc import NodeMvcc
+from aeroctl.contract.queries import SnapshotQuery
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.snapshots import NodeSnapshots
 from aeroctl.contract.terms import NODE_SECTIONS, SECTIONS, STORED, Section
@@ -16,53 +16,46 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.postgres import observations
-from aeroctl.kernel.server import parameters
-from aeroctl.kernel.source import Answers, Reading, Source, notes, observed, read_with_nodes
+from aeroctl.kernel.source import Answers, Source, notes, observed, read_with_nodes
 
 Value = TypeVar("Value", bound=Model)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Which sections, and as of which revision (None: now)."""
+def wanted_sections(query: SnapshotQuery) -> list[Section]:
+    """The sections to answer with, in the contract's order. Raises Failure SECTION_NOT_IN_HISTORY.
 
-    sections: Sequence[Section]
-    at: int | None
-
-
-def request(pairs: Sequence[tuple[str, str]]) -> Request:
-    """A request's query pairs. Raises Failure BAD_PARAMETER, SECTION_NOT_IN_HISTORY."""
-    given = parameters.query(pairs, ["include", "at"])
-    at = parameters.number(given, "at", 1, 2**53 - 1)
-    if "include" not in given:
-        return Request(SECTIONS if at is None else STORED, at)
-    names = given["include"].split(",")
-    for name in names:
-        if name not in SECTIONS:
-            raise parameters.bad_parameter(
-                f"unknown section {name!r}; known: {', '.join(SECTIONS)}"
-            )
-        if at is not None and name in NODE_SECTIONS:
+    Without a choice: all; of history, those that the store holds.
+    """
+    if query.include is None:
+        return list(SECTIONS if query.at is None else STORED)
+    wanted = [section for section in SECTIONS if section in query.include]
+    for section in wanted:
+        if query.at is not None and section in NODE_SECTIONS:
             raise Failure(
                 "SECTION_NOT_IN_HISTORY",
-                f"history does not hold the section {name!r}: it is read from the nodes, now",
+                f"the section {section!r} is read from the nodes as they are now: history does not "
+                "hold it",
             )
-    return Request([section for section in SECTIONS if section in names], at)
+    return wanted
 
 
-async def snapshot(source: Source, asked: Request) -> SnapshotEnvelope:
-    """The sections that were asked for, all of one kernel state.
+async def snapshot(source: Source, wanted: Sequence[Section], at: int | None) -> SnapshotEnvelope:
+    """The sections `wanted`, all of one state: as of revision `at`, or (None) now.
 
-    Nodes can't be read at one instant together with the store, so the store is read again after
-    them, and the document is given out only if nothing that decides who leads has changed.
     Raises Failure, among others SNAPSHOT_UNSTABLE.
     """
-    wanted = [section for section in asked.sections if section in NODE_SECTIONS]
 
     async def read() -> tuple[ClusterKeys, None]:
-        return await source.keys(asked.at), None
+        return await source.keys(at), None
 
-    return _envelope(asked, await read_with_nodes(source, read, wanted))
+    from_nodes = [section for section in wanted if section in NODE_SECTIONS]
+    reading = await read_with_nodes(source, read, from_nodes)
+    return SnapshotEnvelope(
+        api_version=API_VERSION,
+        observed_at=observed(reading.keys, at, reading.time),
+        data=_data(reading.keys, wanted, reading.answers),
+        notes=notes(reading.keys, reading.answers),
+    )
 
 
 def replication(keys: ClusterKeys, answers: Answers) -> list[Observation[NodeReplication]]:
@@ -78,15 +71,6 @@ def replication(keys: ClusterKeys, answers: Answers) -> list[Observation[NodeRep
         )
         for node in nodes
     ]
-
-
-def _envelope(asked: Request, reading: Reading[None]) -> SnapshotEnvelope:
-    return SnapshotEnvelope(
-        api_version=API_VERSION,
-        observed_at=observed(reading.keys, asked.at, reading.time),
-        data=_data(reading.keys, asked.sections, reading.answers),
-        notes=notes(reading.keys, reading.answers),
-    )
 
 
 def _data(keys: ClusterKeys, wanted: Sequence[Section], answers: Answers) -> Snapshot:

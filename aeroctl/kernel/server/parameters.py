@@ -1,35 +1,37 @@
-"""What a request's body and query say, or why they say nothing. Nothing is guessed."""
+"""A request's query and body as models of the contract, or why they are refused."""
 
 import json
-from collections.abc import Sequence
 from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
 
 from aeroctl.contract.base import Model
+from aeroctl.contract.queries import NoQuery
 from aeroctl.kernel.failures import Failure
 
 LARGEST = 64 * 1024
 Body = TypeVar("Body", bound=Model)
+Query = TypeVar("Query", bound=NoQuery)
 
 
-async def read(request: Request, model: type[Body]) -> Body:
+async def body(request: Request, model: type[Body]) -> Body:
     """The JSON body as `model`. Raises Failure BAD_REQUEST."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise bad_request(f"the body must be application/json, not {kind or 'unnamed'}")
-    body = b""
+        raise bad_request(f"the Content-Type must be application/json, not {kind or 'missing'}")
+    text = b""
     try:
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > LARGEST:
+            text += chunk
+            if len(text) > LARGEST:
                 raise bad_request(f"the body is larger than {LARGEST} bytes")
     except ClientDisconnect:
-        raise bad_request("the body broke off") from None
-    _check_json(body)
+        raise bad_request("the client sent only a part of the body") from None
+    _check_json(text)
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(text)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
@@ -41,11 +43,11 @@ async def read(request: Request, model: type[Body]) -> Body:
 
 
 def _check_json(body: bytes) -> None:
-    """It is JSON that says each thing once: of two keys of one name nobody can tell which one was
-    meant, or which one somebody looked at (P7-A2). Raises Failure BAD_REQUEST.
+    """It is JSON in which no object has a key twice: whoever confirmed may have looked at the other
+    value (P7-A2). Raises Failure BAD_REQUEST.
     """
     try:
-        json.loads(body.decode(), object_pairs_hook=_each_once, parse_constant=_refused)
+        json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_constant=_refused)
     except UnicodeDecodeError:
         raise bad_request("the body is not JSON: it is not UTF-8") from None
     except RecursionError:
@@ -54,45 +56,45 @@ def _check_json(body: bytes) -> None:
         raise bad_request(f"the body is not JSON: {error}") from None
 
 
-def _each_once(pairs: list[tuple[str, object]]) -> None:
-    """Keys as they read when their escapes are resolved."""
-    seen: set[str] = set()
+def _unique_keys(pairs: list[tuple[str, object]]) -> None:
+    """Compares keys after their escapes are resolved."""
+    names: set[str] = set()
     for name, _ in pairs:
-        if name in seen:
+        if name in names:
             raise ValueError(f"an object has the key {name[:64]!a} more than once")
-        seen.add(name)
+        names.add(name)
 
 
 def _refused(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON value")
 
 
-def query(parameters: Sequence[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:
-    """Query parameters, each at most once and none that is unknown. Raises Failure."""
-    given = dict(parameters)
-    if len(given) != len(parameters):
-        raise bad_parameter("a parameter is given twice")
-    if unknown := sorted(given.keys() - set(known)):
-        raise bad_parameter(f"unknown parameter {unknown[0]!r}")
-    return given
+def query(request: Request, model: type[Query]) -> Query:
+    """The query parameters as `model`, each given once at most. Raises Failure BAD_PARAMETER."""
+    pairs = request.query_params.multi_items()
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        raise Failure("BAD_PARAMETER", "a query parameter is given twice")
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Failure("BAD_PARAMETER", _problem(problems[0], given, model)) from None
 
 
-def number(given: dict[str, str], name: str, low: int, high: int) -> int | None:
-    """A parameter that is a number from `low` to `high`; None where it is not given."""
-    text = given.get(name)
-    if text is None:
-        return None
-    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(high))
-    if not plain or not low <= int(text) <= high:
-        raise bad_parameter(f"{name} is not a number from {low} to {high}: {text[:32]!r}")
-    return int(text)
+def _problem(problem: ErrorDetails, given: dict[str, str], model: type[Query]) -> str:
+    """What is wrong with the query, in words."""
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        words = f"it takes {', '.join(known)}" if known else "it takes none"
+        return f"this path has no query parameter {name!r}; {words}"
+    return f"the query parameter {name}={given.get(name, '')[:32]!r} is not valid: {message}"
 
 
 def bad_request(message: str) -> Failure:
     """The body can't be understood."""
     return Failure("BAD_REQUEST", message)
-
-
-def bad_parameter(message: str) -> Failure:
-    """The query can't be understood."""
-    return Failure("BAD_PARAMETER", message)

@@ -16,6 +16,7 @@ from aeroctl.contract import accounts
 from aeroctl.contract.base import Unavailable
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication, Receiver, Sender
+from aeroctl.contract.terms import Section
 from aeroctl.kernel.decide import rules
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.endpoints import snapshot
@@ -134,7 +135,7 @@ def asked(state: ClusterKeys, said: dict[str, Any]) -> tuple[State, Any]:
             else found.model_dump_json()
         }
     measured = {seen.node: seen for seen in snapshot.replication(state, answers)}
-    wanted = snapshot.request([("include", "cluster,nodes,promotion,replication")]).sections
+    wanted: list[Section] = ["cluster", "nodes", "promotion", "replication"]
     return State(state, None, measured), snapshot._data(state, wanted, answers)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from aeroctl import __version__
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.kernel import callers
@@ -18,6 +17,7 @@ from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.server.routes import application
 from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Etcd
+from aeroctl.version import version
 from tests.support.keyspaces import COMPACTED, FUTURE, etcd_answer, refusal, stored
 
 
@@ -312,5 +312,5 @@ class TestAuthentication:
 
     def test_health_and_openapi_ask_for_none(self, client: Connect, token_file: Path) -> None:
         health = client(token_file).get("/v1/health")
-        assert health.json() == {"status": "ok", "version": __version__}
+        assert health.json() == {"status": "ok", "version": version()}
         assert client(token_file).get("/v1/openapi.json").json()["openapi"] == "3.1.0"

@@ -3,6 +3,7 @@
 import ssl
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from starlette.applications import Starlette
 from aeroctl.kernel.cli import aerokernel
 from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.server import listening
+from aeroctl.kernel.server.serve import serve
+from aeroctl.kernel.server.settings import Settings
 from aeroctl.kernel.source import Source
 
 NEEDED = ["serve", "--scope", "demo", "--etcd", "http://127.0.0.1:2379"]
@@ -146,3 +149,29 @@ def test_help_loads_no_server() -> None:
         "sys.exit(bool({'httpx', 'uvicorn', 'psycopg', 'pydantic'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("words", [["-h"], ["serve", "-h"], ["token", "-h"]])
+def test_a_short_option_shows_help(words: list[str]) -> None:
+    done = CliRunner().invoke(aerokernel, words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: ")
+
+
+def test_every_option_is_a_setting() -> None:
+    names = {parameter.name for parameter in serve.params}
+    assert names == {field.name for field in fields(Settings)}
+
+
+def test_a_variable_is_read_and_an_option_wins(
+    served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEROKERNEL_PORT", "7001")
+    monkeypatch.setenv("AEROKERNEL_EXPECT_MEMBER", "n1 n2")
+    assert run().exit_code == 0
+    assert run("--port", "7002").exit_code == 0
+    assert [call["port"] for call in served] == [7001, 7002]
+    refused = run("--expect-members", "2")
+    assert "--expect-member names the members" in refused.stderr
+    monkeypatch.setenv("AEROKERNEL_PORT", "none")
+    assert "--port" in run().stderr
