@@ -1,13 +1,36 @@
 """What the README shows is what was recorded, and what it tells to type works."""
 
 import re
+from pathlib import Path
 
-from tests.tools.readme import BLOCK, README, ROOT, filled
+import pytest
+
+from tests.tools.house import INVARIANTS, PACKAGE, TESTS, citations, purposes
+from tests.tools.readme import BLOCK, DOCUMENTS, README, ROOT, filled
 
 
-def test_every_output_in_the_readme_was_recorded() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_output_and_table_in_a_document_is_made(document: Path) -> None:
+    text = document.read_text()
+    assert filled(text) == text
+
+
+def test_every_invariant_is_enforced_and_broken_by_a_test() -> None:
+    enforced, tested = citations(PACKAGE), citations(TESTS)
+    for name in INVARIANTS:
+        if name.startswith("P7"):
+            assert enforced.get(name), f"{name} is cited nowhere in the package"
+            assert tested.get(name), f"{name} is cited by no test"
+    assert set(enforced) | set(tested) <= set(INVARIANTS)
+
+
+def test_every_room_says_in_one_line_what_it_is_for() -> None:
+    for room, purpose in purposes():
+        assert 0 < len(purpose) <= 100, room
+
+
+def test_every_console_block_of_the_readme_was_recorded() -> None:
     readme = README.read_text()
-    assert filled(readme) == readme
     consoles = re.findall(r"^```console$", readme, re.MULTILINE)
     assert len(consoles) == len(BLOCK.findall(readme)) > 3
 

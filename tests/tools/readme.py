@@ -1,4 +1,4 @@
-"""Puts recorded output and tables into the README, so that it says what the program does.
+"""Puts recorded output and tables into README.md and docs/, so that they say what is so.
 
 A line `<!-- shown: SCENARIO/FILE -->` stands before a fenced block: the command, and its golden
 file without colours. A line `<!-- table: NAME -->` stands
@@ -13,9 +13,11 @@ from aeroctl.contract.error_codes import ERROR_CODES
 from aeroctl.errors import Exit
 from tests.live.faults import FAULTS
 from tests.recorded.test_recorded import CASES, GOLDEN, recorded_words, slug, words_of
+from tests.tools import house
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+DOCUMENTS = (README, *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- shown: (\S+)/(\S+)\.(\w+) -->\n```console\n)(.*?)(```\n)", re.DOTALL)
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n)(?:\|[^\n]*\n)*")
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -66,11 +68,17 @@ def faults() -> str:
     return "\n".join([*head, *rows]) + "\n"
 
 
-TABLES: dict[str, Callable[[], str]] = {"errors": errors, "exits": exits, "faults": faults}
+TABLES: dict[str, Callable[[], str]] = {
+    "errors": errors,
+    "exits": exits,
+    "faults": faults,
+    "rooms": house.rooms,
+    "invariants": house.invariants,
+}
 
 
 def filled(readme: str) -> str:
-    """The README with every recorded output and every table in its place."""
+    """A document with every recorded output and every table in its place."""
 
     def fill(match: re.Match[str]) -> str:
         scenario, name, suffix = match[2], match[3], match[4]
@@ -84,4 +92,5 @@ def filled(readme: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for document in DOCUMENTS:
+        document.write_text(filled(document.read_text()))

@@ -1,7 +1,7 @@
 """What a request writes into the audit trail, as parts of one transaction. Pure.
 
 Every function gives the comparisons and the changes; nothing of it is written unless all of it is
-(P7-O3: no record, no execution).
+(P7-O3: no record, no execution). Requests, refusals and outcomes are records of their own (P7-O1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from aeroctl.kernel.audit import ledger, trail
 from aeroctl.kernel.audit.ledger import Ledger
 from aeroctl.kernel.callers import Caller
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import GUARDS, MEMBERS, Kernel
+from aeroctl.kernel.patroni.keys import DECISIVE_KEYS, MEMBERS, ClusterKeys
 from aeroctl.kernel.patroni.rest_api import canonical
 from aeroctl.kernel.store.etcd import Compare, Delete, Put
 
@@ -73,7 +73,7 @@ class Dispatched:
     """
 
     asked: Asked
-    kernel: Kernel
+    keys: ClusterKeys
     revision: int
     deadline_seconds: int
     began: float
@@ -87,29 +87,29 @@ class Transaction:
     changes: Sequence[Put | Delete]
 
 
-def planned(plan: Plan | None, kernel: Kernel, deadline_seconds: int) -> Dispatch:
+def planned(plan: Plan | None, keys: ClusterKeys, deadline_seconds: int) -> Dispatch:
     """How the action is recorded; without a plan nothing is asked of the engine but to be read."""
     return Dispatch(
         action=READ_ONLY if plan is None else f"POST {plan.path} {canonical(plan.body)}",
         receiver=None if plan is None else plan.receiver,
-        failover_revision=kernel.failover_revision,
+        failover_revision=keys.failover_revision,
         deadline_seconds=deadline_seconds,
     )
 
 
 def refusal(
-    asked: Asked, kernel: Kernel, kept: Ledger, error: Error, confirmed: Confirmed | None
+    asked: Asked, keys: ClusterKeys, kept: Ledger, error: Error, confirmed: Confirmed | None
 ) -> Transaction:
     """`requested` and `refused`, and the id is used up, and so is the confirmation; a repeated id
     gets `refused` alone.
     """
-    refused = _facts(asked, kernel, "refused", confirmed).model_copy(
+    refused = _facts(asked, keys, "refused", confirmed).model_copy(
         update={"outcome": "rejected", "code": error.code, "message": error.message}
     )
     if kept.request is not None:
-        return _spending(asked, kept, _append(kernel.scope, kept, [refused]))
-    written = _append(kernel.scope, kept, [_facts(asked, kernel, "requested", None), refused])
-    return _spending(asked, kept, _claiming(asked, kernel, kept, written, 2))
+        return _spending(asked, kept, _append(keys.scope, kept, [refused]))
+    written = _append(keys.scope, kept, [_facts(asked, keys, "requested", None), refused])
+    return _spending(asked, kept, _claiming(asked, keys, kept, written, 2))
 
 
 def spent(asked: Asked, kept: Ledger, lease: int) -> Transaction:
@@ -122,7 +122,7 @@ def spent(asked: Asked, kept: Ledger, lease: int) -> Transaction:
 
 
 def dispatch(
-    asked: Asked, prefix: str, kernel: Kernel, kept: Ledger, planned: Dispatch, lease: int | None
+    asked: Asked, prefix: str, keys: ClusterKeys, kept: Ledger, planned: Dispatch, lease: int | None
 ) -> Transaction:
     """`requested`, `confirmed` and `dispatched`, bound to the very state that was decided over.
 
@@ -134,25 +134,25 @@ def dispatch(
     assert kept.unspent is not None  # decided before: decision.confirmed
     confirmed = asked.confirmed
     written = _append(
-        kernel.scope,
+        keys.scope,
         kept,
         [
-            _facts(asked, kernel, "requested", None),
-            _facts(asked, kernel, "confirmed", confirmed),
-            _facts(asked, kernel, "dispatched", confirmed).model_copy(update={"dispatch": planned}),
+            _facts(asked, keys, "requested", None),
+            _facts(asked, keys, "confirmed", confirmed),
+            _facts(asked, keys, "dispatched", confirmed).model_copy(update={"dispatch": planned}),
         ],
     )
-    claimed = _spending(asked, kept, _claiming(asked, kernel, kept, written, len(DISPATCHED)))
-    decisive = [*GUARDS, *([f"{MEMBERS}{planned.receiver}"] if planned.receiver else [])]
+    claimed = _spending(asked, kept, _claiming(asked, keys, kept, written, len(DISPATCHED)))
+    decisive = [*DECISIVE_KEYS, *([f"{MEMBERS}{planned.receiver}"] if planned.receiver else [])]
     # Not when it was created: another name may be written over it in place.
-    since = 0 if kernel.leader is None else kernel.leader.modified
+    since = 0 if keys.leader is None else keys.leader.modified
     bound = [
         Compare(prefix + "leader", "modified", since),
-        *(Compare(prefix + key, "modified", kernel.revision_of(key)) for key in decisive),
+        *(Compare(prefix + key, "modified", keys.revision_of(key)) for key in decisive),
     ]
     if lease is None:
         return Transaction([*bound, *claimed.compares], claimed.changes)
-    flight = ledger.inflight_key(kernel.scope)
+    flight = ledger.inflight_key(keys.scope)
     return Transaction(
         [*bound, *claimed.compares, Compare(flight, "created", 0)],
         [*claimed.changes, Put(flight, asked.request_id, lease)],
@@ -161,8 +161,8 @@ def dispatch(
 
 def outcome(dispatched: Dispatched, kept: Ledger, found: RequestStatus) -> Transaction:
     """The outcome, as an append. A final one ends the flight, if it is still this request's."""
-    asked, kernel = dispatched.asked, dispatched.kernel
-    facts = _facts(asked, kernel, "outcome", asked.confirmed).model_copy(
+    asked, keys = dispatched.asked, dispatched.keys
+    facts = _facts(asked, keys, "outcome", asked.confirmed).model_copy(
         update={
             "leader_before": found.leader_before,
             "leader_after": found.leader_after,
@@ -172,13 +172,13 @@ def outcome(dispatched: Dispatched, kept: Ledger, found: RequestStatus) -> Trans
             "engine_reply": found.engine_reply,
         }
     )
-    written = _append(kernel.scope, kept, [facts])
-    key = ledger.request_key(kernel.scope, asked.request_id)
+    written = _append(keys.scope, kept, [facts])
+    key = ledger.request_key(keys.scope, asked.request_id)
     records = [*(kept.request or ()), kept.head.sequence + 1]
     compares = [*written.compares, Compare(key, "modified", kept.request_revision)]
     changes = [*written.changes, Put(key, ledger.request_value(records))]
     if found.final and kept.in_flight == asked.request_id:
-        flight = ledger.inflight_key(kernel.scope)
+        flight = ledger.inflight_key(keys.scope)
         compares.append(Compare(flight, "created", dispatched.revision))
         changes.append(Delete(flight))
     return Transaction(compares, changes)
@@ -202,10 +202,10 @@ def _append(scope: str, kept: Ledger, facts: Sequence[RecordFacts]) -> Transacti
 
 
 def _claiming(
-    asked: Asked, kernel: Kernel, kept: Ledger, written: Transaction, records: int
+    asked: Asked, keys: ClusterKeys, kept: Ledger, written: Transaction, records: int
 ) -> Transaction:
     """And the request's id is used up, with its first records."""
-    key = ledger.request_key(kernel.scope, asked.request_id)
+    key = ledger.request_key(keys.scope, asked.request_id)
     first = kept.head.sequence + 1
     return Transaction(
         [*written.compares, Compare(key, "created", 0)],
@@ -227,7 +227,7 @@ def _spending(asked: Asked, kept: Ledger, written: Transaction) -> Transaction:
 
 
 def _facts(
-    asked: Asked, kernel: Kernel, kind: RecordKind, confirmed: Confirmed | None
+    asked: Asked, keys: ClusterKeys, kind: RecordKind, confirmed: Confirmed | None
 ) -> RecordFacts:
     request = asked.request
     return RecordFacts(
@@ -235,12 +235,12 @@ def _facts(
         request_id=request.request_id,
         time=rfc3339.render(datetime.now(UTC)),
         clock=clock.name(),
-        cluster=kernel.scope,
-        system_id=kernel.system_id,
+        cluster=keys.scope,
+        system_id=keys.system_id,
         command=asked.command.name,
         target=request.target,
         identity=asked.caller.identity,
-        leader=asked.caller.authority,
+        authority=asked.caller.authority,
         client=request.client,
         reason=request.reason,
         state_digest=request.state_digest,
@@ -249,7 +249,7 @@ def _facts(
         if asked.caller.authority == "operator"
         else None,
         confirmation=confirmed,
-        leader_before=sections.leader(kernel),
+        leader_before=sections.leader(keys),
         leader_after=None,
         dispatch=None,
         outcome=None,

@@ -18,7 +18,7 @@ from aeroctl.kernel.decide.confirmation import AHEAD_SECONDS, LONGEST_TERM
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.agent import Account
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.source import Source
 from aeroctl.kernel.timing import Attempts, uptime
@@ -100,10 +100,8 @@ async def _account(source: Source, engine: Engine, asked: Asked) -> Account | No
 
     Before anything is recorded, and in nobody's way: an agent may take its time.
     """
-    kernel, kept = await source.kernel_and_ledger(
-        asked.request_id, asked.request.confirmation.token
-    )
-    state = State(kernel, kept.in_flight)
+    keys, kept = await source.keys_and_ledger(asked.request_id, asked.request.confirmation.token)
+    state = State(keys, kept.in_flight)
     refusal, _ = decision.decide(asked, state, kept, source.clock())
     plan = None if refusal else decision.plan(asked, state)
     if plan is None:
@@ -119,10 +117,10 @@ async def _dispatched(
     attempts = Attempts(RECORD_SECONDS)
     while await attempts.another():
         async with source.append_lock:
-            kernel, kept = await source.kernel_and_ledger(
+            keys, kept = await source.keys_and_ledger(
                 asked.request_id, asked.request.confirmation.token
             )
-            state = State(kernel, kept.in_flight, agent=account)
+            state = State(keys, kept.in_flight, agent=account)
             refusal, confirmed = decision.decide(asked, state, kept, source.clock())
             plan = None if refusal else decision.plan(asked, state)
             if plan is not None:
@@ -133,19 +131,19 @@ async def _dispatched(
                 # A server that is frozen from here on is too late when it wakes up (engine.py): its
                 # lease is younger than that.
                 began = uptime()
-                seconds = commands.deadline(asked.command, kernel, source.seconds)
+                seconds = commands.deadline(asked.command, keys, source.seconds)
                 lease = await source.store.lease(seconds + LEASE_SLACK_SECONDS) if plan else None
                 # The last thing before the record: intent must still be there (P7-A2). It is what
                 # makes a request harmless that waited in the socket of a frozen server.
                 if not await gone():
-                    planned = records.planned(plan, kernel, seconds)
-                    written = records.dispatch(asked, source.prefix, kernel, kept, planned, lease)
+                    planned = records.planned(plan, keys, seconds)
+                    written = records.dispatch(asked, source.prefix, keys, kept, planned, lease)
                     revision = await _write(source, written)
                     if revision is not None:
-                        return Dispatched(asked, kernel, revision, seconds, began), plan
+                        return Dispatched(asked, keys, revision, seconds, began), plan
                     continue
                 refusal = decision.caller_gone()
-            if await _recorded(source, asked, kernel, kept, refusal, confirmed):
+            if await _recorded(source, asked, keys, kept, refusal, confirmed):
                 raise refusal
     if refusal is not None:
         LOGGER.error("request %s: refused and not recorded: %s", asked.request_id, refusal)
@@ -179,7 +177,7 @@ async def _write(source: Source, written: Transaction) -> int | None:
 async def _recorded(
     source: Source,
     asked: Asked,
-    kernel: Kernel,
+    keys: ClusterKeys,
     kept: Ledger,
     refusal: Failure,
     confirmed: Confirmed | None,
@@ -192,7 +190,7 @@ async def _recorded(
     try:
         free = await throttle.room(source, asked.caller)
         if free is None:
-            if kept.unspent is not None and decision.genuine(asked, kernel):
+            if kept.unspent is not None and decision.genuine(asked, keys):
                 lease = await source.store.lease(SPENT_SECONDS)
                 spent = records.spent(asked, kept, lease)
                 if await source.store.transact(spent.compares, spent.changes) is None:
@@ -200,7 +198,7 @@ async def _recorded(
             LOGGER.warning("request %s: %s; not recorded", asked.request_id, refusal)
             return True
         error = free.told(refusal.error)
-        written = records.refusal(asked, kernel, kept, error, confirmed)
+        written = records.refusal(asked, keys, kept, error, confirmed)
         done = await throttle.write(source, asked, written, free)
     except Failure as failure:
         LOGGER.error("request %s: %s; not recorded: %s", asked.request_id, refusal, failure)  # noqa: TRY400 - the words say all

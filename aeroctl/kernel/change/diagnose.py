@@ -25,7 +25,7 @@ from aeroctl.kernel.audit.records import Dispatched
 from aeroctl.kernel.change import outcome_record
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.postgres import observations, queries
 from aeroctl.kernel.source import Source
@@ -62,17 +62,17 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
 
     Where the others who read the nodes leave no time for it before the deadline, none is asked.
     """
-    kernel, asked = dispatched.kernel, dispatched.asked
+    keys, asked = dispatched.keys, dispatched.asked
     diagnostics: list[Rule] | None = None
     message: str | None = "the nodes were not asked: others were reading them all the time"
     look = source.access.seconds + queries.CANCEL_SECONDS
-    needed = 2 * look + sections.settling_seconds(kernel)
+    needed = 2 * look + sections.settling_seconds(keys)
     latest = dispatched.began + dispatched.deadline_seconds - needed
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(latest - uptime()) as waiting, source.change_readers:
             waiting.reschedule(None)  # from here on each node has its own time
-            diagnostics, message = await _compared(source, engine, kernel), None
-    held = sections.leader(kernel)
+            diagnostics, message = await _compared(source, engine, keys), None
+    held = sections.leader(keys)
     found = RequestStatus(
         request_id=asked.request_id,
         recorded=True,
@@ -92,19 +92,19 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
         diagnostics=diagnostics,
     )
     found, missing = await outcome_record.record(source, dispatched, found)
-    return await outcome_record.envelope(source, kernel, found, missing)
+    return await outcome_record.envelope(source, keys, found, missing)
 
 
-async def _compared(source: Source, engine: Engine, kernel: Kernel) -> list[Rule]:
+async def _compared(source: Source, engine: Engine, keys: ClusterKeys) -> list[Rule]:
     """Every node's rules; where accounts differ, what is left of that after a second look."""
-    first = await _read(source, engine, kernel, None)
+    first = await _read(source, engine, keys, None)
     suspects = {str(_subject(rule)) for rule in first if _differs(rule)}
     if not suspects:
         return first
-    await asyncio.sleep(sections.settling_seconds(kernel))
+    await asyncio.sleep(sections.settling_seconds(keys))
     second: list[Rule] = []
     with contextlib.suppress(Failure):  # a store that can't be read again settles nothing
-        second = await _read(source, engine, await source.kernel(), suspects)
+        second = await _read(source, engine, await source.keys(), suspects)
     return settled(first, second)
 
 
@@ -138,13 +138,13 @@ def _subject(rule: Rule) -> object:
 
 
 async def _read(
-    source: Source, engine: Engine, kernel: Kernel, names: Collection[str] | None
+    source: Source, engine: Engine, keys: ClusterKeys, names: Collection[str] | None
 ) -> list[Rule]:
     """Every node's own account and its agent's, or those of `names` only, compared."""
-    nodes = [node for node in sections.nodes(kernel) if names is None or node.name in names]
-    accounts = [_account(engine, kernel, node.name, source.access.seconds) for node in nodes]
+    nodes = [node for node in sections.nodes(keys) if names is None or node.name in names]
+    accounts = [_account(engine, keys, node.name, source.access.seconds) for node in nodes]
     answers, replies = await asyncio.gather(
-        queries.ask(nodes, ["replication"], source.access, kernel.system_id),
+        queries.ask(nodes, ["replication"], source.access, keys.system_id),
         asyncio.gather(*accounts),
     )
     kind = Observation[NodeReplication]
@@ -155,7 +155,7 @@ async def _read(
     return [
         rule
         for node, seen, (reply, date) in zip(nodes, said, replies, strict=True)
-        for rule in rules(kernel, node, seen, reply, date)
+        for rule in rules(keys, node, seen, reply, date)
     ]
 
 
@@ -170,7 +170,7 @@ def account(reply: EngineReply) -> Account | None:
 
 
 def rules(
-    kernel: Kernel,
+    keys: ClusterKeys,
     node: Node,
     said: Observation[NodeReplication],
     reply: EngineReply,
@@ -198,7 +198,7 @@ def rules(
             node,
             "agent_is_the_nodes",
             "the agent at the node's address says that it is this node's, of this cluster",
-            _same([agent.patroni.name, node.name]) and _same([agent.patroni.scope, kernel.scope])
+            _same([agent.patroni.name, node.name]) and _same([agent.patroni.scope, keys.scope])
             if told
             else None,
             {"name": agent.patroni.name, "scope": agent.patroni.scope},
@@ -231,28 +231,28 @@ def rules(
             "store, database and agent agree on the system identifier",
             _same(
                 [
-                    kernel.system_id,
+                    keys.system_id,
                     sql.system_id if sql else None,
                     agent.database_system_identifier,
                 ]
             ),
             {
-                "store": kernel.system_id,
+                "store": keys.system_id,
                 "database": sql.system_id if sql else None,
                 "agent": agent.database_system_identifier,
             },
         ),
-        _sees_store(kernel, node, agent, date),
+        _sees_store(keys, node, agent, date),
     ]
 
 
-def _sees_store(kernel: Kernel, node: Node, agent: Account, date: datetime | None) -> Rule:
+def _sees_store(keys: ClusterKeys, node: Node, agent: Account, date: datetime | None) -> Rule:
     """Both times are of the agent's clock. Within the lease's time a living agent reads the store,
     or it loses its lease.
     """
     seen, now = agent.dcs_last_seen, None if date is None else int(date.timestamp())
     ago = None if not seen or now is None else now - seen
-    limit = sections.ttl(kernel)
+    limit = sections.ttl(keys)
     return _rule(
         node,
         "agent_sees_store",
@@ -284,9 +284,9 @@ def _rule(
 
 
 async def _account(
-    engine: Engine, kernel: Kernel, name: str, seconds: float
+    engine: Engine, keys: ClusterKeys, name: str, seconds: float
 ) -> tuple[EngineReply, datetime | None]:
-    member = kernel.members.get(name)
+    member = keys.members.get(name)
     base = sections.agent(member.api_url) if member else None
     if base is None:
         return EngineReply(status=None, body="the store holds no address of its agent"), None

@@ -10,7 +10,7 @@ from aeroctl.contract.requests import RequestEnvelope, RequestStatus
 from aeroctl.kernel.audit import records
 from aeroctl.kernel.audit.records import Dispatched
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.source import Source, notes, observed
 from aeroctl.kernel.timing import Attempts
 
@@ -34,7 +34,7 @@ async def record(
         writing = False
         try:
             async with source.append_lock:
-                _, ledger = await source.kernel_and_ledger(status.request_id)
+                _, ledger = await source.keys_and_ledger(status.request_id)
                 revision: int | None = ledger.request_revision
                 # An earlier attempt may have written it, although its answer was lost.
                 if len(ledger.request or ()) <= len(records.DISPATCHED):
@@ -63,18 +63,18 @@ def _not_recorded(request_id: str, problem: str, *, may_be_written: bool) -> Not
 
 
 async def envelope(
-    source: Source, proved_from: Kernel, status: RequestStatus, more: Sequence[Note]
+    source: Source, proved_from: ClusterKeys, status: RequestStatus, more: Sequence[Note]
 ) -> RequestEnvelope:
     """The answer, as of a revision that holds the outcome's own record.
 
     Where the store can't be read again, it is as of the state that the outcome was `proved_from`.
     """
-    kernel = proved_from
+    keys = proved_from
     with contextlib.suppress(Failure):
-        kernel = await source.kernel()
+        keys = await source.keys()
     return RequestEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(kernel, None),
+        observed_at=observed(keys, None),
         data=status,
-        notes=[*notes(kernel, {}), *more],
+        notes=[*notes(keys, {}), *more],
     )

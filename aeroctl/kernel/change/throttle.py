@@ -116,9 +116,9 @@ async def _recorded(source: Source, asked: Asked, refusal: Failure) -> bool:
             free = await room(source, asked.caller)
             if free is None:
                 return False
-            kernel, kept = await source.kernel_and_ledger(asked.request_id)
+            keys, kept = await source.keys_and_ledger(asked.request_id)
             error = free.told(refusal.error)
-            written = records.refusal(_unheard(asked), kernel, kept, error, None)
+            written = records.refusal(_unheard(asked), keys, kept, error, None)
             if await write(source, asked, written, free):
                 refusal.error = error
                 return True

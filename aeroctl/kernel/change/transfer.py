@@ -16,7 +16,7 @@ from aeroctl.kernel.change.watch import (
 from aeroctl.kernel.endpoints.writable import writable
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Kernel, parse
+from aeroctl.kernel.patroni.keys import ClusterKeys, parse
 from aeroctl.kernel.patroni.rest_api import Engine, Sent
 from aeroctl.kernel.prove.writable import weighed
 from aeroctl.kernel.source import Source
@@ -43,11 +43,11 @@ async def carry_out(
     finally:
         call.cancel()  # the reply is not waited for any more; a request that has left has left
         await asyncio.wait({call})
-    kernel, status = await _prove(source, dispatched, sent, watch)
+    keys, status = await _prove(source, dispatched, sent, watch)
     status, notes = await record(source, dispatched, status)
     if status.outcome == "rejected" and status.final:
         raise _rejected(status)
-    return await envelope(source, kernel, status, notes)
+    return await envelope(source, keys, status, notes)
 
 
 async def _ask(
@@ -60,10 +60,10 @@ async def _ask(
     """
     if dispatched.asked.command.name == "force_promotion":
         try:
-            leader = sections.leader(await source.kernel())
+            leader = sections.leader(await source.keys())
         except Failure as failure:
             return _not_sent(f"the leader key can't be read again: {failure.error.message}")
-        if leader != sections.leader(dispatched.kernel):
+        if leader != sections.leader(dispatched.keys):
             return _not_sent("the leader has changed since the request was confirmed")
     seconds = max(1.0, ends - uptime())
     return await engine.ask(plan.base, plan.path, plan.body, seconds, dispatched.began)
@@ -75,16 +75,16 @@ def _not_sent(why: str) -> Sent:
 
 async def _prove(
     source: Source, dispatched: Dispatched, sent: Sent, watch: Watch
-) -> tuple[Kernel, RequestStatus]:
+) -> tuple[ClusterKeys, RequestStatus]:
     """What the store's history since the dispatch proves, and what the leader itself answers."""
-    history, kernel = await _history(source, dispatched, sent)
+    history, keys = await _history(source, dispatched, sent)
     judgement = judge_now(dispatched, history, sent, watch)
     outcome, final, evidence = judgement.outcome, judgement.final, judgement.evidence
-    if judgement.leader_after == sections.leader(kernel):  # else another leader would be asked
-        rule = await writable(source, kernel)
+    if judgement.leader_after == sections.leader(keys):  # else another leader would be asked
+        rule = await writable(source, keys)
         outcome, final = weighed(outcome, final, rule)
         evidence = [*evidence, rule]
-    return kernel, RequestStatus(
+    return keys, RequestStatus(
         request_id=dispatched.asked.request_id,
         recorded=True,
         command=dispatched.asked.command.name,
@@ -94,7 +94,7 @@ async def _prove(
         code=None,
         message=judgement.message,
         engine_reply=sent.reply,
-        leader_before=sections.leader(dispatched.kernel),
+        leader_before=sections.leader(dispatched.keys),
         leader_after=judgement.leader_after,
         revisions=Revisions(
             requested=dispatched.revision, dispatched=dispatched.revision, outcome=None
@@ -104,7 +104,9 @@ async def _prove(
     )
 
 
-async def _history(source: Source, dispatched: Dispatched, sent: Sent) -> tuple[History, Kernel]:
+async def _history(
+    source: Source, dispatched: Dispatched, sent: Sent
+) -> tuple[History, ClusterKeys]:
     """The history since the dispatch, and the state that it leads to.
 
     Raises Failure, which tells that the outcome is unknown unless nothing can have been done.

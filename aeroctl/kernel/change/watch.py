@@ -12,7 +12,7 @@ from aeroctl.kernel.audit.records import Dispatched
 from aeroctl.kernel.endpoints.writable import writable
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import pulse, sections
-from aeroctl.kernel.patroni.keys import Kernel, parse
+from aeroctl.kernel.patroni.keys import ClusterKeys, parse
 from aeroctl.kernel.patroni.pulse import POLL_SECONDS
 from aeroctl.kernel.patroni.renewals import Pulse
 from aeroctl.kernel.patroni.rest_api import Sent
@@ -71,13 +71,13 @@ async def _settled(
 ) -> bool:
     """Whether there is nothing left to wait for. Raises Failure."""
     now = uptime()
-    kernel = await _look(source, dispatched, call, watch)
+    keys = await _look(source, dispatched, call, watch)
     judgement = watch.judgement
     if judgement is None or not judgement.final:
         return False
-    if judgement.leader_after == sections.leader(dispatched.kernel):
+    if judgement.leader_after == sections.leader(dispatched.keys):
         return call.done()
-    writes = await _new_leader_writes(source, kernel)
+    writes = await _new_leader_writes(source, keys)
     if writes == "holds" and call.done():
         return True
     watch.proved_since = None if writes == "does_not_hold" else watch.proved_since or now
@@ -86,7 +86,7 @@ async def _settled(
 
 async def _look(
     source: Source, dispatched: Dispatched, call: asyncio.Task[Sent], watch: Watch
-) -> Kernel:
+) -> ClusterKeys:
     """Read the keys, and judge anew if there is anything new. Raises Failure."""
     replied = call.done()  # before the keys are read: they are of a later time
     keyspace = await source.store.read(source.prefix)
@@ -145,17 +145,17 @@ def transfer_request(dispatched: Dispatched) -> TransferRequest:
     return TransferRequest(
         command=dispatched.asked.command.name,
         target=dispatched.asked.request.target,
-        leader_before=sections.leader(dispatched.kernel),
-        failover_revision=dispatched.kernel.failover_revision,
+        leader_before=sections.leader(dispatched.keys),
+        failover_revision=dispatched.keys.failover_revision,
         dispatched=dispatched.revision,
     )
 
 
-async def _new_leader_writes(source: Source, kernel: Kernel) -> Evaluation:
+async def _new_leader_writes(source: Source, keys: ClusterKeys) -> Evaluation:
     """Whether the new leader accepts writes, and is known to be primary."""
-    if sections.promotion(kernel).state == "AuthorityTransitioning":
+    if sections.promotion(keys).state == "AuthorityTransitioning":
         return "does_not_hold"
-    return (await writable(source, kernel)).evaluation
+    return (await writable(source, keys)).evaluation
 
 
 def certainly_not_done(sent: Sent) -> bool:

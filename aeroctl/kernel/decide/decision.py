@@ -21,7 +21,7 @@ from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.digest import state_digest
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 
 
 def plan(asked: Asked, state: State) -> Plan | None:
@@ -33,7 +33,7 @@ def plan(asked: Asked, state: State) -> Plan | None:
     receiver = rules.receiver(command, target, state)
     if receiver is None or target is None:
         return None
-    base = sections.agent(state.kernel.members[receiver].api_url)
+    base = sections.agent(state.keys.members[receiver].api_url)
     assert base is not None  # the rule agent_known holds
     if command == "force_promotion":
         return Plan(receiver, base, "/failover", {"candidate": target})
@@ -80,25 +80,25 @@ def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
     if kept.spent_by is not None:
         raise confirmation_reused(kept.spent_by)
     commands.check_target(command, request.target, state)
-    now = state_digest(state.kernel)
+    now = state_digest(state.keys)
     if request.state_digest != now:
         raise Failure(
             "STATE_CHANGED",
             "state that decides who leads is not what was confirmed: "
             f"confirmed at revision {request.revision} in state digest {request.state_digest}, "
-            f"at revision {state.kernel.revision} it is {now}",
+            f"at revision {state.keys.revision} it is {now}",
         )
-    about = commands.confirmable(command.name, request.target, state.kernel)
+    about = commands.confirmable(command.name, request.target, state.keys)
     overridden = [each.invariant for each in effects.overrides(command.name, state)]
-    confirmation.check(request, command, about, overridden, state.kernel.revision, clock)
+    confirmation.check(request, command, about, overridden, state.keys.revision, clock)
 
 
-def genuine(asked: Asked, kernel: Kernel) -> bool:
+def genuine(asked: Asked, keys: ClusterKeys) -> bool:
     """Whether the token is of an explanation of this command in the state that the request names,
     so that it confirms, or would once that state comes back. Pure.
     """
     request = asked.request
-    about = commands.confirmable(asked.command.name, request.target, kernel)
+    about = commands.confirmable(asked.command.name, request.target, keys)
     return consent.confirms(
         request.confirmation.token, replace(about, state_digest=request.state_digest)
     )

@@ -61,7 +61,7 @@ def _effect(name: str, primary: str | None, rules: Sequence[Rule] | None, state:
     """`primary`: the node that is named to be it. `rules`: of a node that might be picked."""
     if name == primary:
         return GAINS
-    if name not in state.kernel.members:
+    if name not in state.keys.members:
         return DEAD_HOLDER if name == state.holder else NOT_REGISTERED
     follows = _follows(name, primary, state)
     if name == state.holder:
@@ -81,11 +81,11 @@ def _refuses(rule: Rule) -> bool:
 
 def _follows(name: str, primary: str | None, state: State) -> str:
     """The upstream that Patroni gives a node that is not the primary."""
-    member = state.kernel.members[name]
+    member = state.keys.members[name]
     if sections.flag(member.tags.get("nostream")):
         return "does not stream: it restores from the archive (nostream)"
     upstream = state.nodes[name].replicate_from
-    if upstream is None or upstream == name or upstream not in state.kernel.members:
+    if upstream is None or upstream == name or upstream not in state.keys.members:
         return f"follows {primary or 'the new primary'}"
     if upstream == primary:
         return f"follows {upstream} (replicatefrom), the new primary"

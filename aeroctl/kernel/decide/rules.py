@@ -23,7 +23,7 @@ from aeroctl.contract.rules import Rule, evaluated, facts, rule
 from aeroctl.contract.terms import Conclusion, Enforcement, Evaluation, Role
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account, Identity, Wanted, evidence, identity
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 
 AGENT_IDENTIFIED = "agent_identified"
 PROVEN_ROLES = frozenset(get_args(Role)) - {"unknown"}
@@ -39,7 +39,7 @@ class State:
     the change; None where it was not asked who it is.
     """
 
-    kernel: Kernel
+    keys: ClusterKeys
     in_flight: str | None
     measured: Mapping[str, Observation[NodeReplication]] | None = None
     agent: Account | None = None
@@ -47,17 +47,17 @@ class State:
     @cached_property
     def cluster(self) -> Cluster:
         """Identity, leader and settings."""
-        return sections.cluster(self.kernel)
+        return sections.cluster(self.keys)
 
     @cached_property
     def nodes(self) -> Mapping[str, Node]:
         """Every node that the store names, by name."""
-        return {node.name: node for node in sections.nodes(self.kernel)}
+        return {node.name: node for node in sections.nodes(self.keys)}
 
     @property
     def leader(self) -> Leader | None:
         """Who holds the leader key."""
-        return sections.leader(self.kernel)
+        return sections.leader(self.keys)
 
     @property
     def holder(self) -> str | None:
@@ -67,12 +67,12 @@ class State:
     @property
     def holder_lives(self) -> bool:
         """Whether the leader renews its own entry: then its agent makes its checks."""
-        return self.holder in self.kernel.members
+        return self.holder in self.keys.members
 
     def silent(self, name: str) -> str | None:
         """Why that node's last words prove nothing; None where they stand."""
         if self.measured is None:
-            return None if name in self.kernel.members else "NODE_NOT_REGISTERED"
+            return None if name in self.keys.members else "NODE_NOT_REGISTERED"
         seen = self.measured.get(name)
         if seen is None:
             return "NODE_NOT_ASKED"
@@ -349,7 +349,7 @@ def target_streaming(state: State, target: str) -> Rule:
 def same_timeline(state: State, target: str) -> Rule:
     """P6-S2. Patroni looks at it only where its `check_timeline` is on, and from a holder only."""
     current, said, node = _timeline(state), state.said(target), state.nodes[target]
-    checked = sections.check_timeline(state.kernel)
+    checked = sections.check_timeline(state.keys)
     return _rule(
         "same_timeline",
         "the node is on the timeline of the leader key (P6-S2)",
@@ -464,7 +464,7 @@ def not_paused(state: State, by: Enforcement) -> Rule:
 
 def nothing_pending(state: State, by: Enforcement) -> Rule:
     """A transfer that was asked for and not taken up would be overwritten (P6-F3)."""
-    failover = state.kernel.failover
+    failover = state.keys.failover
     pending = failover.pending
     return _rule(
         "nothing_pending",
@@ -474,7 +474,7 @@ def nothing_pending(state: State, by: Enforcement) -> Rule:
         {
             "from_node": (failover.leader or None) if pending else None,
             "to_node": (failover.member or None) if pending else None,
-            "revision": state.kernel.failover_revision if pending else None,
+            "revision": state.keys.failover_revision if pending else None,
         },
     )
 
@@ -508,7 +508,7 @@ def not_standby_cluster(state: State) -> Rule:
 
 def agent_known(state: State, receiver: str | None) -> Rule:
     """Without an address nothing can be dispatched."""
-    member = state.kernel.members.get(receiver) if receiver else None
+    member = state.keys.members.get(receiver) if receiver else None
     base = sections.agent(member.api_url) if member else None
     host, port = sections.address(base)
     return _rule(
@@ -526,9 +526,9 @@ def agent_known(state: State, receiver: str | None) -> Rule:
 
 def agent_identified(state: State, receiver: str | None) -> Rule:
     """What answers at that address is that node's agent, in this cluster (P7-F1)."""
-    kernel = state.kernel
-    members = {name: member.api_url for name, member in kernel.members.items()}
-    wanted = Wanted(receiver or "", kernel.scope, kernel.system_id, members)
+    keys = state.keys
+    members = {name: member.api_url for name, member in keys.members.items()}
+    wanted = Wanted(receiver or "", keys.scope, keys.system_id, members)
     account = state.agent
     if account is None or account.node != receiver:
         found = Identity(None, "it was not asked")
@@ -599,12 +599,12 @@ def _timeline(state: State) -> int | None:
     said = None if state.holder is None else state.said(state.holder)
     if said is not None and accounts.firm(said):
         return said.timeline
-    if state.holder in state.kernel.members:
-        return state.kernel.members[state.holder].timeline
-    ended = [end.timeline for end in state.kernel.history]
+    if state.holder in state.keys.members:
+        return state.keys.members[state.holder].timeline
+    ended = [end.timeline for end in state.keys.history]
     if ended:
         return max(ended) + 1
-    known = {member.timeline for member in state.kernel.members.values()}
+    known = {member.timeline for member in state.keys.members.values()}
     return 1 if known == {1} else None  # no timeline ended yet, and nobody is past the first
 
 

@@ -27,7 +27,7 @@ from aeroctl.kernel.endpoints.request_records import (
 from aeroctl.kernel.endpoints.writable import writable
 from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.patroni import pulse, sections
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.patroni.renewals import Renewals
 from aeroctl.kernel.prove.judge import Judgement, attributed
 from aeroctl.kernel.prove.writable import weighed
@@ -47,9 +47,9 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
     """
     time = datetime.now(UTC)
     derived = await _read(source, request_id, None)
-    leader = derived.kernel.leader
+    leader = derived.keys.leader
     if derived.waiting and leader is not None:  # outside of the limit of readers: it takes seconds
-        since = derived.kernel.revision
+        since = derived.keys.revision
         with contextlib.suppress(Failure):
             renewals = await pulse.observe(
                 source.store, leader.lease, derived.waiting, since, OBSERVE_SECONDS
@@ -57,7 +57,7 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
             derived = await _read(source, request_id, renewals)
     return RequestEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(derived.kernel, None, time),
+        observed_at=observed(derived.keys, None, time),
         data=derived.status,
         notes=[
             Note(code="RECORD_BROKEN", subject=None, message=broken_message(record))
@@ -68,11 +68,11 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class _Derived:
-    """The answer as of one revision of `kernel`. `waiting`: so many renewals of the leader's lease
+    """The answer as of one revision of `keys`. `waiting`: so many renewals of the leader's lease
     would prove the outcome. `broken`: the request's records that can't be read.
     """
 
-    kernel: Kernel
+    keys: ClusterKeys
     status: RequestStatus
     waiting: int = 0
     broken: Sequence[BrokenRecord] = ()
@@ -80,14 +80,14 @@ class _Derived:
 
 async def _read(source: Source, request_id: str, renewals: Renewals | None) -> _Derived:
     async with source.in_time(), source.change_readers:
-        kernel, ledger = await source.kernel_and_ledger(request_id)
+        keys, ledger = await source.keys_and_ledger(request_id)
         if ledger.request is None:
-            return _Derived(kernel, answer_unrecorded(request_id, kernel.revision))
+            return _Derived(keys, answer_unrecorded(request_id, keys.revision))
         records, broken = await _records(source, request_id, ledger.request)
         in_flight = ledger.in_flight == request_id
         request = RequestRecords(request_id, records, broken, in_flight)
-        status, waiting = await _derive(source, kernel, request, renewals)
-        return _Derived(kernel, status, waiting, broken)
+        status, waiting = await _derive(source, keys, request, renewals)
+        return _Derived(keys, status, waiting, broken)
 
 
 async def _records(
@@ -106,7 +106,7 @@ async def _records(
 
 
 async def _derive(
-    source: Source, kernel: Kernel, request: RequestRecords, renewals: Renewals | None
+    source: Source, keys: ClusterKeys, request: RequestRecords, renewals: Renewals | None
 ) -> tuple[RequestStatus, int]:
     """The answer; and how many renewals of the leader's lease would prove the outcome."""
     status = answer_without_history(request)
@@ -115,12 +115,12 @@ async def _derive(
     dispatched = request.last("dispatched")
     assert dispatched is not None  # else the records alone gave the answer
     if request.recorded_end is not None:
-        return await _recorded_end(source, kernel, request, dispatched), 0
-    return await _proved_by_history(source, kernel, request, dispatched, renewals)
+        return await _recorded_end(source, keys, request, dispatched), 0
+    return await _proved_by_history(source, keys, request, dispatched, renewals)
 
 
 async def _recorded_end(
-    source: Source, kernel: Kernel, request: RequestRecords, dispatched: AuditRecord
+    source: Source, keys: ClusterKeys, request: RequestRecords, dispatched: AuditRecord
 ) -> RequestStatus:
     """The outcome that is recorded, with the evidence that history still has. The record stands,
     also where history can't be read.
@@ -129,7 +129,7 @@ async def _recorded_end(
     outcome, record = request.recorded_end
     try:
         judgement = await judge_history(
-            source, dispatched, record, kernel.revision, first_window=True
+            source, dispatched, record, keys.revision, first_window=True
         )
         evidence = judgement.evidence
     except Failure:
@@ -139,12 +139,12 @@ async def _recorded_end(
 
 async def _proved_by_history(
     source: Source,
-    kernel: Kernel,
+    keys: ClusterKeys,
     request: RequestRecords,
     dispatched: AuditRecord,
     renewals: Renewals | None,
 ) -> tuple[RequestStatus, int]:
-    outcome, now = request.last("outcome"), kernel.revision
+    outcome, now = request.last("outcome"), keys.revision
     flight_end = await in_flight_until(source, dispatched, outcome, now)
     judgement = await judge_history(
         source,
@@ -155,7 +155,7 @@ async def _proved_by_history(
         in_flight_until=flight_end,
         renewals=renewals,
     )
-    judgement = await _with_writable(source, kernel, attributed(judgement, flight_end))
+    judgement = await _with_writable(source, keys, attributed(judgement, flight_end))
     status = answer(
         request.records,
         judgement.outcome,
@@ -166,14 +166,14 @@ async def _proved_by_history(
     return status.model_copy(update={"leader_after": judgement.leader_after}), judgement.waiting
 
 
-async def _with_writable(source: Source, kernel: Kernel, judgement: Judgement) -> Judgement:
+async def _with_writable(source: Source, keys: ClusterKeys, judgement: Judgement) -> Judgement:
     """The judgement, together with whether the new leader accepts writes.
 
     Only while it is still the leader: what another one answers has nothing to do with the request.
     """
-    if judgement.outcome not in EXECUTED or judgement.leader_after != sections.leader(kernel):
+    if judgement.outcome not in EXECUTED or judgement.leader_after != sections.leader(keys):
         return judgement
-    rule = await writable(source, kernel)
+    rule = await writable(source, keys)
     outcome, final = weighed(judgement.outcome, judgement.final, rule)
     evidence = [*judgement.evidence, rule]
     return replace(judgement, outcome=outcome, final=final, evidence=evidence)

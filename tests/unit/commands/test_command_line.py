@@ -172,3 +172,11 @@ def test_every_exit_code_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     for code in Exit:
         assert re.search(rf"^\| {code.value} \|", readme, re.MULTILINE), code
+
+
+@pytest.mark.parametrize("verb", ["promote", "demote", "force-promote"])
+def test_a_change_without_a_target_is_refused_and_none_is_chosen(verb: str) -> None:
+    """P7-A3: whatever the cluster looks like, the operator names the node."""
+    done = run(verb, "--kernel", "http://127.0.0.1:1")
+    assert (done.code, done.out) == (2, "")
+    assert "NODE" in done.err

@@ -270,7 +270,7 @@ def test_no_proof_by_the_deadline(inside: In, monkeypatch: pytest.MonkeyPatch) -
 
 
 class TestRefusals:
-    """Nothing is asked of the engine, and each one is in the trail (P7-O3)."""
+    """Nothing is asked of the engine, and each one is in the trail (P7-O1, P7-O3)."""
 
     async def refused(
         self,
