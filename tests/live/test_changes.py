@@ -49,7 +49,7 @@ class TestPromoteEachNodeInTurn:
         assert "executed" in out
         operator.agree(request_id, "executed")
         confirmed = next(each for each in operator.trail() if each["kind"] == "confirmed")
-        assert (confirmed["identity"], confirmed["leader"]) == ("sandbox-operator", "operator")
+        assert (confirmed["identity"], confirmed["authority"]) == ("sandbox-operator", "operator")
         assert (confirmed["reason"], confirmed["confirmation"]["given"]) == ("a drill", "terminal")
 
     def test_with_yes(self, sandbox: Sandbox, operator: Operator) -> None:
