@@ -1,1 +1,1 @@
-"""What became of a request, proved by the store's history. Pure."""
+"""What became of a request: proved by the history of Patroni's keys. Pure: no driver, no I/O."""

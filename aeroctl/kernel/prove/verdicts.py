@@ -40,7 +40,9 @@ def _history_lost(situation: Situation) -> Verdict:
     """
     request, history = situation.request, situation.history
     if situation.in_flight:
-        message = "aerokernel still carries the request out; the history of its traces is compacted"
+        message = (
+            "aerokernel still carries the request out; the history since its dispatch is compacted"
+        )
         return Verdict("in_progress", False, message)
     if not _may_be_same_leader(request.leader_before, history.base):
         message = "the leader changed in history that is compacted; nothing proves why"
