@@ -44,7 +44,7 @@ def record(revision: int, kind: str, request: str = IDS[0], **changes: Any) -> d
     return {
         "kind": kind, "request_id": request, "time": "2026-11-23T10:00:00Z", "clock": "c",
         "cluster": "demo", "system_id": "7", "command": "request_promotion", "target": "n2",
-        "identity": "ada", "leader": "operator",
+        "identity": "ada", "authority": "operator",
         "client": {"user": None, "host": None, "version": None}, "reason": "drill",
         "state_digest": "e", "observed_revision": 1, "token_digest": None, "confirmation": None,
         "leader_before": None,
