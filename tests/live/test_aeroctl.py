@@ -43,7 +43,7 @@ def test_every_command_prints_one_document(sandbox: Sandbox, command: str) -> No
     sandbox.wait_until_ready()
     seen = document(sandbox, command)
     assert list(seen) == ["api_version", "observed_at", "data", "notes"]
-    assert seen["observed_at"]["snapshot"] == "live"
+    assert seen["observed_at"]["kind"] == "live"
 
 
 def test_the_primary_is_named_as_the_database_itself_says(sandbox: Sandbox) -> None:

@@ -8,45 +8,17 @@ from aeroctl.contract.base import Observation
 from aeroctl.contract.chain import NO_HASH, Chain
 from aeroctl.contract.cluster import Leader
 from aeroctl.contract.envelope import SnapshotEnvelope
-from aeroctl.contract.events import Event, NodeStanding, Standing
 from aeroctl.contract.replication import NodeReplication, Receiver
 from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.kernel.audit import trail
 from aeroctl.sources.collect import digest
 from aeroctl.views import audit
 from aeroctl.views.report import Trail
+from tests.factories.events import event, standing
 from tests.support.records import facts
 from tests.support.samples import ENVELOPE
 
 FIRST, SECOND = (f"{digit * 8}-4a0c-4a8e-9d1c-3f4a7c1d2e5b" for digit in "12")
-
-
-def event(revision: int, kind: Any, node: str | None = None, **given: Any) -> Event:
-    """An event; what is not given is null."""
-    values: dict[str, Any] = {
-        "index": 0, "subject": None, "before": None, "after": None, "since": None, "cause": None,
-        "detail": None, "exact": True, "time": None, "clock": None,
-        "not_before": None, "not_after": None, **given,
-    }  # fmt: skip
-    return Event(revision=revision, kind=kind, node=node, **values)
-
-
-def standing(revision: int, names: tuple[str, ...], holder: str | None = None) -> Standing:
-    """Nodes that run, and who holds the leader key."""
-    return Standing(
-        revision=revision,
-        leader=None if holder is None else Leader(node=holder, since=46),
-        nodes=[
-            NodeStanding(
-                name=name, role="replica", state="running", replication_state=None, timeline=1
-            )
-            for name in names
-        ],
-        paused=False,
-        pending=None,
-        synchronous=None,
-        system_id="7439000000000000001",
-    )
 
 
 BASE = standing(812, ("n1", "n2", "n3"), "n1")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from aeroctl.contract.audit import AuditRecord, BrokenRecord
 from aeroctl.contract.chain import NO_HASH, digest
 from aeroctl.contract.cluster import Leader
-from aeroctl.contract.events import Event, Logged, NodeStanding, Standing
+from aeroctl.contract.events import Event, Logged, Standing
 from aeroctl.contract.standing import followed
+from tests.factories.events import event, gap, node_standing
 from tests.support.answering import Received, answer
 from tests.support.samples import document
 
@@ -22,21 +23,6 @@ NOBODY = Standing(
     revision=0, leader=None, nodes=[], paused=False, pending=None, synchronous=None,
     system_id=None,
 )  # fmt: skip
-
-
-def event(revision: int, kind: Any, node: str | None = None, **changes: Any) -> Event:
-    """An event; of index 0, exact, and of no known time unless `changes` says otherwise."""
-    given = {
-        "revision": revision, "index": 0, "kind": kind, "node": node, "subject": None,
-        "before": None, "after": None, "since": None, "cause": None, "detail": None,
-        "exact": True, "time": None, "clock": None, "not_before": None, "not_after": None,
-    }  # fmt: skip
-    return Event(**{**given, **changes})
-
-
-def gap(first: int, last: int) -> Event:
-    """What compaction leaves of these revisions."""
-    return event(first, "gap", before=first, after=last)
 
 
 def record(revision: int, kind: str, request: str = IDS[0], **changes: Any) -> dict[str, Any]:
@@ -216,7 +202,7 @@ def histories(draw: st.DrawFn) -> History:
             last = revision + draw(st.integers(0, 3))
             events.append(gap(revision, last))
             revision = last
-            nodes = [node(name) for name in sorted(draw(st.sets(st.sampled_from(NODES))))]
+            nodes = [node_standing(name) for name in sorted(draw(st.sets(st.sampled_from(NODES))))]
             holder = draw(st.sampled_from([None, *NODES]))
             leader = None if holder is None else Leader(node=holder, since=last)
             stands = found[last] = stands.model_copy(
@@ -225,9 +211,3 @@ def histories(draw: st.DrawFn) -> History:
     revision += draw(st.integers(0, 2))
     records.sort(key=lambda each: each["revision"])
     return History(events, chained(records), max(revision, 1), found=found)
-
-
-def node(name: str, **changes: Any) -> NodeStanding:
-    """A registered node."""
-    given = {"role": "replica", "state": "running", "replication_state": None, "timeline": 1}
-    return NodeStanding(**{"name": name, **given, **changes})

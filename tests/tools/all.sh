@@ -1,5 +1,6 @@
 # Run every test, in four parts at a time: most of a live test is waiting for a cluster. What loads a
-# server to see what it bears has the machine to itself, after them.
+# server to see what it bears has the machine to itself, after them. No pytest-xdist here: each of its
+# workers would start a cluster of its own, and load what measures time beside it.
 # all.sh PYTEST
 set -u
 pytest=$1

@@ -15,6 +15,7 @@ from aeroctl.sources import source
 from aeroctl.sources.collect import digest
 from aeroctl.sources.evidence_file import parsed
 from aeroctl.workflows import timeline
+from tests.factories import events as factory
 from tests.support import stories
 from tests.support.answering import Handler, Received, answer, answering
 from tests.support.harness import run
@@ -314,7 +315,7 @@ def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     # Both are imported by now: one that is imported while the other's limit is 3 would keep it.
     monkeypatch.setattr(source, "MAX_ENTRIES", 3)
     monkeypatch.setattr(timeline, "MAX_ENTRIES", 3)
-    history = History([stories.event(revision, "paused") for revision in range(1, 9)], window=2)
+    history = History([factory.event(revision, "paused") for revision in range(1, 9)], window=2)
     history.records = chained(record(revision, "requested") for revision in range(1, 9))
     history.limit = 2
     with answering(history) as served:

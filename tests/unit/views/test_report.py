@@ -19,6 +19,7 @@ from aeroctl.safe_text import safe
 from aeroctl.views.pictures.lanes_svg import Told, bands
 from aeroctl.views.report import POLICY, Evidence, Trail, render
 from aeroctl.views.timeline import merged, words
+from tests.factories.events import event, standing
 from tests.support import incident
 from tests.support.answering import answering
 from tests.support.arbitrary import ENVELOPES, NAMES, TEXT, model
@@ -147,8 +148,8 @@ def test_all_of_the_incident_is_in_it() -> None:
 
 def test_nobody_whose_words_it_shows_can_write_in_it() -> None:
     evil = '</script></title></style></svg><b onload="x">&amp;\u202e\x1b[2J\\\ud800'
-    standing = incident.standing(812, (evil,), evil)
-    events = [incident.event(900, "state_changed", evil, before=evil, after=evil, detail=evil)]
+    base = standing(812, (evil,), evil)
+    events = [event(900, "state_changed", evil, before=evil, after=evil, detail=evil)]
     envelope = incident.snapshot()
     data = envelope.data
     assert data.nodes is not None
@@ -157,7 +158,7 @@ def test_nobody_whose_words_it_shows_can_write_in_it() -> None:
     cluster = data.cluster.model_copy(update={"name": evil})
     told = data.model_copy(update={"nodes": nodes, "cluster": cluster})
     named = envelope.model_copy(update={"data": told})
-    html = page_of(envelope=named, base=standing, events=events)
+    html = page_of(envelope=named, base=base, events=events)
     page = check(html)
     assert html.count("<b") == html.count("<body")
     assert page.text.count(safe(evil)) >= 8
@@ -212,14 +213,14 @@ def lines(picture: ElementTree.Element, style: str) -> list[tuple[int, int, int]
 
 
 def test_lanes_say_who_held_leader_and_who_was_there() -> None:
-    base = incident.standing(10, ("n1", "n2"), "n1")
+    base = standing(10, ("n1", "n2"), "n1")
     (picture,) = drawn(
         base,
         [
-            incident.event(11, "leader_lost", "n1", cause="lease_ended"),
-            incident.event(11, "member_left", "n1", cause="lease_ended"),
-            incident.event(12, "leader_gained", "n2", after="n2", since=12),
-            incident.event(13, "member_joined", "n1"),
+            event(11, "leader_lost", "n1", cause="lease_ended"),
+            event(11, "member_left", "n1", cause="lease_ended"),
+            event(12, "leader_gained", "n2", after="n2", since=12),
+            event(13, "member_joined", "n1"),
         ],
     )
     (first, second) = sorted(lines(picture, "holds"), key=lambda line: line[1])
@@ -236,10 +237,10 @@ def test_lanes_say_who_held_leader_and_who_was_there() -> None:
 
 
 def test_in_a_gap_nothing_is_known() -> None:
-    base = incident.standing(40, ("n1",), "n1")
-    gap = incident.event(1, "gap", before=1, after=40)
-    late = incident.event(40, "timeline_ended", "n1", before=1, exact=False)
-    (picture,) = drawn(base, [gap, late, incident.event(41, "paused")])
+    base = standing(40, ("n1",), "n1")
+    gap = event(1, "gap", before=1, after=40)
+    late = event(40, "timeline_ended", "n1", before=1, exact=False)
+    (picture,) = drawn(base, [gap, late, event(41, "paused")])
     hatched = [rect for rect in picture.iter("rect") if rect.get("class") == "gap"]
     assert len(hatched) == 2
     ends = max(int(rect.get("x", "")) + int(rect.get("width", "")) for rect in hatched)
@@ -247,8 +248,8 @@ def test_in_a_gap_nothing_is_known() -> None:
 
 
 def test_a_long_story_is_cut_into_bands_that_leave_nothing_out() -> None:
-    base = incident.standing(1, ("n1",), "n1")
-    events = [incident.event(revision, "paused") for revision in range(2, 500)]
+    base = standing(1, ("n1",), "n1")
+    events = [event(revision, "paused") for revision in range(2, 500)]
     found = drawn(base, events)
     assert len(found) > 5
     assert all(int(band.get("width", "")) <= 1200 for band in found)
@@ -256,8 +257,8 @@ def test_a_long_story_is_cut_into_bands_that_leave_nothing_out() -> None:
 
 
 def test_of_many_nodes_those_without_a_part_have_no_lane_and_it_says_so() -> None:
-    base = incident.standing(812, tuple(f"n{number}" for number in range(200)), "n1")
-    page = check(page_of(base=base, events=[incident.event(900, "member_left", "n7")], trail=None))
+    base = standing(812, tuple(f"n{number}" for number in range(200)), "n1")
+    page = check(page_of(base=base, events=[event(900, "member_left", "n7")], trail=None))
     assert "198 nodes have no lane above: nothing happened to them there." in page.text
 
 

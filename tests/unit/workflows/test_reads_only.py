@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from aeroctl.contract.terms import NODE_SECTIONS
+from tests.factories.events import event
 from tests.support import incident
 from tests.support.answering import Received, answer, answering
 from tests.support.harness import run
 from tests.support.samples import document
-from tests.support.stories import History, event, observed
+from tests.support.stories import History, observed
 from tests.unit.commands.test_command_line import LEAVES
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])

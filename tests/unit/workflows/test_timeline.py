@@ -23,6 +23,7 @@ from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.views.pictures.lanes import MANY, drawn
 from aeroctl.views.timeline import Entry, Span, Wanted, merged, named, of_event, when, words
 from aeroctl.workflows.follow import Place
+from tests.factories.events import event, gap, node_standing
 from tests.support.answering import Handler, Received, answer, answering
 from tests.support.examples import examples
 from tests.support.harness import Result, run
@@ -33,10 +34,7 @@ from tests.support.stories import (
     History,
     chained,
     envelope,
-    event,
-    gap,
     histories,
-    node,
     parsed,
     record,
     refusal,
@@ -135,7 +133,7 @@ def test_many_nodes_leave_lanes_to_those_with_a_part_in_leader() -> None:
     names = [f"n{number:02}" for number in range(1, MANY + 4)]
     base = NOBODY.model_copy(
         update={
-            "nodes": [node(name) for name in names],
+            "nodes": [node_standing(name) for name in names],
             "leader": Leader(node="n03", since=1),
         }
     )
@@ -185,7 +183,11 @@ def failover(**settings: Any) -> History:
     after = NOBODY.model_copy(
         update={
             "revision": 20,
-            "nodes": [node("n1", role="primary"), node("n2"), node("n3")],
+            "nodes": [
+                node_standing("n1", role="primary"),
+                node_standing("n2"),
+                node_standing("n3"),
+            ],
             "leader": Leader(node="n1", since=9),
         }
     )

@@ -23,8 +23,8 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Delete, Put
 from aeroctl.kernel.store.keyspace import KeyValue
+from tests.factories.events import event, gap
 from tests.support.etcd import Store
-from tests.support.stories import event, gap
 from tests.support.world import World, puts, run
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
