@@ -22,7 +22,7 @@ from aeroctl.kernel.callers import Caller
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import DECISIVE_KEYS, MEMBERS, ClusterKeys
 from aeroctl.kernel.patroni.rest_api import canonical
-from aeroctl.kernel.store.etcd import Compare, Delete, Put
+from aeroctl.kernel.store.requests import Compare, Delete, Put
 
 DISPATCHED: tuple[RecordKind, ...] = ("requested", "confirmed", "dispatched")
 """The records of a request that was dispatched. One that was refused has fewer; what comes of it is

@@ -160,7 +160,7 @@ async def _based(source: Source, base: Keyspace) -> Keyspace:
     leader = base.keys.get("leader")
     if leader is None or leader.version == 1:
         return base
-    taken = await source.store.taken(source.prefix + "leader", leader)
+    taken = await source.store.value_since(source.prefix + "leader", leader)
     return replace(base, keys={**base.keys, "leader": replace(leader, created=taken, version=1)})
 
 

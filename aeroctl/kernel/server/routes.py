@@ -35,7 +35,7 @@ from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.server import parameters
 from aeroctl.kernel.server.gates import Gate, Gates
 from aeroctl.kernel.source import READERS, Source
-from aeroctl.kernel.store.gateway import safe
+from aeroctl.kernel.store.endpoint import survives_cancelled_reads
 
 REQUEST_ID: TypeAdapter[str] = TypeAdapter(RequestId)
 NO_STORE = {"Cache-Control": "no-store"}
@@ -201,7 +201,11 @@ async def ready(source: Source) -> Ready:
     )
     unknown = "etcd does not say which version it is, so that the kernel treats it as an old one"
     note = Note(code="STORE_OUTDATED", subject=None, message=old if version else unknown)
-    return Ready(status="ready", store_version=version, notes=[] if safe(version) else [note])
+    return Ready(
+        status="ready",
+        store_version=version,
+        notes=[] if survives_cancelled_reads(version) else [note],
+    )
 
 
 def caller(request: Request, token_file: Path | None) -> callers.Caller:

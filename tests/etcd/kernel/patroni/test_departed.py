@@ -22,7 +22,8 @@ from aeroctl.kernel.patroni.departed import (
     unexplained,
 )
 from aeroctl.kernel.patroni.keys import ClusterKeys, Departed, Member, parse
-from aeroctl.kernel.store.etcd import Delete, Etcd, Put
+from aeroctl.kernel.store.etcd import Etcd
+from aeroctl.kernel.store.requests import Delete, Put
 from tests.support.etcd import Store
 from tests.support.keyspaces import cluster_keys, member, text
 
