@@ -21,6 +21,7 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
 from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd
+from aeroctl.kernel.patroni.settings import flag
 from aeroctl.kernel.prove.evidence import leader_of
 from aeroctl.kernel.server import parameters
 from aeroctl.kernel.source import Source, observed
@@ -263,7 +264,7 @@ def _transfer(old: Pair, new: Pair) -> Iterator[Change]:
 def _configured(old: Pair, new: Pair) -> Iterator[Change]:
     before, _ = baseline.settings(old)
     after, problem = baseline.settings(new)
-    was, now = (sections.flag(settings.get("pause")) for settings in (before, after))
+    was, now = (flag(settings.get("pause")) for settings in (before, after))
     if was != now:
         yield _change("paused" if now else "resumed", before=was, after=now, detail=problem)
     for name in sorted((before.keys() | after.keys()) - {"pause"}):
