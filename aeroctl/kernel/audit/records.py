@@ -240,7 +240,7 @@ def _facts(
         command=asked.command.name,
         target=request.target,
         identity=asked.caller.identity,
-        leader=asked.caller.authority,
+        authority=asked.caller.authority,
         client=request.client,
         reason=request.reason,
         state_digest=request.state_digest,

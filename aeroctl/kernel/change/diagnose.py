@@ -22,7 +22,7 @@ from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
 from aeroctl.contract.rules import Rule, evaluated, facts, rule
 from aeroctl.kernel.audit.records import Dispatched
-from aeroctl.kernel.change import transfer
+from aeroctl.kernel.change import outcome_record
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import ClusterKeys
@@ -93,8 +93,8 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
         evidence=[],
         diagnostics=diagnostics,
     )
-    found, missing = await transfer.record(source, dispatched, found)
-    return await transfer.envelope(source, keys, found, missing)
+    found, missing = await outcome_record.record(source, dispatched, found)
+    return await outcome_record.envelope(source, keys, found, missing)
 
 
 async def _compared(source: Source, engine: Engine, keys: ClusterKeys) -> list[Rule]:
