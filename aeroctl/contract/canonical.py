@@ -1,10 +1,14 @@
-"""The one digest of JSON values: SHA-256 of their canonical form. Pure."""
+"""The canonical form of JSON values, and its SHA-256. Pure."""
 
 import hashlib
 import json
 
 
+def canonical_json(document: object) -> str:
+    """JSON with sorted keys, without spaces, in ASCII alone."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
 def canonical_digest(document: object) -> str:
-    """In hexadecimal, of JSON with sorted keys, without spaces, in ASCII alone."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    """Of the canonical form, in hexadecimal."""
+    return hashlib.sha256(canonical_json(document).encode()).hexdigest()

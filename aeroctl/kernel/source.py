@@ -122,7 +122,7 @@ class Source:
         if leader is None or leader.version == 1:
             return keys
         # Patroni before 4 that wakes up late writes over the key in place.
-        return replace(keys, since=await self.store.taken(self.prefix + "leader", leader))
+        return replace(keys, since=await self.store.value_since(self.prefix + "leader", leader))
 
 
 @dataclass(frozen=True, slots=True)

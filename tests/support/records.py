@@ -13,7 +13,8 @@ from aeroctl.contract.requests import Client
 from aeroctl.kernel.audit import ledger, trail
 from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.source import Source
-from aeroctl.kernel.store.etcd import Etcd, Put
+from aeroctl.kernel.store.etcd import Etcd
+from aeroctl.kernel.store.requests import Put
 from tests.support.etcd import Store
 from tests.support.keyspaces import STORED, text
 

@@ -22,7 +22,8 @@ from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.server.routes import application
 from aeroctl.kernel.source import Source
-from aeroctl.kernel.store.etcd import Delete, Etcd, Put
+from aeroctl.kernel.store.etcd import Etcd
+from aeroctl.kernel.store.requests import Delete, Put
 from tests.support.agents import Act, Agent, listening
 from tests.support.etcd import Store
 from tests.support.keyspaces import STORED, member, stored, text

@@ -25,8 +25,10 @@ from aeroctl.contract.pinning import NotPinned
 from aeroctl.kernel import clock
 from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.store.etcd import SHOWN, Compare, Etcd, Put
+from aeroctl.kernel.store.etcd import Etcd
 from aeroctl.kernel.store.keyspace import KeyValue
+from aeroctl.kernel.store.ranges import ESCAPED
+from aeroctl.kernel.store.requests import Compare, Put
 from aeroctl.kernel.timing import uptime
 
 INTERVAL = 60.0
@@ -134,7 +136,7 @@ class Keeper:
 
         Nothing is written beside a cluster that is not there. Raises Failure.
         """
-        seen = await self._store.read_together([], [self._key, self._begun], errors=SHOWN)
+        seen = await self._store.read_together([], [self._key, self._begun], errors=ESCAPED)
         time, now = datetime.now(UTC), uptime()
         if self._begun not in seen.keys:
             return self._seconds
@@ -219,7 +221,7 @@ async def _at(store: Etcd, scope: str, revision: int) -> KeyValue | None:
     """
     key = ledger.clock_key(scope)
     try:
-        return (await store.read_together([], [key], revision, errors=SHOWN)).keys.get(key)
+        return (await store.read_together([], [key], revision, errors=ESCAPED)).keys.get(key)
     except Failure as failure:
         if failure.error.code == "REVISION_COMPACTED":
             return None

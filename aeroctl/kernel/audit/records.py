@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from aeroctl.contract import rfc3339
 from aeroctl.contract.audit import Confirmed, Dispatch, RecordFacts
+from aeroctl.contract.canonical import canonical_json
 from aeroctl.contract.commands import Command
 from aeroctl.contract.consent import fingerprint
 from aeroctl.contract.errors import Error
@@ -21,8 +22,7 @@ from aeroctl.kernel.audit.ledger import Ledger
 from aeroctl.kernel.callers import Caller
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import DECISIVE_KEYS, MEMBERS, ClusterKeys
-from aeroctl.kernel.patroni.rest_api import canonical
-from aeroctl.kernel.store.etcd import Compare, Delete, Put
+from aeroctl.kernel.store.requests import Compare, Delete, Put
 
 DISPATCHED: tuple[RecordKind, ...] = ("requested", "confirmed", "dispatched")
 """The records of a request that was dispatched. One that was refused has fewer; what comes of it is
@@ -90,7 +90,7 @@ class Transaction:
 def planned(plan: Plan | None, keys: ClusterKeys, deadline_seconds: int) -> Dispatch:
     """How the action is recorded; without a plan nothing is asked of the engine but to be read."""
     return Dispatch(
-        action=READ_ONLY if plan is None else f"POST {plan.path} {canonical(plan.body)}",
+        action=READ_ONLY if plan is None else f"POST {plan.path} {canonical_json(plan.body)}",
         receiver=None if plan is None else plan.receiver,
         failover_revision=keys.failover_revision,
         deadline_seconds=deadline_seconds,

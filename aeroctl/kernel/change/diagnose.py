@@ -26,7 +26,9 @@ from aeroctl.kernel.change import outcome_record
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import ClusterKeys
+from aeroctl.kernel.patroni.members import agent_url
 from aeroctl.kernel.patroni.rest_api import Engine
+from aeroctl.kernel.patroni.settings import settling_seconds, ttl
 from aeroctl.kernel.postgres import observations, queries
 from aeroctl.kernel.source import Source
 from aeroctl.kernel.timing import uptime
@@ -66,7 +68,7 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
     diagnostics: list[Rule] | None = None
     message: str | None = "the nodes were not asked: others were reading them all the time"
     look = source.access.seconds + queries.CANCEL_SECONDS
-    needed = 2 * look + sections.settling_seconds(keys)
+    needed = 2 * look + settling_seconds(keys)
     latest = dispatched.began + dispatched.deadline_seconds - needed
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(latest - uptime()) as waiting, source.change_readers:
@@ -101,7 +103,7 @@ async def _compared(source: Source, engine: Engine, keys: ClusterKeys) -> list[R
     suspects = {str(_subject(rule)) for rule in first if _differs(rule)}
     if not suspects:
         return first
-    await asyncio.sleep(sections.settling_seconds(keys))
+    await asyncio.sleep(settling_seconds(keys))
     second: list[Rule] = []
     with contextlib.suppress(Failure):  # a store that can't be read again settles nothing
         second = await _read(source, engine, await source.keys(), suspects)
@@ -252,7 +254,7 @@ def _sees_store(keys: ClusterKeys, node: Node, agent: Account, date: datetime | 
     """
     seen, now = agent.dcs_last_seen, None if date is None else int(date.timestamp())
     ago = None if not seen or now is None else now - seen
-    limit = sections.ttl(keys)
+    limit = ttl(keys)
     return _rule(
         node,
         "agent_sees_store",
@@ -287,7 +289,7 @@ async def _account(
     engine: Engine, keys: ClusterKeys, name: str, seconds: float
 ) -> tuple[EngineReply, datetime | None]:
     member = keys.members.get(name)
-    base = sections.agent(member.api_url) if member else None
+    base = agent_url(member.api_url) if member else None
     if base is None:
         return EngineReply(status=None, body="the store holds no address of its agent"), None
     return await engine.account(base, seconds)

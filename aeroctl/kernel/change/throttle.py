@@ -22,8 +22,8 @@ from aeroctl.kernel.audit.records import Asked, Transaction
 from aeroctl.kernel.callers import Caller
 from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.source import Source
-from aeroctl.kernel.store.etcd import Compare, Put
 from aeroctl.kernel.store.keyspace import KeyValue
+from aeroctl.kernel.store.requests import Compare, Put
 from aeroctl.kernel.timing import Attempts
 
 MOST, MOST_OF_OPERATORS = 10, 60

@@ -7,9 +7,9 @@ from aeroctl.contract.commands import COMMANDS, Command, CommandName
 from aeroctl.contract.consent import Confirmable
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import ClusterKeys
+from aeroctl.kernel.patroni.settings import deadline_seconds, settling_seconds
 
 
 def command_named(name: str) -> Command:
@@ -51,5 +51,5 @@ def confirmable(command: CommandName, target: str | None, keys: ClusterKeys) -> 
 def deadline(command: Command, keys: ClusterKeys, source_seconds: float) -> int:
     """Seconds within which the kernel answers a request for that command."""
     if command.kind == "diagnostic":  # what differs is looked at twice
-        return math.ceil(2 * source_seconds + sections.settling_seconds(keys))
-    return sections.deadline_seconds(keys)
+        return math.ceil(2 * source_seconds + settling_seconds(keys))
+    return deadline_seconds(keys)

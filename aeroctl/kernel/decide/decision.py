@@ -19,9 +19,9 @@ from aeroctl.kernel.decide import commands, confirmation, effects, rules
 from aeroctl.kernel.decide.confirmation import Clock
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import ClusterKeys
+from aeroctl.kernel.patroni.members import agent_url
 
 
 def plan(asked: Asked, state: State) -> Plan | None:
@@ -33,7 +33,7 @@ def plan(asked: Asked, state: State) -> Plan | None:
     receiver = rules.receiver(command, target, state)
     if receiver is None or target is None:
         return None
-    base = sections.agent(state.keys.members[receiver].api_url)
+    base = agent_url(state.keys.members[receiver].api_url)
     assert base is not None  # the rule agent_known holds
     if command == "force_promotion":
         return Plan(receiver, base, "/failover", {"candidate": target})

@@ -9,7 +9,7 @@ from aeroctl.contract.commands import INVARIANTS, CommandName
 from aeroctl.contract.explanation import Affected, Cost, Override
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel.decide.rules import State, successors
-from aeroctl.kernel.patroni import sections
+from aeroctl.kernel.patroni.settings import flag
 
 STATEMENTS = 2
 """For each node that is asked by SQL: who it is, and what it says of its replication."""
@@ -82,7 +82,7 @@ def _refuses(rule: Rule) -> bool:
 def _follows(name: str, primary: str | None, state: State) -> str:
     """The upstream that Patroni gives a node that is not the primary."""
     member = state.keys.members[name]
-    if sections.flag(member.tags.get("nostream")):
+    if flag(member.tags.get("nostream")):
         return "does not stream: it restores from the archive (nostream)"
     upstream = state.nodes[name].replicate_from
     if upstream is None or upstream == name or upstream not in state.keys.members:

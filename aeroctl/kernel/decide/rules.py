@@ -24,6 +24,8 @@ from aeroctl.contract.terms import Conclusion, Enforcement, Evaluation, Role
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account, Identity, Wanted, evidence, identity
 from aeroctl.kernel.patroni.keys import ClusterKeys
+from aeroctl.kernel.patroni.members import agent_url, host_and_port
+from aeroctl.kernel.patroni.settings import check_timeline
 
 AGENT_IDENTIFIED = "agent_identified"
 PROVEN_ROLES = frozenset(get_args(Role)) - {"unknown"}
@@ -349,7 +351,7 @@ def target_streaming(state: State, target: str) -> Rule:
 def same_timeline(state: State, target: str) -> Rule:
     """P6-S2. Patroni looks at it only where its `check_timeline` is on, and from a holder only."""
     current, said, node = _timeline(state), state.said(target), state.nodes[target]
-    checked = sections.check_timeline(state.keys)
+    checked = check_timeline(state.keys)
     return _rule(
         "same_timeline",
         "the node is on the timeline of the leader key (P6-S2)",
@@ -509,8 +511,8 @@ def not_standby_cluster(state: State) -> Rule:
 def agent_known(state: State, receiver: str | None) -> Rule:
     """Without an address nothing can be dispatched."""
     member = state.keys.members.get(receiver) if receiver else None
-    base = sections.agent(member.api_url) if member else None
-    host, port = sections.address(base)
+    base = agent_url(member.api_url) if member else None
+    host, port = host_and_port(base)
     return _rule(
         "agent_known",
         "the store holds the address of the agent that is to be asked",

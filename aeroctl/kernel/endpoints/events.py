@@ -22,6 +22,7 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
 from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd, leader_of
+from aeroctl.kernel.patroni.settings import flag
 from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.keyspace import Event as Written
 from aeroctl.kernel.store.keyspace import History, Keyspace, KeyValue
@@ -152,7 +153,7 @@ async def _based(source: Source, base: Keyspace) -> Keyspace:
     leader = base.keys.get("leader")
     if leader is None or leader.version == 1:
         return base
-    taken = await source.store.taken(source.prefix + "leader", leader)
+    taken = await source.store.value_since(source.prefix + "leader", leader)
     return replace(base, keys={**base.keys, "leader": replace(leader, created=taken, version=1)})
 
 
@@ -255,7 +256,7 @@ def _transfer(old: Pair, new: Pair) -> Iterator[Change]:
 def _configured(old: Pair, new: Pair) -> Iterator[Change]:
     before, _ = baseline.settings(old)
     after, problem = baseline.settings(new)
-    was, now = (sections.flag(settings.get("pause")) for settings in (before, after))
+    was, now = (flag(settings.get("pause")) for settings in (before, after))
     if was != now:
         yield _change("paused" if now else "resumed", before=was, after=now, detail=problem)
     for name in sorted((before.keys() | after.keys()) - {"pause"}):

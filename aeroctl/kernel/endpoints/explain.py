@@ -18,10 +18,10 @@ from aeroctl.kernel.decide import commands, effects, rules
 from aeroctl.kernel.decide.confirmation import Issue
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.endpoints import snapshot
-from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import ClusterKeys
+from aeroctl.kernel.patroni.members import agent_url
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.source import Source, notes, observed, read_with_nodes
 
@@ -112,5 +112,5 @@ def _agent(command: Command, target: str | None, state: State) -> tuple[str, str
     """The node whose agent would be asked, and its address; None where there is none."""
     node = rules.receiver(command.name, target, state)
     member = state.keys.members.get(node or "")
-    base = sections.agent(member.api_url) if member else None
+    base = agent_url(member.api_url) if member else None
     return None if node is None or base is None else (node, base)

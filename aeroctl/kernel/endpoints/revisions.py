@@ -23,8 +23,8 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import MEMBERS
 from aeroctl.kernel.source import Source, observed
-from aeroctl.kernel.store.etcd import SHOWN
 from aeroctl.kernel.store.keyspace import History, KeyValue
+from aeroctl.kernel.store.ranges import ESCAPED
 from aeroctl.kernel.timing import uptime
 
 WINDOW = 2000
@@ -53,7 +53,7 @@ async def revisions(source: Source, query: RevisionsQuery) -> PinEnvelope:
             asked = _instant(query, now)
             pinning = Pinning(asked, rfc3339.render(now))
             leader = source.prefix + "leader"  # some key: it is for the revision
-            end = at or (await source.store.read_together([], [leader], errors=SHOWN)).revision
+            end = at or (await source.store.read_together([], [leader], errors=ESCAPED)).revision
             recorded = []
             async for each in _logged(source, datetime.fromisoformat(asked), end):
                 pinning.see(each)

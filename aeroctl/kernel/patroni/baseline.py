@@ -13,6 +13,7 @@ from aeroctl.contract.events import NodeStanding, Standing
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import keys, sections
 from aeroctl.kernel.patroni.keys import MEMBERS, Member, TimelineEnd, leader_of
+from aeroctl.kernel.patroni.settings import flag
 from aeroctl.kernel.store.keyspace import Keyspace, KeyValue
 
 UNREADABLE = "(unreadable)"
@@ -29,7 +30,7 @@ def standing(keyspace: Keyspace) -> Standing:
         revision=keyspace.revision,
         leader=leader_of(at("leader")),
         nodes=[found for key in names if (found := node(key, keyspace.keys[key])[0])],
-        paused=sections.flag(settings(at("config"))[0].get("pause")),
+        paused=flag(settings(at("config"))[0].get("pause")),
         pending=pending(at("failover"))[0],
         synchronous=synchronous(at("sync"))[0],
         system_id=system_id(at("initialize")),

@@ -79,7 +79,7 @@ async def _departed(
             for name, revision in asked
             for key in (MEMBERS + name, "initialize")
         ]
-        values = await store.each(wanted)
+        values = await store.values_at(wanted)
         for (name, revision), pair, initialize in zip(
             asked, values[::2], values[1::2], strict=True
         ):

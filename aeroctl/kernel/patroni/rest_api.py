@@ -5,7 +5,6 @@ asked of the engine reaches the agent that was named, once, or nobody (P7-F1, P7
 """
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from aeroctl.contract.canonical import canonical_json
 from aeroctl.contract.errors import EngineReply
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.timing import uptime
@@ -105,7 +105,7 @@ class Engine:
         request = self._client.build_request(
             method,
             url,
-            content=None if body is None else canonical(body),
+            content=None if body is None else canonical_json(body),
             headers={
                 "Content-Type": "application/json",
                 "Accept-Encoding": "identity",
@@ -120,11 +120,6 @@ class Engine:
             return reply, _date(response.headers.get("date", ""))
         finally:
             await response.aclose()
-
-
-def canonical(body: Mapping[str, str]) -> str:
-    """The body as it is sent and as it is recorded."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
 def _date(header: str) -> datetime | None:

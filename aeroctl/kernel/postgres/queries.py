@@ -12,7 +12,7 @@ from psycopg import errors
 from aeroctl.contract.base import Unavailable
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.terms import Section
-from aeroctl.kernel.patroni.sections import counts
+from aeroctl.kernel.patroni.nodes import address_counts
 from aeroctl.kernel.postgres import addresses
 from aeroctl.kernel.postgres.addresses import Reach
 from aeroctl.kernel.postgres.connection import Connection, TooMuch
@@ -106,7 +106,9 @@ def impostors(nodes: Sequence[Node], spoken: Sequence[Spoken]) -> Mapping[str, U
     found = {}
     for node, who in zip(nodes, spoken, strict=True):
         beside = there.get(who.server or "", [])
-        others = [other.name for other in beside if other is not node and counts(node, other)]
+        others = [
+            other.name for other in beside if other is not node and address_counts(node, other)
+        ]
         if who.name in names - {node.name}:
             message = f"the server at its address replicates under the name {who.name}"
             found[node.name] = Unavailable(code="NODE_IS_ANOTHER", message=message)

@@ -5,7 +5,7 @@ import logging
 from aeroctl.contract.envelope import Note, Ready
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.source import Source
-from aeroctl.kernel.store.gateway import safe
+from aeroctl.kernel.store.endpoint import survives_cancelled_reads
 
 LOGGER = logging.getLogger("aerokernel")
 UNREADABLE = "the kernel can't read the cluster's keys in etcd; its log says why"
@@ -22,7 +22,7 @@ async def ready(source: Source) -> Ready:
         LOGGER.warning("not ready: %s", failure)
         failure.error = failure.error.model_copy(update={"message": UNREADABLE})
         raise
-    notes = [] if safe(version) else [_outdated(version)]
+    notes = [] if survives_cancelled_reads(version) else [_outdated(version)]
     return Ready(status="ready", store_version=version, notes=notes)
 
 

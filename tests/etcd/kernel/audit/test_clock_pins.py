@@ -21,8 +21,8 @@ from aeroctl.kernel.audit import clock_pins, ledger
 from aeroctl.kernel.audit.clock_pins import Keeper, dated, kept, parsed
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.source import Source
-from aeroctl.kernel.store.etcd import Delete, Put
 from aeroctl.kernel.store.keyspace import KeyValue
+from aeroctl.kernel.store.requests import Delete, Put
 from tests.factories.events import event, gap
 from tests.support.etcd import Store
 from tests.support.world import World, puts, run

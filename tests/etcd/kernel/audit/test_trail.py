@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aeroctl.contract.audit import AuditPage, AuditRecord, Head
 from aeroctl.contract.chain import Chain
 from aeroctl.kernel.audit import ledger, trail
-from aeroctl.kernel.store.etcd import Delete, Put
+from aeroctl.kernel.store.requests import Delete, Put
 from tests.support.etcd import Store
 from tests.support.records import EMPTY, Kept, chain, facts, kept
 

@@ -22,7 +22,7 @@ from aeroctl.kernel.change import command, outcome_record, throttle, transfer, w
 from aeroctl.kernel.patroni import rest_api
 from aeroctl.kernel.postgres import queries
 from aeroctl.kernel.source import READERS
-from aeroctl.kernel.store.etcd import Delete, Put
+from aeroctl.kernel.store.requests import Delete, Put
 from tests.support.etcd import Store
 from tests.support.world import SYSTEM_ID, World, puts, run, saying, writes
 

@@ -21,8 +21,8 @@ from aeroctl.kernel.endpoints.events import derive
 from aeroctl.kernel.patroni.baseline import standing
 from aeroctl.kernel.patroni.keys import TimelineEnd
 from aeroctl.kernel.store import keyspace as store
-from aeroctl.kernel.store.etcd import Delete, Put
 from aeroctl.kernel.store.keyspace import History, Keyspace, KeyValue
+from aeroctl.kernel.store.requests import Delete, Put
 from tests.support.etcd import Store
 from tests.support.keyspaces import PREFIX, member, text
 from tests.support.world import World, run

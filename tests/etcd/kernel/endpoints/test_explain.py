@@ -18,7 +18,7 @@ from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.decide.confirmation import Clock, Issue
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.endpoints.explain import explanation
-from aeroctl.kernel.store.etcd import Put
+from aeroctl.kernel.store.requests import Put
 from tests.support.etcd import Store
 from tests.support.keyspaces import cluster_keys
 from tests.support.world import World, run, writes

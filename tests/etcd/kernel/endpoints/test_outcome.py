@@ -17,8 +17,8 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.prove.writable import rule
 from aeroctl.kernel.source import READERS, Source
-from aeroctl.kernel.store.etcd import Delete, Put
 from aeroctl.kernel.store.keyspace import History
+from aeroctl.kernel.store.requests import Delete, Put
 from tests.support.etcd import Store
 from tests.support.keyspaces import member
 from tests.support.records import ID, Kept, dispatched, facts, kept

@@ -15,7 +15,7 @@ from aeroctl.contract import rfc3339
 from aeroctl.contract.events import Pin, PinEnvelope
 from aeroctl.contract.pinning import NotPinned, Pinning
 from aeroctl.kernel.audit import clock_pins, ledger, trail
-from aeroctl.kernel.store.etcd import Put
+from aeroctl.kernel.store.requests import Put
 from tests.support.etcd import Store
 from tests.support.records import facts
 from tests.support.world import World, run

@@ -22,7 +22,9 @@ from aeroctl.kernel.patroni.departed import (
     unexplained,
 )
 from aeroctl.kernel.patroni.keys import ClusterKeys, Departed, Member, parse
-from aeroctl.kernel.store.etcd import Delete, Etcd, Put
+from aeroctl.kernel.patroni.members import host_and_port
+from aeroctl.kernel.store.etcd import Etcd
+from aeroctl.kernel.store.requests import Delete, Put
 from tests.support.etcd import Store
 from tests.support.keyspaces import cluster_keys, member, text
 
@@ -110,7 +112,7 @@ def test_a_leader_that_left_with_its_last_address(inside: Inside) -> None:
         await c.put(leader="n2", members__n2=member("n2", "primary", timeline=2))
         found = await c.gone()
         assert list(found) == ["n1"]
-        assert sections.address(found["n1"].member.conn_url) == ("127.0.0.1", 5501)
+        assert host_and_port(found["n1"].member.conn_url) == ("127.0.0.1", 5501)
         state = replace(await c.keys(), departed=found)
         (node,) = [each for each in sections.nodes(state) if each.name == "n1"]
         assert (node.registered, node.host, node.port) == (False, "127.0.0.1", 5501)

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.store.etcd import WRITES, Etcd, Put
+from aeroctl.kernel.store.etcd import WRITES, Etcd
+from aeroctl.kernel.store.requests import Put
 from tests.support.etcd import Store
 from tests.support.world import World, run, writes
 
@@ -101,7 +102,9 @@ def test_what_compaction_removed_is_not_looked_for(etcd_store: Store) -> None:
             taken = await store.transact([], [Put(key, "n2")]) or 0
 
             async def found() -> int:
-                return await store.taken(key, (await store.read("/leader term/")).keys["leader"])
+                return await store.value_since(
+                    key, (await store.read("/leader term/")).keys["leader"]
+                )
 
             again = await store.transact([], [Put(key, "n2")]) or 0
             assert await found() == taken

@@ -14,8 +14,10 @@ import pytest
 
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.sandbox.waiting import wait_until
-from aeroctl.kernel.store.etcd import REVISIONS, Compare, Delete, Etcd, Put
+from aeroctl.kernel.store.etcd import Etcd
 from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue, MultiRead
+from aeroctl.kernel.store.replay import REVISIONS
+from aeroctl.kernel.store.requests import Compare, Delete, Put
 from tests.support.etcd import Store, etcd
 from tests.support.keyspaces import COMPACTED, FUTURE, PREFIX, STORED, etcd_answer, refusal
 
@@ -679,16 +681,18 @@ class TestReplay:
             for _ in range(6):
                 await asyncio.gather(*(etcd.transact([], [Put(prefix, "x")]) for _ in range(50)))
             clock = itertools.count(0, 2)
-            monkeypatch.setattr("aeroctl.kernel.store.etcd.uptime", lambda: next(clock))
+            for module in ("etcd", "replay"):
+                monkeypatch.setattr(f"aeroctl.kernel.store.{module}.uptime", lambda: next(clock))
             found = await etcd.replay(prefix, start, start + 300, window=5000)
             assert found.keyspace == await etcd.read(prefix, start + 2 * REVISIONS)
-            monkeypatch.setattr("aeroctl.kernel.store.etcd.uptime", lambda: 0)
+            for module in ("etcd", "replay"):
+                monkeypatch.setattr(f"aeroctl.kernel.store.{module}.uptime", lambda: 0)
             monkeypatch.setattr(
-                "aeroctl.kernel.store.etcd.LARGE", 50
+                "aeroctl.kernel.store.replay.LARGE", 50
             )  # less than any revision holds
             found = await etcd.replay(prefix, start, start + 300, window=5000)
             assert found.keyspace == await etcd.read(prefix, start + 1)
-            monkeypatch.setattr("aeroctl.kernel.store.etcd.LARGE", 20_000)
+            monkeypatch.setattr("aeroctl.kernel.store.replay.LARGE", 20_000)
             found = await etcd.replay(prefix, start, start + 300, window=5000)
             assert found.keyspace == await etcd.read(prefix, start + 4 * REVISIONS)
 

@@ -20,7 +20,10 @@ from aeroctl.kernel.sandbox.ports import HOST, PortBlock
 from aeroctl.kernel.sandbox.programs import find_programs
 from aeroctl.kernel.sandbox.waiting import answers, wait_until
 from aeroctl.kernel.store import gateway
-from aeroctl.kernel.store.etcd import Etcd, Put
+from aeroctl.kernel.store.endpoint import survives_cancelled_reads
+from aeroctl.kernel.store.etcd import Etcd
+from aeroctl.kernel.store.replies import RangeReply
+from aeroctl.kernel.store.requests import Put
 from tests.support.etcd import Store
 from tests.support.relay import relaying
 
@@ -241,7 +244,7 @@ class TestGoneCallers:
     ],
 )
 def test_which_etcd_survives(version: str | None, safe: bool) -> None:
-    assert gateway.safe(version) is safe
+    assert survives_cancelled_reads(version) is safe
 
 
 @pytest.mark.parametrize("safe", [True, False])
@@ -249,7 +252,7 @@ def test_both_ways_show_the_same(
     etcd_store: Store, safe: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a transaction, or by single reads of one revision while others write on."""
-    monkeypatch.setattr("aeroctl.kernel.store.etcd.safe", lambda _: safe)
+    monkeypatch.setattr("aeroctl.kernel.store.ranges.survives_cancelled_reads", lambda _: safe)
     root = f"/both{safe}/"
 
     async def work(etcd: Etcd) -> None:
@@ -398,10 +401,12 @@ def test_a_store_that_answers_others_is_not_called_unavailable(code: str) -> Non
             etcd = gateway.Gateway(
                 client, ["http://etcd:2379"], seconds=0.5, user=None, password=None
             )
-            slow = asyncio.create_task(etcd.anywhere(lambda one: one.post("/v3/kv/range", SLOW)))
+            slow = asyncio.create_task(
+                etcd.anywhere(lambda one: one.post("/v3/kv/range", SLOW, RangeReply))
+            )
             while not slow.done():
                 if code == "KERNEL_BUSY":
-                    await etcd.anywhere(lambda one: one.post("/v3/kv/range", {}))
+                    await etcd.anywhere(lambda one: one.post("/v3/kv/range", {}, RangeReply))
                 await asyncio.wait({slow}, timeout=0.01)
             with pytest.raises(Failure) as caught:
                 slow.result()

@@ -21,8 +21,8 @@ from aeroctl.kernel.decide import commands, decision
 from aeroctl.kernel.decide.confirmation import Clock, Issue
 from aeroctl.kernel.decide.rules import State
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.store.etcd import Compare, Delete
 from aeroctl.kernel.store.keyspace import KeyValue
+from aeroctl.kernel.store.requests import Compare, Delete
 from tests.support.examples import examples
 from tests.support.keyspaces import PREFIX, cluster_keys
 

@@ -13,6 +13,8 @@ from aeroctl.contract.nodes import Node
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import ClusterKeys
+from aeroctl.kernel.patroni.members import agent_url, host_and_port, slot_name
+from aeroctl.kernel.patroni.settings import deadline_seconds
 from tests.support.keyspaces import cluster_keys, member
 
 SWITCH = 67108960
@@ -172,9 +174,9 @@ class TestAbsent:
 
 
 def test_slot_names_are_patronis() -> None:
-    assert sections.slot_name("PG-1.example") == "pg_1_example"
-    assert sections.slot_name("a b") == "au0032b"
-    assert len(sections.slot_name("x" * 80)) == 63
+    assert slot_name("PG-1.example") == "pg_1_example"
+    assert slot_name("a b") == "au0032b"
+    assert len(slot_name("x" * 80)) == 63
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_tags_are_sorted_and_flat() -> None:
     ],
 )
 def test_addresses(url: str | None, address: Any) -> None:
-    assert sections.address(url) == address
+    assert host_and_port(url) == address
 
 
 def test_an_address_that_cannot_be_read_is_noted() -> None:
@@ -299,9 +301,7 @@ def test_whatever_members_say_every_name_has_one_row(
     assert names == sorted(set(names))
     assert set(names) >= set(members) | ({leader} if leader else set())
     assert sum(node.is_leader for node in sections.nodes(parsed)) == (leader is not None)
-    assert {slot for slot in slots if slot not in {sections.slot_name(n) for n in names}} <= set(
-        names
-    )
+    assert {slot for slot in slots if slot not in {slot_name(n) for n in names}} <= set(names)
     sections.cluster(parsed)
     sections.promotion(parsed)
     sections.notes(parsed)
@@ -331,11 +331,11 @@ class TestAgent:
         ],
     )
     def test_base(self, url: str | None, base: str | None) -> None:
-        assert sections.agent(url) == base
+        assert agent_url(url) == base
 
     @given(st.text(max_size=30) | st.from_regex(r"https?://[^/]*(:[0-9]*)?/.*"))
     def test_a_base_is_an_address_and_no_more(self, url: str) -> None:
-        base = sections.agent(url)
+        base = agent_url(url)
         assert base is None or re.fullmatch(r"https?://(\[[^]@/\s]+\]|[^]@/\s:]+):[0-9]{1,5}", base)
 
 
@@ -350,7 +350,7 @@ class TestAgent:
     ],
 )
 def test_the_engine_is_done_by_its_deadline(config: Any, seconds: int) -> None:
-    assert sections.deadline_seconds(cluster_keys(config=config)) == seconds
+    assert deadline_seconds(cluster_keys(config=config)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_a_setting_that_nothing_can_hold_is_not_told_as_another(name: str, large
     def read(value: int) -> None:
         found = cluster_keys(config={name: value})
         sections.cluster(found)
-        sections.deadline_seconds(found)
+        deadline_seconds(found)
 
     read(largest)
     for value in (largest + 1, 10**17):

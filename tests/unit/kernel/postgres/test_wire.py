@@ -33,11 +33,11 @@ from pathlib import Path
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.postgres import queries
 from aeroctl.kernel.postgres.addresses import Reach
-from tests.support.keyspaces import kernel, member
+from tests.support.keyspaces import cluster_keys, member
 given = json.loads(sys.argv[1])
 networks = tuple(ip_network(each) for each in given.pop("networks", []))
 url = given.pop("url")
-state = kernel(members__n1=member("n1", conn_url=url))
+state = cluster_keys(members__n1=member("n1", conn_url=url))
 nodes = [node for node in sections.nodes(state) if node.name == "n1"]
 password = given.pop("password", None)
 if "ca_file" in given:
