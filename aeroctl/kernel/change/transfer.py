@@ -128,7 +128,7 @@ async def _ask(
     A forced one names no holder for the engine to check (Patroni: /failover), so that it is not
     sent once the reign has ended that it was confirmed in (P7-D2).
     """
-    if dispatched.asked.command.name == "force_promotion":
+    if dispatched.submission.command.name == "force_promotion":
         try:
             held = sections.authority(await source.kernel())
         except Failure as failure:
@@ -218,7 +218,7 @@ async def _look(
 
 def _judged(dispatched: Dispatched, history: History, sent: Sent, watch: _Watch) -> judge.Judgement:
     """Still in flight: its key stands until the outcome is recorded, longer if it is not final."""
-    asked = dispatched.asked
+    asked = dispatched.submission
     requested = judge.Asked(
         command=asked.command.name,
         target=asked.request.target,
@@ -250,7 +250,7 @@ async def _proof(
     source: Source, dispatched: Dispatched, sent: Sent, watch: _Watch
 ) -> tuple[Kernel, RequestStatus]:
     """What the store's history since the dispatch and the holder of authority prove."""
-    asked = dispatched.asked
+    asked = dispatched.submission
     try:
         history = await source.store.history(source.prefix, dispatched.commit_id)
         kernel = parse(source.scope, history.keyspace)

@@ -25,7 +25,7 @@ from aeroctl.contract.openapi import document
 from aeroctl.contract.requests import CommandRequest, RequestId
 from aeroctl.contract.terms import MEASURED
 from aeroctl.kernel import callers
-from aeroctl.kernel.audit.records import Asked
+from aeroctl.kernel.audit.records import Submission
 from aeroctl.kernel.callers import Caller
 from aeroctl.kernel.change.command import command as run_command
 from aeroctl.kernel.decide import commands
@@ -112,7 +112,7 @@ def application(
             async with gate.turn():
                 return _answer(
                     await run_command(
-                        source, engine, Asked(command, asked, caller), request.is_disconnected
+                        source, engine, Submission(command, asked, caller), request.is_disconnected
                     )
                 )
         except Failure as failure:
