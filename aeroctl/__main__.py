@@ -5,19 +5,24 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import click
 
+    from aeroctl.app import Streams
     from aeroctl.errors import Failure
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit. Never a traceback, unless --debug asks for it."""
+def main(arguments: Sequence[str] | None = None, streams: "Streams | None" = None) -> None:
+    """Run one command and exit; on other streams than the process's own where they are given.
+
+    Never a traceback, unless --debug asks for it.
+    """
     if arguments is None:
-        # At once, wherever it comes: a KeyboardInterrupt can get lost in a callback.
+        # Exit from the handler itself: a KeyboardInterrupt can get lost in a callback.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         arguments = sys.argv[1:]
@@ -25,43 +30,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     code = 130
     gc.set_threshold(100_000)  # a start-up makes many objects and hardly any garbage
     with suppress(KeyboardInterrupt):  # also one that comes during an import
-        code = _run(arguments)
+        code = _run(arguments, streams)
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], given: "Streams | None") -> int:
     import click
 
-    from aeroctl.cli import cli, spoken
+    from aeroctl.app import streams_of_process
+    from aeroctl.cli import cli, options_in
     from aeroctl.errors import Exit, Failure, failure
+    from aeroctl.options import Options
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a C locale is no reason to fail
+    streams = given or streams_of_process()
+    for stream in (streams.stdout, streams.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a C locale can't encode
     try:
-        result = cli.main(arguments, prog_name="aeroctl", standalone_mode=False)
+        # click writes help and versions to sys.stdout itself.
+        with redirect_stdout(streams.stdout), redirect_stderr(streams.stderr):
+            options = Options(streams)
+            result = cli.main(arguments, prog_name="aeroctl", standalone_mode=False, obj=options)
         return result if isinstance(result, int) else Exit.DONE
     except click.Abort as error:
         interrupted = isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)
         return Exit.INTERRUPTED if interrupted else Exit.REFUSED
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        error.show(streams.stderr)
         return Exit.INPUT
     except click.ClickException as error:
-        return _report(failure("USAGE", _hinted(error)), arguments)
+        return _report(failure("USAGE", _hinted(error)), arguments, streams)
     except Failure as error:
-        return _report(error, arguments)
+        return _report(error, arguments, streams)
     except OSError as error:  # help and versions are written by click
         from aeroctl.output.output import give_up
 
-        give_up()
-        return _report(failure("OUTPUT_FAILED", f"{error.strerror}"), arguments)
+        give_up(streams.stdout)
+        return _report(failure("OUTPUT_FAILED", f"{error.strerror}"), arguments, streams)
     except Exception as error:
-        if ("--debug", "") in spoken(arguments):
+        if ("--debug", "") in options_in(arguments):
             raise
         if "_AEROCTL_COMPLETE" in os.environ:
-            return Exit.BUG  # a shell's prompt is no place for words
-        return _report(failure("BUG", f"{type(error).__name__}: {error}"), arguments)
+            return Exit.BUG  # the words would end up in the shell's prompt
+        return _report(failure("BUG", f"{type(error).__name__}: {error}"), arguments, streams)
 
 
 def _hinted(error: "click.ClickException") -> str:
@@ -70,19 +81,19 @@ def _hinted(error: "click.ClickException") -> str:
     return f"{error.format_message()}{where}"
 
 
-def _report(error: "Failure", arguments: list[str]) -> int:
-    from aeroctl.output.output import report
+def _report(error: "Failure", arguments: list[str], streams: "Streams") -> int:
+    from aeroctl.output.dialogue import report
 
-    report(error, _asks_for_json(arguments))
+    report(streams.stderr, error, _asks_for_json(arguments))
     return error.exit
 
 
 def _asks_for_json(arguments: list[str]) -> bool:
-    """Whether errors are to be JSON; looked up in the words because parsing may have failed."""
-    from aeroctl.cli import spoken
+    """Whether errors are to be JSON; by the bare words, because parsing them may have failed."""
+    from aeroctl.cli import options_in
 
     return any(
-        name == "--output" and value in ("json", "jsonl") for name, value in spoken(arguments)
+        name == "--output" and value in ("json", "jsonl") for name, value in options_in(arguments)
     )
 
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from aeroctl.contract import base, lsn
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.envelope import Note, ObservedAt, Snapshot, SnapshotEnvelope
-from aeroctl.contract.terms import MEASURED
+from aeroctl.contract.terms import NODE_SECTIONS
 
 NAMES = st.sampled_from(["n1", "n2", "n3", "n4"])
 TEXT = st.one_of(
@@ -104,11 +104,11 @@ def _consistent(drawn: tuple[dict[str, Any], bool]) -> Snapshot:
     sections, held = drawn
     nodes = list({node.name: node for node in sections["nodes"]}.values())
     holder = nodes[0].name if nodes and held else None
-    nodes = [node.model_copy(update={"holds_authority": node.name == holder}) for node in nodes]
-    authority = None if holder is None else Authority(node=holder, reign=46)
+    nodes = [node.model_copy(update={"is_leader": node.name == holder}) for node in nodes]
+    leader = None if holder is None else Leader(node=holder, since=46)
     for section in ("cluster", "promotion"):
-        sections[section] = sections[section].model_copy(update={"authority": authority})
-    for section in MEASURED:
+        sections[section] = sections[section].model_copy(update={"leader": leader})
+    for section in NODE_SECTIONS:
         kind = get_args(get_args(Snapshot.model_fields[section].annotation)[0])[0]
         observed = {each.node: each for each in sections[section]}
         silent = base.Unavailable(code="NODE_TIMEOUT", message="no answer within 3 seconds")

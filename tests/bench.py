@@ -17,7 +17,7 @@ import yaml
 from tests.live import load
 
 RUNS = 15
-COMMITS = 20_000
+REVISIONS = 20_000
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 
@@ -84,7 +84,7 @@ def streams() -> None:
             with made_up(entries) as url:
                 show(command, command, url)
     write_history()
-    show(f"timeline, {COMMITS} commits", "timeline", os.environ["AEROCTL_KERNEL"])
+    show(f"timeline, {REVISIONS} revisions", "timeline", os.environ["AEROCTL_KERNEL"])
 
 
 def streamed(command: str, url: str) -> tuple[float, float, int, int]:
@@ -113,12 +113,12 @@ def made_up(entries: int) -> Iterator[str]:
 
 
 def write_history() -> None:
-    """COMMITS writes of a node's entry into the sandbox's etcd, every tenth one a change."""
+    """REVISIONS writes of a node's entry into the sandbox's etcd, every tenth one a change."""
     directory = Path(os.environ["AEROKERNEL_SANDBOX_DIR"])
     patroni = yaml.safe_load((directory / "nodes" / "n1" / "patroni.yml").read_text())
     key = base64.b64encode(b"/service/demo/members/n9").decode()
     with httpx.Client(base_url=f"http://{patroni['etcd3']['host']}", trust_env=False) as store:
-        for number in range(COMMITS):
+        for number in range(REVISIONS):
             state = "running" if number // 10 % 2 else "stopped"
             entry = {"role": "replica", "state": state, "xlog_location": number}
             value = base64.b64encode(json.dumps(entry).encode()).decode()

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from unittest import mock
 import pytest
 
 from aeroctl.__main__ import main
+from aeroctl.app import Streams
 from aeroctl.errors import Exit
 
 # Nothing of the developer's own shell may reach a test.
@@ -83,11 +83,10 @@ def run(
     stdin, out, err = Typed(asked, typed), Stream(terminal), Stream(told)
     variables = {**ENVIRONMENT, "COLUMNS": str(columns), **(environment or {})}
     with (
-        mock.patch.dict(os.environ, variables, clear=True),
-        mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err),
+        mock.patch.dict(os.environ, variables, clear=True),  # which libraries read by themselves
         pytest.raises(SystemExit) as exit_,
     ):
-        main(arguments)
+        main(arguments, Streams(stdin, out, err, os.environ))
     os.close(stdin.reader)
     result = Result(int(exit_.value.code or 0), out.text(), err.text())
     assert result.code != Exit.BUG, result.err

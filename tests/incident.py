@@ -6,13 +6,13 @@ from typing import Any
 from aeroctl.contract.audit import AuditRecord, Head
 from aeroctl.contract.base import Observation
 from aeroctl.contract.chain import NO_HASH, Chain
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.events import Event, NodeStanding, Standing
 from aeroctl.contract.replication import NodeReplication, Receiver
-from aeroctl.contract.terms import MEASURED
+from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.kernel.audit import trail
-from aeroctl.sources.evidence_file import digest
+from aeroctl.sources.collect import digest
 from aeroctl.views import audit
 from aeroctl.views.report import Trail
 from tests.kernel.records import facts
@@ -21,21 +21,21 @@ from tests.samples import ENVELOPE
 FIRST, SECOND = (f"{digit * 8}-4a0c-4a8e-9d1c-3f4a7c1d2e5b" for digit in "12")
 
 
-def event(commit_id: int, kind: Any, node: str | None = None, **given: Any) -> Event:
+def event(revision: int, kind: Any, node: str | None = None, **given: Any) -> Event:
     """An event; what is not given is null."""
     values: dict[str, Any] = {
-        "index": 0, "subject": None, "before": None, "after": None, "reign": None, "cause": None,
+        "index": 0, "subject": None, "before": None, "after": None, "since": None, "cause": None,
         "detail": None, "exact": True, "time": None, "clock": None,
         "not_before": None, "not_after": None, **given,
     }  # fmt: skip
-    return Event(commit_id=commit_id, kind=kind, node=node, **values)
+    return Event(revision=revision, kind=kind, node=node, **values)
 
 
-def standing(commit_id: int, names: tuple[str, ...], holder: str | None = None) -> Standing:
-    """Nodes that run, and who holds authority."""
+def standing(revision: int, names: tuple[str, ...], holder: str | None = None) -> Standing:
+    """Nodes that run, and who holds the leader key."""
     return Standing(
-        commit_id=commit_id,
-        authority=None if holder is None else Authority(node=holder, reign=46),
+        revision=revision,
+        leader=None if holder is None else Leader(node=holder, since=46),
         nodes=[
             NodeStanding(
                 name=name, role="replica", state="running", replication_state=None, timeline=1
@@ -57,8 +57,8 @@ EVENTS = [
           time="2026-11-23T08:01:02Z", clock="Patroni on n1"),
     event(840, "configuration_changed", subject="ttl", before=30, after=20),
     event(851, "transfer_requested", "n2", after="n1 to n2"),
-    event(853, "authority_lost", "n1", before="n1", reign=46, cause="released"),
-    event(854, "authority_gained", "n2", after="n2", reign=854),
+    event(853, "leader_lost", "n1", before="n1", since=46, cause="released"),
+    event(854, "leader_gained", "n2", after="n2", since=854),
     event(855, "transfer_cleared", "n2", before="n1 to n2"),
     event(856, "role_changed", "n2", before="replica", after="primary"),
     event(858, "timeline_changed", "n2", before=2, after=3),
@@ -68,9 +68,9 @@ EVENTS = [
     event(861, "state_changed", "n1", index=1, before="running", after="starting"),
     event(865, "state_changed", "n1", before="starting", after="running"),
     event(866, "replication_changed", "n1", before=None, after="streaming"),
-    event(901, "authority_lost", "n2", before="n2", reign=854, cause="lease_ended"),
+    event(901, "leader_lost", "n2", before="n2", since=854, cause="lease_ended"),
     event(901, "member_left", "n2", index=1, before="running", cause="lease_ended"),
-    event(903, "authority_gained", "n3", after="n3", reign=903),
+    event(903, "leader_gained", "n3", after="n3", since=903),
     event(904, "role_changed", "n3", before="replica", after="primary"),
     event(910, "paused"),
     event(915, "state_changed", "n1", before="running", after="crashed"),
@@ -80,20 +80,20 @@ EVENTS = [
 
 def records() -> tuple[list[AuditRecord], Head, list[dict[str, Any]]]:
     """A trail whose chain holds: a promotion that was executed, and one that was refused."""
-    n1, n2 = Authority(node="n1", reign=46), Authority(node="n2", reign=854)
+    n1, n2 = Leader(node="n1", since=46), Leader(node="n2", since=854)
     told: list[tuple[int, Any]] = [
-        (850, facts("requested", FIRST, target="n2", authority_before=n1, reason="drill 7")),
-        (850, facts("confirmed", FIRST, target="n2", authority_before=n1)),
-        (850, facts("dispatched", FIRST, target="n2", authority_before=n1)),
-        (860, facts("outcome", FIRST, target="n2", outcome="executed", authority_after=n2,
+        (850, facts("requested", FIRST, target="n2", leader_before=n1, reason="drill 7")),
+        (850, facts("confirmed", FIRST, target="n2", leader_before=n1)),
+        (850, facts("dispatched", FIRST, target="n2", leader_before=n1)),
+        (860, facts("outcome", FIRST, target="n2", outcome="executed", leader_after=n2,
                     message="Successfully switched over to n2", time="2026-11-23T10:15:23.001Z")),
         (920, facts("refused", SECOND, target="n9", identity="mallory", code="UNKNOWN_NODE",
                     message="no node </script><b> \u202e here", confirmation=None)),
     ]  # fmt: skip
     texts, head = trail.chained(Head(sequence=0, hash=NO_HASH), [fact for _, fact in told])
     raw = [
-        {**json.loads(text), "commit_id": commit}
-        for text, (commit, _) in zip(texts, told, strict=True)
+        {**json.loads(text), "revision": revision}
+        for text, (revision, _) in zip(texts, told, strict=True)
     ]
     return [AuditRecord.model_validate_json(json.dumps(each)) for each in raw], head, raw
 
@@ -109,7 +109,7 @@ def checked() -> Trail:
 
 
 def case() -> str:
-    """All of it as a case file."""
+    """All of it as a evidence file."""
     _, head, raw = records()
     taken = snapshot().model_dump()
     told = [each.model_dump() for each in EVENTS]
@@ -143,26 +143,26 @@ def account(node: str, upstream: str | None, *, writable: bool) -> Any:
 
 
 def snapshot() -> SnapshotEnvelope:
-    """How it ended: n3 holds authority, n1 follows it, n2 is gone."""
+    """How it ended: n3 holds the leader key, n1 follows it, n2 is gone."""
     taken = ENVELOPE.model_dump()
     (node,) = taken["data"]["nodes"]
     replica = {
-        **node, "name": "n1", "holds_authority": False, "role": "replica",
+        **node, "name": "n1", "is_leader": False, "role": "replica",
         "replication_state": "streaming", "replayed_lsn": "0/5000000", "timeline": 4,
     }  # fmt: skip
     gone = {
         **replica, "name": "n2", "registered": False, "role": "unknown", "timeline": None,
         "timeline_status": "unknown", "state": None, "replication_state": None,
     }  # fmt: skip
-    held = {"node": "n3", "reign": 903}
+    held = {"node": "n3", "since": 903}
     silent = taken["data"]["wal"][0]
     names = ("n1", "n2", "n3")
     data = {
         **taken["data"],
         "nodes": [replica, gone, {**node, "name": "n3", "timeline": 4}],
-        "cluster": {**taken["data"]["cluster"], "authority": held, "paused": True},
-        "promotion": {**taken["data"]["promotion"], "authority": held},
-        **{name: [{**silent, "node": node} for node in names] for name in MEASURED},
+        "cluster": {**taken["data"]["cluster"], "leader": held, "paused": True},
+        "promotion": {**taken["data"]["promotion"], "leader": held},
+        **{name: [{**silent, "node": node} for node in names] for name in NODE_SECTIONS},
         "replication": [
             account("n1", "n3", writable=False).model_dump(),
             {**silent, "node": "n2"},
@@ -170,6 +170,6 @@ def snapshot() -> SnapshotEnvelope:
         ],
     }
     note = {"code": "NODE_TIMEOUT", "subject": "n2", "message": "no answer within 3 seconds"}
-    observed = {**taken["observed_at"], "commit_id": 931}
+    observed = {**taken["observed_at"], "revision": 931}
     whole = {**taken, "observed_at": observed, "data": data, "notes": [note]}
     return SnapshotEnvelope.model_validate_json(json.dumps(whole))

@@ -13,12 +13,12 @@ from aeroctl.contract.chain import NO_HASH
 
 EVENTS_A_PAGE, RECORDS_A_PAGE = 5000, 1000
 EVENT = {
-    "commit_id": 0, "index": 0, "kind": "state_changed", "node": "n1", "subject": None,
-    "before": "running", "after": "stopped", "reign": None, "cause": None, "detail": None,
+    "revision": 0, "index": 0, "kind": "state_changed", "node": "n1", "subject": None,
+    "before": "running", "after": "stopped", "since": None, "cause": None, "detail": None,
     "exact": True, "time": None, "clock": None, "not_before": None, "not_after": None,
 }  # fmt: skip
 STANDING = {
-    "commit_id": 1, "authority": None, "paused": False, "pending": None, "synchronous": None,
+    "revision": 1, "leader": None, "paused": False, "pending": None, "synchronous": None,
     "system_id": "7",
     "nodes": [{"name": "n1", "role": "replica", "state": "running", "replication_state": None,
                "timeline": 1}],
@@ -27,26 +27,26 @@ RECORD = {
     "kind": "refused", "request_id": "5443d3c4-630f-53c3-9aab-7559b424e0f1",
     "time": "2026-11-23T10:15:19Z", "clock": "aerokernel on kernel.test", "cluster": "demo",
     "system_id": "7", "command": "request_promotion", "target": "n2", "identity": "ada",
-    "authority": "operator", "client": {"user": "ada", "host": "laptop", "version": "1"},
-    "reason": "drill", "epoch": "bc015039d99bd4bac9b56aa36da3278f", "observed_commit_id": 1,
+    "leader": "operator", "client": {"user": "ada", "host": "laptop", "version": "1"},
+    "reason": "drill", "state_digest": "bc015039d99bd4bac9b56aa36da3278f", "observed_revision": 1,
     "token_digest": None,
-    "confirmation": None, "authority_before": None, "authority_after": None, "dispatch": None,
+    "confirmation": None, "leader_before": None, "leader_after": None, "dispatch": None,
     "outcome": "rejected", "code": "RULE_NOT_MET", "message": "no", "engine_reply": None,
-    "sequence": 0, "commit_id": 0, "previous_hash": NO_HASH, "hash": NO_HASH,
+    "sequence": 0, "revision": 0, "previous_hash": NO_HASH, "hash": NO_HASH,
 }  # fmt: skip
 
 
 def page(path: str, entries: int) -> dict[str, object]:
-    """An answer. Even commits hold an event each, odd ones a record."""
+    """An answer. Even revisions hold an event each, odd ones a record."""
     parts = urlsplit(path)
     after = int(parse_qs(parts.query)["after"][0])
     live = "at=" not in parts.query
     if parts.path == "/v1/events":
         last = min(after + 2 * EVENTS_A_PAGE, entries)
-        commits = range(after + 1 + after % 2, last + 1, 2)
+        revisions = range(after + 1 + after % 2, last + 1, 2)
         data: dict[str, object] = {
-            "base": {**STANDING, "commit_id": max(after, 1)},
-            "events": [{**EVENT, "commit_id": commit} for commit in commits],
+            "base": {**STANDING, "revision": max(after, 1)},
+            "events": [{**EVENT, "revision": revision} for revision in revisions],
             "pins": [],
             "next": None if last == entries else last,
         }
@@ -54,7 +54,7 @@ def page(path: str, entries: int) -> dict[str, object]:
         ends = min(after + RECORDS_A_PAGE, entries // 2)
         data = {
             "records": [
-                {**RECORD, "sequence": number, "commit_id": 2 * number}
+                {**RECORD, "sequence": number, "revision": 2 * number}
                 for number in range(after + 1, ends + 1)
             ],
             "broken": [],
@@ -62,7 +62,7 @@ def page(path: str, entries: int) -> dict[str, object]:
             "next": None if ends == entries // 2 else ends,
         }
     seen = {
-        "snapshot": "live" if live else "explicit", "commit_id": entries, "epoch": "e",
+        "kind": "live" if live else "historical", "revision": entries, "state_digest": "e",
         "time": "2026-11-23T10:15:19Z" if live else None, "clock": "here" if live else None,
     }  # fmt: skip
     return {"api_version": "v1", "observed_at": seen, "data": data, "notes": []}

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from aeroctl.errors import KINDS, Exit
+from aeroctl.contract.error_codes import ERROR_CODES
+from aeroctl.errors import Exit
 from tests.live.faults import FAULTS
 from tests.test_recorded import CASES, GOLDEN, recorded_words, slug, words_of
 
@@ -40,8 +41,8 @@ def typed(scenario: str, name: str, suffix: str) -> str:
 def errors() -> str:
     """Every code that a script can meet."""
     rows = [
-        f"| `{code}` | {kind.domain} | {kind.exit.value} | {kind.means} |"
-        for code, kind in KINDS.items()
+        f"| `{code}` | {row.domain} | {row.exit} | {row.means} |"
+        for code, row in ERROR_CODES.items()
     ]
     return "\n".join(["| code | domain | exit | means |", "|---|---|---|---|", *rows]) + "\n"
 

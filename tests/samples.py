@@ -6,7 +6,7 @@ from typing import Any
 from aeroctl.contract import consent
 from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.checkpoints import NodeCheckpoint
-from aeroctl.contract.cluster import Authority, Cluster, Synchronous
+from aeroctl.contract.cluster import Cluster, Leader, Synchronous
 from aeroctl.contract.commands import COMMANDS, INVARIANTS, CommandName
 from aeroctl.contract.envelope import ObservedAt, Snapshot, SnapshotEnvelope
 from aeroctl.contract.explanation import (
@@ -31,7 +31,7 @@ NODE = Node(
     last_entry=None,
     retired=False,
     shares_address_with=[],
-    holds_authority=True,
+    is_leader=True,
     role="primary",
     state="running",
     replication_state=None,
@@ -54,17 +54,17 @@ SILENT: Any = {
     "value": None,
     "unavailable": Unavailable(code="NODE_TIMEOUT", message="no answer within 3 seconds"),
 }
-AUTHORITY = Authority(node="n1", reign=46)
+AUTHORITY = Leader(node="n1", since=46)
 ENVELOPE = SnapshotEnvelope(
     api_version="v1",
     observed_at=ObservedAt(
-        snapshot="live", commit_id=57, epoch="e1", time="2026-11-23T10:15:19Z", clock="here"
+        kind="live", revision=57, state_digest="e1", time="2026-11-23T10:15:19Z", clock="here"
     ),
     data=Snapshot(
         cluster=Cluster(
             name="demo",
             system_id="7439000000000000001",
-            authority=AUTHORITY,
+            leader=AUTHORITY,
             paused=False,
             standby_cluster=False,
             lease_ttl_seconds=20,
@@ -77,7 +77,7 @@ ENVELOPE = SnapshotEnvelope(
             expected_member_count=None,
         ),
         nodes=[NODE],
-        promotion=Promotion(state="Steady", authority=AUTHORITY, pending=None, history=[]),
+        promotion=Promotion(state="Steady", leader=AUTHORITY, pending=None, history=[]),
         replication=[Observation[NodeReplication](**SILENT)],
         wal=[Observation[NodeWal](**SILENT)],
         mvcc=[Observation[NodeMvcc](**SILENT)],
@@ -111,22 +111,23 @@ def explanation(command: CommandName = "request_promotion", **changes: Any) -> b
     override = command == "force_promotion"
     data = Explanation(
         explanation_type=command,
-        observed_snapshot=ObservedSnapshot(commit_id=21, epoch=EPOCH, failover_commit=0),
+        observed_snapshot=ObservedSnapshot(revision=21, state_digest=EPOCH, failover_revision=0),
         inputs=Inputs(command=command, target="n2", cluster="demo", system_id=SYSTEM_ID),
         action=COMMANDS[command].action,
         confirmation=COMMANDS[command].confirmation,
-        authority=Authority(node="n1", reign=14),
+        leader=Leader(node="n1", since=14),
         rules_applied=[
             Rule(
                 rule_id="nothing_in_flight",
                 description="no other request is being carried out",
                 evaluation="holds",
                 enforced_by="kernel",
+                invariants=["P7-E1"],
                 evidence=[Fact(name="in_flight", value=None)],
             )
         ],
         conclusion="all_rules_hold",
-        affected=[Affected(node="n1", effect="loses write authority")],
+        affected=[Affected(node="n1", effect="loses the leader key")],
         irreversible=["a new timeline begins"],
         overrides=[
             Override(invariant=each, description=INVARIANTS[each], reason="it is not checked")
@@ -150,12 +151,12 @@ def status(request_id: str, outcome: str = "executed", **changes: Any) -> bytes:
     data = {
         "request_id": request_id, "recorded": True, "command": "request_promotion",
         "target": "n2", "outcome": outcome, "final": True, "code": None, "message": None,
-        "engine_reply": None, "authority_before": None, "authority_after": None,
-        "commits": {"requested": 22, "dispatched": 22, "outcome": 30}, "evidence": [],
+        "engine_reply": None, "leader_before": None, "leader_after": None,
+        "revisions": {"requested": 22, "dispatched": 22, "outcome": 30}, "evidence": [],
         "diagnostics": None, **changes,
     }  # fmt: skip
     body = {"api_version": "v1", "observed_at": OBSERVED, "data": data, "notes": []}
     return json.dumps(body).encode()
 
 
-OBSERVED = {"snapshot": "live", "commit_id": 21, "epoch": EPOCH, "time": None, "clock": None}
+OBSERVED = {"kind": "live", "revision": 21, "state_digest": EPOCH, "time": None, "clock": None}

@@ -1,7 +1,7 @@
 """States of a real cluster, and how to bring the sandbox into each: what is recorded is real.
 
 A scenario leaves the cluster as it found it, and may hand words to the commands that are run in
-it, such as a commit to look back to.
+it, such as a revision to look back to.
 """
 
 import json
@@ -65,7 +65,7 @@ def promoted(sandbox: Sandbox) -> Iterator[Words]:
     assert done.returncode == 0, done.stderr
     wait_until(f"{target} leads", lambda: sandbox.stored().get("leader") == target)
     sandbox.wait_until_ready()
-    yield {"commit": str(before), "future": str(revision(sandbox) + 1_000_000)}
+    yield {"revision": str(before), "future": str(revision(sandbox) + 1_000_000)}
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def compacted(sandbox: Sandbox) -> Iterator[Words]:
     """History that the store no longer holds."""
     now = revision(sandbox)
     etcdctl(sandbox, "compact", str(now))
-    yield {"commit": str(now - 1)}
+    yield {"revision": str(now - 1)}
 
 
 @contextmanager
@@ -244,7 +244,7 @@ def lagging(sandbox: Sandbox) -> Iterator[Words]:
 
 @contextmanager
 def leaderless(sandbox: Sandbox) -> Iterator[Words]:
-    """Nobody holds authority: every Patroni hangs until the lease has run out."""
+    """Nobody holds the leader key: every Patroni hangs until the lease has run out."""
     for node in sandbox.nodes.values():
         node.patroni.freeze()
     wait_until("the lease has run out", lambda: "leader" not in sandbox.stored(), 60)
@@ -334,7 +334,7 @@ def aeroctl(
 
 
 def leader(sandbox: Sandbox) -> Any:
-    """The node that holds authority."""
+    """The node that holds the leader key."""
     return wait_until("a node leads", lambda: sandbox.leader)
 
 
@@ -344,7 +344,7 @@ def replica(sandbox: Sandbox) -> Any:
 
 
 def revision(sandbox: Sandbox) -> int:
-    """The store's commit now."""
+    """The store's revision now."""
     status = json.loads(etcdctl(sandbox, "endpoint", "status", "-w", "json"))
     return int(status[0]["Status"]["header"]["revision"])
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from aeroctl.adapter import kernel as adapter
-from aeroctl.errors import KINDS, OWN, Failure
+import aeroctl.kernel
+from aeroctl.adapter import transport
+from aeroctl.contract.error_codes import ERROR_CODES
+from aeroctl.errors import Failure
 from tests.answering import Handler, answer, answering
 from tests.harness import run
 from tests.samples import ENVELOPE, document
@@ -145,13 +147,13 @@ def test_redirects_are_not_followed() -> None:
         pytest.param(b'{"api_version": "v1"}', id="nothing-else"),
         pytest.param(document(data=None), id="no-data"),
         pytest.param(document(data={**ENVELOPE.data.model_dump(), "nodes": None}), id="no-nodes"),
-        pytest.param(document(observed_at={"commit_id": "57"}), id="wrong-type"),
+        pytest.param(document(observed_at={"revision": "57"}), id="wrong-type"),
         pytest.param(document(data={**DATA, "nodes": DATA["nodes"] * 2}), id="a-node-twice"),
         pytest.param(document(data={**DATA, "nodes": []}), id="measured-unlisted-node"),
         pytest.param(document(data={**DATA, "replication": []}), id="unmeasured-node"),
         pytest.param(
-            document(data={**DATA, "cluster": {**DATA["cluster"], "authority": None}}),
-            id="two-minds-about-authority",
+            document(data={**DATA, "cluster": {**DATA["cluster"], "leader": None}}),
+            id="two-minds-about-the-leader",
         ),
         pytest.param(document().replace(b'"tags": {}', b'"tags": {"a": NaN}'), id="nan"),
         pytest.param(b"[" * 100_000, id="deep"),
@@ -173,8 +175,8 @@ def test_fields_of_a_newer_kernel_are_ignored() -> None:
         assert run(*NODES, "--kernel", kernel.url).code == 0
 
 
-def test_another_commit_than_the_one_asked_for_is_refused() -> None:
-    explicit = {**ENVELOPE.observed_at.model_dump(), "snapshot": "explicit"}
+def test_another_revision_than_the_one_asked_for_is_refused() -> None:
+    explicit = {**ENVELOPE.observed_at.model_dump(), "kind": "historical"}
     assert nodes(answer(document()), "--at", "57")["code"] == "CONTRACT_BROKEN"
     assert nodes(answer(document(observed_at=explicit)))["code"] == "CONTRACT_BROKEN"
     assert nodes(answer(document(observed_at=explicit)), "--at", "56")["code"] == "CONTRACT_BROKEN"
@@ -196,6 +198,7 @@ def test_the_kernels_own_error_passes_verbatim() -> None:
     assert "SOMETHING_NEW:  in the kernel's \\x1b[31mown words" in text
 
 
+OWN = {code for code, row in ERROR_CODES.items() if row.status is None}
 BY_DOMAIN = {
     "operator_input": 2, "control_plane_validation": 3, "kernel_rejection": 4, "transport": 5,
 }  # fmt: skip
@@ -215,7 +218,9 @@ def test_a_kernel_can_not_make_itself_a_fault_or_an_interrupt_of_aeroctl(
 
 
 @pytest.mark.parametrize("domain", BY_DOMAIN)
-@pytest.mark.parametrize("code", [*KINDS, "exit", "130", "SystemExit", "KeyboardInterrupt", ""])
+@pytest.mark.parametrize(
+    "code", [*ERROR_CODES, "exit", "130", "SystemExit", "KeyboardInterrupt", ""]
+)
 @pytest.mark.parametrize("outcome", ["not_executed", "unknown", "executed"])
 def test_no_error_of_a_kernel_has_an_exit_code_that_means_something_here(
     code: str, domain: Any, outcome: Any
@@ -226,14 +231,14 @@ def test_no_error_of_a_kernel_has_an_exit_code_that_means_something_here(
 
 def test_which_codes_are_aeroctls_own() -> None:
     """Exactly those that no module of the kernel mentions."""
-    kernel = Path(adapter.__file__).parent / "kernel"
+    kernel = Path(str(aeroctl.kernel.__file__)).parent
     said = {
         node.value
         for path in kernel.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert {code for code in KINDS if code not in said} == OWN
+    assert {code for code in ERROR_CODES if code not in said} == OWN
 
 
 @pytest.mark.parametrize("status", [404, 500, 502])
@@ -287,15 +292,15 @@ def test_a_check_of_nothing_and_of_the_unknown_does_not_pass() -> None:
         "single_writr": 8,
         "all_answer": 8,
         "all_running": 8,
-        "one_authority": 0,
+        "one_leader": 0,
     }.items():
         with answering(answer(document())) as kernel:
-            done = run("health", "--check", "--filter", f"rule={rule}", "--kernel", kernel.url)
+            done = run("health", "--check", "--filter", f"rule_id={rule}", "--kernel", kernel.url)
         assert done.code == code, rule
 
 
 def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 1000)
     error = nodes(answer(b" " * 2000))
     assert error == refused("ANSWER_TOO_LARGE", 7, "control_plane_validation")
 

@@ -1,4 +1,4 @@
-"""Case files: what a file holds is what the kernel said, and nothing else passes for one."""
+"""evidence files: what a file holds is what the kernel said, and nothing else passes for one."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,11 @@ import jsonschema
 import pytest
 
 from aeroctl.contract.chain import NO_HASH
-from aeroctl.contract.terms import MEASURED
+from aeroctl.contract.moments import Ago, Time
+from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.errors import Failure
-from aeroctl.sources.evidence_file import digest, parsed
-from aeroctl.sources.moment import Ago, Time
+from aeroctl.sources.collect import digest
+from aeroctl.sources.evidence_file import parsed
 from tests import stories
 from tests.answering import Handler, Received, answer, answering
 from tests.harness import run
@@ -21,35 +22,35 @@ from tests.stories import History, chained, record
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
 STANDING: dict[str, Any] = {
-    "commit_id": 1, "authority": None, "nodes": [], "paused": False, "pending": None,
+    "revision": 1, "leader": None, "nodes": [], "paused": False, "pending": None,
     "synchronous": None, "system_id": None,
 }  # fmt: skip
 
 
-def event(commit: int, kind: str, **given: object) -> dict[str, Any]:
+def event(revision: int, kind: str, **given: object) -> dict[str, Any]:
     """An event as JSON values."""
     empty: dict[str, Any] = dict.fromkeys(
         (
-            "node", "subject", "before", "after", "reign", "cause", "detail", "time", "clock",
+            "node", "subject", "before", "after", "since", "cause", "detail", "time", "clock",
             "not_before", "not_after",
         )
     )  # fmt: skip
-    return {"commit_id": commit, "index": 0, "kind": kind, **empty, "exact": True, **given}
+    return {"revision": revision, "index": 0, "kind": kind, **empty, "exact": True, **given}
 
 
 EVENTS = [
     event(5, "member_joined", node="n1"),
     event(5, "role_changed", node="n1", after="replica", index=1),
-    event(46, "authority_gained", node="n1", after="n1", reign=46),
+    event(46, "leader_gained", node="n1", after="n1", since=46),
     event(47, "role_changed", node="n1", before="replica", after="primary"),
     event(50, "timeline_ended", node="n1", before=1, time="2026-11-23T10:15:00Z", clock="P"),
 ]
 
 
 PINS = [
-    {"commit_id": commit, "reached": reached, "time": f"2026-11-23T10:{time}Z", "clock": "k",
+    {"revision": revision, "reached": reached, "time": f"2026-11-23T10:{time}Z", "clock": "k",
      "source": "clock"}
-    for commit, reached, time in ((3, 2, "14:00"), (48, 47, "15:05"), (51, 50, "15:15"))
+    for revision, reached, time in ((3, 2, "14:00"), (48, 47, "15:05"), (51, 50, "15:15"))
 ]  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def kernel(*, audit: bytes | None = None) -> Handler:
         path, _, query = request.path.partition("?")
         seen = dict(snapshot["observed_at"])
         if "at=" in query:
-            seen |= {"snapshot": "explicit", "time": None, "clock": None}
+            seen |= {"kind": "historical", "time": None, "clock": None}
         body = {**snapshot, "observed_at": seen, "notes": []}
         if path == "/v1/events":
             body["data"] = {"base": STANDING, "events": EVENTS, "pins": PINS, "next": None}
@@ -80,7 +81,7 @@ def kernel(*, audit: bytes | None = None) -> Handler:
 
 @pytest.fixture
 def case(tmp_path: Path) -> Path:
-    """A case file."""
+    """A evidence file."""
     with answering(kernel()) as served:
         taken = run("snapshot", "--full", "--kernel", served.url)
     assert taken.code == 0, taken.err
@@ -112,7 +113,7 @@ def test_it_reads_standard_input(case: Path) -> None:
 
 def test_a_reformatted_file_is_the_same_file(case: Path) -> None:
     body = json.dumps(json.loads(case.read_text()), indent=7, sort_keys=True).encode()
-    assert parsed(body, "it").commit_id == 57
+    assert parsed(body, "it").revision == 57
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -131,7 +132,7 @@ def test_a_plain_snapshot_is_read_as_well(tmp_path: Path) -> None:
     path.write_bytes(document())
     assert run("inspect", "nodes", "--from", str(path)).code == 0
     refused = run("audit", "--from", str(path), "-o", "json")
-    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_CASE")
+    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_EVIDENCE")
 
 
 def _cut(case: dict[str, Any]) -> bytes:
@@ -181,27 +182,27 @@ def _nested(depth: int) -> Any:
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
-        (lambda case: _with(case, event(40, "paused")), "CASE_DAMAGED"),  # out of order
-        (lambda case: _with(case, event(58, "paused")), "CASE_DAMAGED"),  # later than the case
-        (lambda case: _with(case, event(52, "role_changed", node="n9")), "CASE_DAMAGED"),
-        (lambda case: _with(case, event(52, "gap", before=52, after=54)), "CASE_DAMAGED"),
-        (_late_record, "CASE_DAMAGED"),
-        (_nested(978), "CASE_DAMAGED"),
-        (_nested(300), "CASE_DAMAGED"),
-        (lambda _: b'{"data": NaN}', "CASE_DAMAGED"),
-        (lambda _: b'{"data": %s}' % (b"9" * 5000), "CASE_DAMAGED"),
-        (_cut, "CASE_DAMAGED"),
-        (_altered, "CASE_DAMAGED"),
-        (_undigested, "CASE_DAMAGED"),
-        (_senseless, "CASE_DAMAGED"),
-        (_partless, "CASE_DAMAGED"),
+        (lambda case: _with(case, event(40, "paused")), "EVIDENCE_DAMAGED"),  # out of order
+        (lambda case: _with(case, event(58, "paused")), "EVIDENCE_DAMAGED"),  # later than the case
+        (lambda case: _with(case, event(52, "role_changed", node="n9")), "EVIDENCE_DAMAGED"),
+        (lambda case: _with(case, event(52, "gap", before=52, after=54)), "EVIDENCE_DAMAGED"),
+        (_late_record, "EVIDENCE_DAMAGED"),
+        (_nested(978), "EVIDENCE_DAMAGED"),
+        (_nested(300), "EVIDENCE_DAMAGED"),
+        (lambda _: b'{"data": NaN}', "EVIDENCE_DAMAGED"),
+        (lambda _: b'{"data": %s}' % (b"9" * 5000), "EVIDENCE_DAMAGED"),
+        (_cut, "EVIDENCE_DAMAGED"),
+        (_altered, "EVIDENCE_DAMAGED"),
+        (_undigested, "EVIDENCE_DAMAGED"),
+        (_senseless, "EVIDENCE_DAMAGED"),
+        (_partless, "EVIDENCE_DAMAGED"),
         (_newer, "UNKNOWN_API_VERSION"),
-        (lambda _: b"", "CASE_DAMAGED"),
-        (lambda _: b"[]", "CASE_DAMAGED"),
-        (lambda _: b'{"data": 1}', "CASE_DAMAGED"),
-        (lambda _: b"[" * 100_000, "CASE_DAMAGED"),
-        (lambda _: b"\xff\xfe", "CASE_DAMAGED"),
-        (lambda _: b'{"api_version": "v1", "data": {}}', "CASE_DAMAGED"),
+        (lambda _: b"", "EVIDENCE_DAMAGED"),
+        (lambda _: b"[]", "EVIDENCE_DAMAGED"),
+        (lambda _: b'{"data": 1}', "EVIDENCE_DAMAGED"),
+        (lambda _: b"[" * 100_000, "EVIDENCE_DAMAGED"),
+        (lambda _: b"\xff\xfe", "EVIDENCE_DAMAGED"),
+        (lambda _: b'{"api_version": "v1", "data": {}}', "EVIDENCE_DAMAGED"),
     ],
 )
 @pytest.mark.parametrize("command", ["inspect nodes", "audit", "snapshot"])
@@ -214,17 +215,17 @@ def test_a_damaged_or_newer_file_is_refused(
 
 
 def test_a_file_that_is_not_there() -> None:
-    refused = run("health", "--from", "/nonexistent/case.json", "-o", "json")
-    assert (refused.code, refused.error["code"]) == (2, "CASE_UNREADABLE")
+    refused = run("health", "--from", "/nonexistent/evidence.json", "-o", "json")
+    assert (refused.code, refused.error["code"]) == (2, "EVIDENCE_UNREADABLE")
 
 
-def test_it_holds_one_commit_and_no_other(case: Path) -> None:
+def test_it_holds_one_revision_and_no_other(case: Path) -> None:
     assert run("inspect", "nodes", "--from", str(case), "--at", "57").code == 0
     refused = run("inspect", "nodes", "--from", str(case), "--at", "56", "-o", "json")
-    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_CASE")
-    # As of a commit there is no section of what only nodes can tell, also where the file has one.
+    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_EVIDENCE")
+    # As of a revision there is no section of what only nodes can tell, also where the file has one.
     refused = run("inspect", "wal", "--from", str(case), "--at", "57", "-o", "json")
-    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_CASE")
+    assert (refused.code, refused.error["code"]) == (7, "NOT_IN_EVIDENCE")
 
 
 def test_whoever_may_not_read_the_trail_gets_a_case_that_says_so(tmp_path: Path) -> None:
@@ -245,14 +246,14 @@ def test_whoever_may_not_read_the_trail_gets_a_case_that_says_so(tmp_path: Path)
     assert refused.error["message"] == "eve: no"
 
 
-def test_events_go_on_from_a_commit_in_the_middle(case: Path) -> None:
+def test_events_go_on_from_a_revision_in_the_middle(case: Path) -> None:
     held = parsed(case.read_bytes(), "case")
     answered, page = held.events(46, None)
-    assert [each["commit_id"] for each in page["events"]] == [47, 50]
+    assert [each["revision"] for each in page["events"]] == [47, 50]
     base = answered.data.base
-    assert (base.commit_id, base.authority and base.authority.node) == (46, "n1")
+    assert (base.revision, base.leader and base.leader.node) == (46, "n1")
     assert [(node.name, node.role) for node in base.nodes] == [("n1", "replica")]
-    with pytest.raises(Failure, match="FUTURE_COMMIT"):
+    with pytest.raises(Failure, match="FUTURE_REVISION"):
         held.events(58, None)
 
 
@@ -261,13 +262,13 @@ def test_a_gap_begins_where_its_reader_begins(case: Path) -> None:
     gap = event(1, "gap", before=1, after=20)
     content["data"]["events"]["events"][:2] = [gap]
     node = dict.fromkeys(("role", "state", "replication_state", "timeline"))
-    content["data"]["events"]["base"] |= {"commit_id": 20, "nodes": [{"name": "n1", **node}]}
+    content["data"]["events"]["base"] |= {"revision": 20, "nodes": [{"name": "n1", **node}]}
     held = parsed(json.dumps({**content, "digest": digest(content)}).encode(), "case")
     first = held.events(10, None)[1]["events"][0]
-    assert (first["kind"], first["commit_id"], first["before"], first["after"]) == (
+    assert (first["kind"], first["revision"], first["before"], first["after"]) == (
         "gap", 11, 11, 20,
     )  # fmt: skip
-    assert held.events(20, None)[1]["events"][0]["commit_id"] == 46
+    assert held.events(20, None)[1]["events"][0]["revision"] == 46
 
 
 def test_a_time_is_pinned_by_the_logs_that_the_file_holds(case: Path) -> None:
@@ -283,19 +284,19 @@ def test_a_time_is_pinned_by_the_logs_that_the_file_holds(case: Path) -> None:
     assert held.pin(Time("2026-11-23T10:15:16Z")).data.first == 50  # nothing is told of 51 to 57
     assert held.pin(Ago(0)).data.first == 57
     assert held.pin(Ago(10), "edge").data.asked == "2026-11-23T10:15:09Z"
-    with pytest.raises(Failure, match="the state changed at commits 5, 46, 47"):
+    with pytest.raises(Failure, match="the state changed at revisions 5, 46, 47"):
         held.pin(Time("2026-11-23T10:14:30Z"))
     for moment in (Time("2026-11-23T10:13:59Z"), Time("2027-01-01T00:00:00Z"), Ago(2**53)):
         with pytest.raises(Failure, match="TIME_NOT_PINNED"):
             held.pin(moment)
 
 
-def test_without_the_trail_no_other_commit_is_taken_for_a_time(case: Path) -> None:
-    """The kernel pins times by records that this file lacks: it might say another commit."""
+def test_without_the_trail_no_other_revision_is_taken_for_a_time(case: Path) -> None:
+    """The kernel pins times by records that this file lacks: it might say another revision."""
     content = json.loads(case.read_text())
     content["data"]["audit"] = None
     held = parsed(_with(content), "case")
-    with pytest.raises(Failure, match="NOT_IN_CASE"):
+    with pytest.raises(Failure, match="NOT_IN_EVIDENCE"):
         held.pin(Time("2026-11-23T10:15:10Z"))
 
 
@@ -303,15 +304,15 @@ def test_a_time_that_is_none_is_damage(case: Path) -> None:
     content = json.loads(case.read_text())
     junk = event(51, "timeline_ended", before=2, time="2026-06-31T10:15:00Z", clock="P")
     held = parsed(_with(content, junk), "case")
-    with pytest.raises(Failure, match="CASE_DAMAGED"):
+    with pytest.raises(Failure, match="EVIDENCE_DAMAGED"):
         held.pin(Time("2026-11-23T10:15:10Z"))
 
 
 def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aeroctl.workflows.read.HELD", 3)
-    monkeypatch.setattr("aeroctl.workflows.timeline.HELD", 3)
-    history = History([stories.event(commit, "paused") for commit in range(1, 9)], window=2)
-    history.records = chained(record(commit, "requested") for commit in range(1, 9))
+    monkeypatch.setattr("aeroctl.sources.source.MAX_ENTRIES", 3)
+    monkeypatch.setattr("aeroctl.workflows.timeline.MAX_ENTRIES", 3)
+    history = History([stories.event(revision, "paused") for revision in range(1, 9)], window=2)
+    history.records = chained(record(revision, "requested") for revision in range(1, 9))
     history.limit = 2
     with answering(history) as served:
         for command in ("timeline", "timeline -o json", "audit", "snapshot --full", "report"):
@@ -322,27 +323,27 @@ def test_more_than_can_be_held_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(streamed.out.splitlines()) == 16
 
 
-def test_a_case_of_a_time_says_which_commit_was_taken() -> None:
-    taken = {"commit_id": 41, "reached": 40, "time": "2026-11-23T10:15:00Z", "clock": "P",
+def test_a_case_of_a_time_says_which_revision_was_taken() -> None:
+    taken = {"revision": 41, "reached": 40, "time": "2026-11-23T10:15:00Z", "clock": "P",
              "source": "clock"}  # fmt: skip
     pin = {"asked": "2026-11-23T10:15:10Z", "first": 40, "last": 45, "before": taken,
            "after": None, "moved": 3}  # fmt: skip
-    history = History(commit=40)
+    history = History(revision=40)
 
     def handle(request: Received) -> None:
-        if request.path.startswith("/v1/commits"):
+        if request.path.startswith("/v1/revisions"):
             answer(stories.envelope(pin, 40, live=True))(request)
         elif request.path.startswith("/v1/snapshot"):
-            data = json.loads(document())["data"] | dict.fromkeys(MEASURED)
+            data = json.loads(document())["data"] | dict.fromkeys(NODE_SECTIONS)
             answer(document(data=data, observed_at=stories.observed(40, live=False)))(request)
         else:
             history(request)
 
     with answering(handle) as served:
         done = run("snapshot", "--full", "--at", "2026-11-23T10:15:10Z", "--kernel", served.url)
-    assert done.json["observed_at"]["commit_id"] == 40
-    assert "note: COMMIT_TAKEN: for 2026-11-23T10:15:10Z: commit 40" in done.err
+    assert done.json["observed_at"]["revision"] == 40
+    assert "note: REVISION_TAKEN: 2026-11-23T10:15:10Z is revision 40" in done.err
 
 
 def test_it_keeps_its_published_schema(case: Path) -> None:
-    jsonschema.validate(json.loads(case.read_text()), run("schema", "case").json)
+    jsonschema.validate(json.loads(case.read_text()), run("schema", "evidence").json)

@@ -10,8 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from aeroctl.cli import SHARED, CommandTable, cli
+from aeroctl.cli import cli
 from aeroctl.commands.schema import NAMES
+from aeroctl.commands.table import CommandTable
+from aeroctl.options import SHARED
 from tests.harness import run
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +46,7 @@ def test_every_command_has_help_and_stands_in_the_readme(path: str) -> None:
 def test_a_watch_that_took_the_next_word_for_seconds_says_so() -> None:
     done = run("inspect", "node", "--watch", "n1")
     assert done.code == 2
-    assert "'n1' is not a valid number of seconds; without them --watch stands last" in done.err
+    assert "'n1' is not a valid number of seconds; to omit the seconds put --watch last" in done.err
 
 
 @pytest.mark.parametrize("path", LEAVES)
@@ -143,7 +145,7 @@ def test_commands_choose_no_format_and_print_nothing() -> None:
         "match app.output.format:\n    case _: pass",
         'lines = {"json": 1}.get(form)',
         'if form in ("json", "jsonl"): pass',
-        "from aeroctl.cli import options_of",
+        "from aeroctl.options import options_of",
         "import sys\nsys.stdout.write('x')",
         "print(1)",
         "click.echo('x')",

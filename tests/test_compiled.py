@@ -76,4 +76,4 @@ def test_another_pydantic_core_falls_back_to_the_models(monkeypatch: pytest.Monk
 def test_kernel_state_is_immutable() -> None:
     snapshot = compiled.parse_snapshot(document())
     with pytest.raises(AttributeError):
-        snapshot.observed_at.commit_id = 58
+        snapshot.observed_at.revision = 58

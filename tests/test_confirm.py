@@ -45,7 +45,7 @@ def test_only_the_right_answers_to_all_questions_confirm(
 def test_nothing_is_confirmed_without_a_question() -> None:
     with pytest.raises(ValueError, match="with a question"):
         Interaction().begin(())
-    with pytest.raises(ValueError, match="nothing was asked"):
+    with pytest.raises(ValueError, match="no question to answer"):
         Interaction().answer("yes")
     with pytest.raises(ValueError, match="while viewing"):
         Interaction().begin((Question("?", "yes"),)).begin((Question("?", "yes"),))
@@ -116,7 +116,7 @@ def test_yes_is_one_request_and_recorded_as_such() -> None:
         "kind": "standard", "given": "yes", "token": TOKEN, "acknowledged": [],
         "accepts_responsibility": False,
     }  # fmt: skip
-    assert (body["target"], body["reason"], body["commit_id"]) == ("n2", "drill", 21)
+    assert (body["target"], body["reason"], body["revision"]) == ("n2", "drill", 21)
     assert str(body["request_id"]) in result.err.splitlines()[-1]
 
 
@@ -130,7 +130,7 @@ def test_a_token_confirms_its_own_state_only() -> None:
     "changes",
     [
         {"target": "n3"}, {"command": "request_demotion"}, {"cluster": "other"},
-        {"system_id": None}, {"epoch": "e"}, {"failover_commit": 7},
+        {"system_id": None}, {"state_digest": "e"}, {"failover_revision": 7},
     ],
 )  # fmt: skip
 def test_a_token_of_something_else_is_stale(changes: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ def test_a_terminal_is_asked_and_shown_everything_first() -> None:
     result, sent = tried("promote", "n2", terminal=True, typed="yes\n")
     assert result.code == 0
     assert [body["confirmation"]["given"] for body in sent] == ["terminal"]
-    for shown in ("loses write authority", "a new timeline begins", "demo", "in_flight", "id 77"):
+    for shown in ("loses the leader key", "a new timeline begins", "demo", "in_flight", "id 77"):
         assert shown in result.err
         assert shown not in result.out
 
@@ -296,7 +296,8 @@ def test_an_agent_that_is_not_the_nodes_is_told_before_anybody_consents(
     rules = [
         {
             "rule_id": rule_id, "description": "", "evaluation": evaluation,
-            "enforced_by": "kernel", "evidence": [{"name": "problem", "value": "it is frozen"}],
+            "enforced_by": "kernel", "invariants": [],
+        "evidence": [{"name": "problem", "value": "it is frozen"}],
         }
         for rule_id, evaluation in broken.items()
     ]  # fmt: skip
@@ -312,7 +313,8 @@ def test_an_agent_that_is_not_the_nodes_is_told_before_anybody_consents(
 def test_what_the_kernel_refuses_is_not_asked_for() -> None:
     rule = {
         "rule_id": "nothing_in_flight", "description": "", "evaluation": "does_not_hold",
-        "enforced_by": "kernel", "evidence": [{"name": "in_flight", "value": "\x1b[31mother"}],
+        "enforced_by": "kernel", "invariants": [],
+        "evidence": [{"name": "in_flight", "value": "\x1b[31mother"}],
     }  # fmt: skip
     changes = {"conclusion": "refused", "rules_applied": [rule]}
     for terminal in (False, True):

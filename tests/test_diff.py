@@ -252,7 +252,7 @@ class TestCommand:
         found = run("diff", *files, "-o", "json").json
         jsonschema.Draft202012Validator(schema_of("diff")).validate(found)
         assert [change["path"] for change in found["data"]["changes"]] == ["state", "timeline"]
-        assert found["data"]["before"]["commit_id"] == found["observed_at"]["commit_id"] == 57
+        assert found["data"]["before"]["revision"] == found["observed_at"]["revision"] == 57
 
     @pytest.mark.parametrize(
         ("chosen", "code"),
@@ -277,8 +277,8 @@ class TestCommand:
         ]
         assert run("diff", *files, "--filter", "colour=red").code == 2
 
-    def test_commits_and_now(self, files: tuple[str, str]) -> None:
-        """A commit has what the store held, and no more is asked for on the other side."""
+    def test_revisions_and_now(self, files: tuple[str, str]) -> None:
+        """A revision has what the store held, and no more is asked for on the other side."""
 
         def answers(request: Received) -> None:
             asked = request.path.partition("include=")[2].partition("&")[0].split("%2C")
@@ -288,7 +288,7 @@ class TestCommand:
             }
             observed = ENVELOPE.observed_at.model_dump()
             if "at=12" in request.path:
-                observed |= {"snapshot": "explicit", "commit_id": 12, "time": None, "clock": None}
+                observed |= {"kind": "historical", "revision": 12, "time": None, "clock": None}
             answer(document(data=data, observed_at=observed))(request)
 
         with answering(answers) as kernel:
@@ -298,14 +298,14 @@ class TestCommand:
                 "include=cluster%2Cnodes%2Cpromotion&at=12",
                 "include=cluster%2Cnodes%2Cpromotion",
             ]
-            assert now["data"]["before"]["snapshot"] == "explicit"
+            assert now["data"]["before"]["kind"] == "historical"
             assert now["data"]["changes"] == []
             assert [note["code"] for note in now["notes"]] == ["SECTION_NOT_COMPARED"]
             file = run("diff", files[1], "now", "--kernel", kernel.url, "-o", "json").json
             assert file["data"]["not_compared"] == []
             assert [change["after"] for change in file["data"]["changes"]] == ["running", 1]
 
-    def test_a_number_is_a_commit_unless_it_is_a_path(
+    def test_a_number_is_a_revision_unless_it_is_a_path(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "7").write_bytes(document())
@@ -336,4 +336,4 @@ class TestCommand:
     def test_what_is_neither_file_nor_moment(self) -> None:
         done = run("diff", "yesterday", "now", "-o", "json")
         assert (done.code, done.error["code"]) == (2, "USAGE")
-        assert "no file 'yesterday'" in done.error["message"]
+        assert "not 'yesterday'; and there is no file of that name" in done.error["message"]

@@ -90,12 +90,12 @@ def record(sequence: int, before: str, **changes: Any) -> dict[str, Any]:
     found = {
         "kind": "requested", "request_id": ID, "time": "2026-11-23T10:00:00Z", "clock": "c",
         "cluster": "demo", "system_id": "7", "command": "run_diagnostics", "target": None,
-        "identity": "ada", "authority": "operator",
+        "identity": "ada", "leader": "operator",
         "client": {"user": None, "host": None, "version": None}, "reason": f"r{sequence}",
-        "epoch": "e", "observed_commit_id": 1, "token_digest": None, "confirmation": None,
-        "authority_before": None,
-        "authority_after": None, "dispatch": None, "outcome": None, "code": None, "message": None,
-        "engine_reply": None, "sequence": sequence, "commit_id": 4 * sequence,
+        "state_digest": "e", "observed_revision": 1, "token_digest": None, "confirmation": None,
+        "leader_before": None,
+        "leader_after": None, "dispatch": None, "outcome": None, "code": None, "message": None,
+        "engine_reply": None, "sequence": sequence, "revision": 4 * sequence,
         "previous_hash": before, **changes,
     }  # fmt: skip
     return {**found, "hash": digest(found)}
@@ -134,7 +134,7 @@ def verified(
     return result, [path for path, _ in kernel.requests]
 
 
-def test_a_whole_trail_verifies_page_by_page_at_one_commit() -> None:
+def test_a_whole_trail_verifies_page_by_page_at_one_revision() -> None:
     result, paths = verified(trail(5))
     assert result.code == 0
     found = result.json["data"]
@@ -161,7 +161,7 @@ def put_between(records: list[dict[str, Any]]) -> None:
 
 
 def out_of_order(records: list[dict[str, Any]]) -> None:
-    records[2]["commit_id"] = 2
+    records[2]["revision"] = 2
 
 
 @pytest.mark.parametrize("harm", [altered, cut_out, put_between, out_of_order])
@@ -272,7 +272,7 @@ def test_pages_that_go_round_in_circles_are_refused() -> None:
     assert len(kernel.requests) == 2
 
 
-def test_another_commits_page_is_refused() -> None:
+def test_another_revisions_page_is_refused() -> None:
     with answering(pages(trail(2))) as kernel:
         result = run("audit", "--at", "20", "--kernel", kernel.url, "-o", "json")
     assert (result.code, result.error["code"]) == (7, "CONTRACT_BROKEN")

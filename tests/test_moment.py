@@ -1,4 +1,4 @@
-"""Points of history in an operator's words, and which commits may have stood at a time."""
+"""Points of history in an operator's words, and which revisions may have stood at a time."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.contract.events import Logged, Pin
+from aeroctl.contract.moments import Ago, Time
 from aeroctl.contract.pinning import NotPinned, Pinning, settled
-from aeroctl.sources.moment import Ago, Commit, Moment, Time, parse, written
+from aeroctl.sources.moment import AtRevision, Moment, parse, written
 
 START = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -17,7 +18,7 @@ START = datetime(2026, 11, 23, 10, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
-        ("812", Commit(812)),
+        ("812", AtRevision(812)),
         ("90s", Ago(90)),
         ("10m", Ago(600)),
         ("1h30m", Ago(5400)),
@@ -36,17 +37,17 @@ def test_moments(text: str, moment: Moment) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("0", "no commit"),
-        ("99999999999999999", "no commit"),
-        ("9007199254740992", "no commit"),
-        ("", "no commit (812)"),
-        ("yesterday", "no commit (812)"),
-        ("-5", "no commit (812)"),
-        ("٣", "no commit (812)"),
-        ("2026-11-23T10:15:19", "no time zone"),
-        ("2026-11-23", "no time zone"),
-        ("0001-01-01T00:00:00+14:00", "no time in UTC"),
-        ("9999-12-31T23:59:59-14:00", "no time in UTC"),
+        ("0", "revision numbers are 1 to"),
+        ("99999999999999999", "revision numbers are 1 to"),
+        ("9007199254740992", "revision numbers are 1 to"),
+        ("", "expected a revision (812)"),
+        ("yesterday", "expected a revision (812)"),
+        ("-5", "expected a revision (812)"),
+        ("٣", "expected a revision (812)"),
+        ("2026-11-23T10:15:19", "lacks a time zone"),
+        ("2026-11-23", "lacks a time zone"),
+        ("0001-01-01T00:00:00+14:00", "outside the years that UTC can write"),
+        ("9999-12-31T23:59:59-14:00", "outside the years that UTC can write"),
     ],
 )
 def test_what_is_no_moment(text: str, words: str) -> None:
@@ -67,10 +68,10 @@ def test_a_time_means_the_same_instant_in_every_zone(when: datetime, hours: int)
 
 
 def logged(*times: tuple[int, int, int]) -> list[Logged]:
-    """(commit reached by then, commit that wrote it, seconds)."""
+    """(revision reached by then, revision that wrote it, seconds)."""
     return [
-        Logged(commit_id=commit, reached=reached, time=at(seconds), clock="k", source="clock")
-        for reached, commit, seconds in times
+        Logged(revision=revision, reached=reached, time=at(seconds), clock="k", source="clock")
+        for reached, revision, seconds in times
     ]
 
 
@@ -116,11 +117,11 @@ def test_a_state_needs_both_sides() -> None:
 def test_a_change_in_between_is_named() -> None:
     found = pin(at(15), logged((4, 5, 0), (14, 15, 25)), at(30), 20)
     assert settled(found, [], 3) == found.model_copy(update={"moved": 3})
-    with pytest.raises(NotPinned, match="at commit 7") as refused:
+    with pytest.raises(NotPinned, match="at revision 7") as refused:
         settled(found, [7], 3)
-    assert "commit 4 was there by" in str(refused.value)
-    assert "commit 15 after" in str(refused.value)
-    with pytest.raises(NotPinned, match="at commits 5, 6, 7, 8, 9, 10, 11, 12 and 2 more"):
+    assert "revision 4 was there by" in str(refused.value)
+    assert "revision 15 after" in str(refused.value)
+    with pytest.raises(NotPinned, match="at revisions 5, 6, 7, 8, 9, 10, 11, 12 and 2 more"):
         settled(found, list(range(5, 15)), 0)
 
 
@@ -136,14 +137,16 @@ def test_the_future_and_clocks_that_contradict_each_other() -> None:
 
 
 def test_a_clock_that_was_set_back_for_a_while_moves_no_state() -> None:
-    """The pin of commit 16 says second 1, and is later than second 20: by how much nobody knows."""
+    """The pin of revision 16 says second 1, and is later than second 20: by how much nobody
+    knows.
+    """
     logs = logged((4, 5, 0), (7, 8, 20), (15, 16, 1), (20, 21, 60))
     found = pin(at(30), logs, at(90), 30)
     assert (found.first, found.last) == (7, 20)
     assert found.before == logs[1]
     assert pin(at(70), logs, at(90), 30).first == 20
     # nor where another log bounds it
-    record = logs[2].model_copy(update={"source": "audit", "reached": 17, "commit_id": 18})
+    record = logs[2].model_copy(update={"source": "audit", "reached": 17, "revision": 18})
     assert pin(at(30), [*logs, record], at(90), 30).first == 7
 
 
@@ -155,29 +158,31 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.floats(0, 1))
-def test_what_stood_then_is_among_the_commits(steps: list[tuple[float, str]], share: float) -> None:
+def test_what_stood_then_is_among_the_revisions(
+    steps: list[tuple[float, str]], share: float
+) -> None:
     """However long a writer was frozen between reading the time and writing it."""
-    now, commit, last_record = 0.0, 1, 0
+    now, revision, last_record = 0.0, 1, 0
     truth = [(0.0, 1)]
     looked: tuple[int, float] | None = None
     logs = []
     for wait, what in steps:
         now += wait
         if what == "look":
-            looked = commit, now
+            looked = revision, now
             continue
-        commit += 1
-        truth.append((now, commit))
+        revision += 1
+        truth.append((now, revision))
         if what == "pin" and looked is not None:
-            logs += logged((looked[0], commit, 0))
+            logs += logged((looked[0], revision, 0))
             logs[-1] = logs[-1].model_copy(update={"time": at(looked[1])})
             looked = None
         if what == "record":
-            logs += logged((last_record, commit, 0))
+            logs += logged((last_record, revision, 0))
             logs[-1] = logs[-1].model_copy(update={"time": at(now - wait / 2)})
-            last_record = commit
+            last_record = revision
     when = now * share
-    found = pin(at(when), logs, at(now), commit)
+    found = pin(at(when), logs, at(now), revision)
     asked = datetime.fromisoformat(at(when))
     (stood,) = [c for t, c in truth if START + timedelta(seconds=t) <= asked][-1:]
     assert found.first <= stood <= found.last

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aeroctl.cli import SHARED, CommandTable, Shared, cli, options_of, spoken
-from aeroctl.commands._options import MomentType
+from aeroctl.cli import cli, options_in
 from aeroctl.commands.audit import HeadType
+from aeroctl.commands.reading import MomentType
+from aeroctl.commands.table import CommandTable
+from aeroctl.options import SHARED, Shared, options_of
 from tests.answering import Received, answer, answering
 from tests.harness import ENVIRONMENT, run
 from tests.samples import document, explanation, status
@@ -285,7 +287,7 @@ def test_what_is_found_in_the_words_is_what_click_finds(start: str, chunks: list
     with effective({}) as seen, suppress(click.UsageError, click.exceptions.Exit):
         cli.main(words, standalone_mode=False)
     for options in seen:  # none where click finds fault with the words
-        found = dict(spoken(words))
+        found = dict(options_in(words))
         assert found.get("--output") == options["output"]
         assert found.get("--kernel") == options["kernel"]
         assert ("--debug" in found) == bool(options["debug"])

@@ -15,15 +15,15 @@ from tests.samples import status
 
 ID = "6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b"
 RULES = (
-    "recorded", "arrived", "cleared_in_same_reign", "holder_stayed_primary", "agent_moved_on",
-    "authority_passed", "new_holder_is_primary", "history_complete", "of_a_newer_kernel",
+    "recorded", "arrived", "cleared_in_same_leader_term", "holder_stayed_primary", "agent_moved_on",
+    "leader_passed", "new_holder_is_primary", "history_complete", "of_a_newer_kernel",
 )  # fmt: skip
 PROMOTED: dict[str, Evaluation] = {
     "recorded": "holds",
     "arrived": "holds",
-    "cleared_in_same_reign": "does_not_hold",
+    "cleared_in_same_leader_term": "does_not_hold",
     "holder_stayed_primary": "does_not_hold",
-    "authority_passed": "holds",
+    "leader_passed": "holds",
     "new_holder_is_primary": "holds",
     "history_complete": "holds",
 }
@@ -35,8 +35,9 @@ def rule(rule_id: str, evaluation: Evaluation) -> Rule:
         rule_id=rule_id,
         description=f"words of {rule_id}",
         evaluation=evaluation,
-        enforced_by="engine",
-        evidence=[Fact(name="commit", value=7)],
+        enforced_by="patroni",
+        invariants=[],
+        evidence=[Fact(name="revision", value=7)],
     )
 
 
@@ -66,22 +67,22 @@ def test_nothing_stands_out_in_what_was_executed(rule_id: str, evaluation: Evalu
 
 REASONS: dict[RequestOutcome, tuple[dict[str, Evaluation], set[str]]] = {
     "executed": ({}, set()),
-    "executed_other": ({"authority_passed": "does_not_hold"}, {"authority_passed"}),
+    "executed_other": ({"leader_passed": "does_not_hold"}, {"leader_passed"}),
     "rolled_back": (
-        {"authority_passed": "does_not_hold"}, {"authority_passed", "holder_stayed_primary"},
+        {"leader_passed": "does_not_hold"}, {"leader_passed", "holder_stayed_primary"},
     ),
     "rejected": (
-        {"cleared_in_same_reign": "holds", "holder_stayed_primary": "holds",
-         "authority_passed": "does_not_hold", "new_holder_is_primary": "undetermined"},
-        {"cleared_in_same_reign", "authority_passed"},
+        {"cleared_in_same_leader_term": "holds", "holder_stayed_primary": "holds",
+         "leader_passed": "does_not_hold", "new_holder_is_primary": "undetermined"},
+        {"cleared_in_same_leader_term", "leader_passed"},
     ),
     "not_executed": (
-        {"arrived": "does_not_hold", "cleared_in_same_reign": "undetermined"},
-        {"arrived", "cleared_in_same_reign"},
+        {"arrived": "does_not_hold", "cleared_in_same_leader_term": "undetermined"},
+        {"arrived", "cleared_in_same_leader_term"},
     ),
     "in_progress": (
-        {"authority_passed": "undetermined", "new_holder_is_primary": "undetermined"},
-        {"authority_passed", "new_holder_is_primary", "final"},
+        {"leader_passed": "undetermined", "new_holder_is_primary": "undetermined"},
+        {"leader_passed", "new_holder_is_primary", "final"},
     ),
     "unknown": (
         {"history_complete": "does_not_hold"}, {"history_complete", "holder_stayed_primary"},
@@ -117,4 +118,4 @@ def test_a_promotion_that_succeeded_has_nothing_red_on_a_terminal() -> None:
         with answering(answer(status(ID, outcome, evidence=rules))) as kernel:
             shown = run("outcome", ID, "--kernel", kernel.url, terminal=True)
         assert (RED in shown.out) == red, shown.out
-        assert "The holder of that reign stopped being primary." in shown.out
+        assert "The holder of that leader term stopped being primary." in shown.out

@@ -19,8 +19,8 @@ def test_the_commands_the_readme_begins_with_exist() -> None:
 
 
 def test_every_error_code_is_in_the_readme() -> None:
-    from aeroctl.errors import KINDS
+    from aeroctl.contract.error_codes import ERROR_CODES
 
     readme = README.read_text()
-    for code, kind in KINDS.items():
-        assert f"| `{code}` | {kind.domain} | {kind.exit.value} |" in readme
+    for code, row in ERROR_CODES.items():
+        assert f"| `{code}` | {row.domain} | {row.exit} |" in readme

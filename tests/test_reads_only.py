@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aeroctl.contract.terms import MEASURED
+from aeroctl.contract.terms import NODE_SECTIONS
 from tests import incident
 from tests.answering import Received, answer, answering
 from tests.harness import run
@@ -36,7 +36,7 @@ def kernel(request: Received) -> None:
         History([event(1, "paused")])(request)
         return
     at = int(request.path.partition("at=")[2] or 0)
-    data = json.loads(document())["data"] | (dict.fromkeys(MEASURED) if at else {})
+    data = json.loads(document())["data"] | (dict.fromkeys(NODE_SECTIONS) if at else {})
     answer(document(data=data, observed_at=observed(at or 100, live=not at)))(request)
 
 

@@ -29,13 +29,13 @@ VOID = {"meta"}
 EVENTS = st.lists(
     model(
         Event,
-        commit_id=st.integers(1, 40),
+        revision=st.integers(1, 40),
         node=st.none() | NAMES | TEXT,
         before=st.none() | st.integers(0, 40) | TEXT,
         after=st.none() | st.integers(0, 40) | TEXT,
     ),
     max_size=12,
-).map(lambda events: sorted(events, key=lambda each: each.commit_id))
+).map(lambda events: sorted(events, key=lambda each: each.revision))
 few = settings(
     max_examples=15,
     deadline=None,
@@ -128,7 +128,7 @@ def test_all_of_the_incident_is_in_it() -> None:
     page = check(html)
     assert len(rows(page)) == len(incident.EVENTS) + 5
     for entry in merged(incident.EVENTS, incident.records()[0]):
-        assert str(entry.commit_id) in page.said
+        assert str(entry.revision) in page.said
         assert safe(words(entry)) in page.text
     for said in (
         "intact",
@@ -176,7 +176,7 @@ def test_whatever_a_kernel_says_the_page_holds_together(
     assert html == page_of(notes=envelope.notes, **parts)
     told = list(merged(events, kept.view.records if kept else ()))
     assert len(rows(page)) == len(told)
-    assert {str(each.commit_id) for each in told} <= set(page.said)
+    assert {str(each.revision) for each in told} <= set(page.said)
     for note in envelope.notes:
         assert safe(note.message) in page.text
 
@@ -191,14 +191,14 @@ def drawn(base: Standing, events: list[Event]) -> list[ElementTree.Element]:
 
 @few
 @given(base=model(Standing), events=EVENTS)
-def test_every_entry_has_its_mark_and_every_commit_its_column(
+def test_every_entry_has_its_mark_and_every_revision_its_column(
     base: Standing, events: list[Event]
 ) -> None:
     links = [link for band in drawn(base, events) for link in band.iter("a")]
     columns = [
         int(text.text.split()[0]) for link in links for text in link.iter("text") if text.text
     ]
-    assert columns == sorted({event.commit_id for event in events})
+    assert columns == sorted({event.revision for event in events})
     said = "; ".join(title.text or "" for link in links for title in link.iter("title"))
     for entry in merged(events, []):
         assert entry.kind == "gap" or safe(words(entry)) in said
@@ -211,14 +211,14 @@ def lines(picture: ElementTree.Element, style: str) -> list[tuple[int, int, int]
     return [(int(s[1]), int(s[2]), int(s[3])) for s in steps if s]
 
 
-def test_lanes_say_who_held_authority_and_who_was_there() -> None:
+def test_lanes_say_who_held_leader_and_who_was_there() -> None:
     base = incident.standing(10, ("n1", "n2"), "n1")
     (picture,) = drawn(
         base,
         [
-            incident.event(11, "authority_lost", "n1", cause="lease_ended"),
+            incident.event(11, "leader_lost", "n1", cause="lease_ended"),
             incident.event(11, "member_left", "n1", cause="lease_ended"),
-            incident.event(12, "authority_gained", "n2", after="n2", reign=12),
+            incident.event(12, "leader_gained", "n2", after="n2", since=12),
             incident.event(13, "member_joined", "n1"),
         ],
     )
@@ -248,7 +248,7 @@ def test_in_a_gap_nothing_is_known() -> None:
 
 def test_a_long_story_is_cut_into_bands_that_leave_nothing_out() -> None:
     base = incident.standing(1, ("n1",), "n1")
-    events = [incident.event(commit, "paused") for commit in range(2, 500)]
+    events = [incident.event(revision, "paused") for revision in range(2, 500)]
     found = drawn(base, events)
     assert len(found) > 5
     assert all(int(band.get("width", "")) <= 1200 for band in found)

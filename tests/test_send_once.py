@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from aeroctl.adapter.kernel import Departure
+from aeroctl.adapter.steps import Departure
 from aeroctl.errors import Failure
 from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.answering import Answering, Handler, Received, answer, answering
@@ -137,7 +137,7 @@ def test_an_answer_that_cannot_be_handled_is_an_unknown_outcome() -> None:
         raise OverflowError("nobody thought of this")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aeroctl.adapter.kernel._about", fail)
+        patch.setattr("aeroctl.adapter.kernel.matching_status", fail)
         result, kernel = sent(differing())
     assert (result.code, result.error["outcome"]) == (6, "unknown")
     assert len(kernel.posted) == 2

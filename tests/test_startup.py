@@ -162,7 +162,7 @@ def test_on_a_real_terminal_there_is_a_picture() -> None:
         os.close(reader)
         assert process.wait(60) == 0
     assert b"\x1b[" in seen
-    assert b"primary, holds authority" in seen
+    assert b"primary, holds the leader key" in seen
 
 
 def _read(terminal: int) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.output.output import _json
+from aeroctl.output.json_text import dumped
 from aeroctl.safe_text import safe, width
 
 
@@ -37,7 +37,7 @@ def test_no_two_texts_look_alike(one: str, other: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_json_is_printable_ascii(text: str) -> None:
-    document = _json({"text": text}, None)
+    document = dumped({"text": text}, None)
     assert document.isascii()
     assert document.isprintable()
     assert json.loads(document) == {"text": text}

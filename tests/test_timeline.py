@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeroctl.contract.audit import BrokenRecord
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.terms import EVENT_KINDS, RECORD_KINDS
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.views.pictures.lanes import MANY, drawn
 from aeroctl.views.timeline import Entry, Span, Wanted, merged, named, of_event, when, words
-from aeroctl.workflows.timeline import Place
+from aeroctl.workflows.follow import Place
 from tests.answering import Handler, Received, answer, answering
 from tests.harness import Result, run
 from tests.stories import (
@@ -56,13 +56,13 @@ def story(history: History) -> list[Entry]:
 @given(histories())
 def test_a_story_holds_every_entry_once_in_the_kernels_order(history: History) -> None:
     told = story(history)
-    places = [(each.commit_id, each.index) for each in told]
+    places = [(each.revision, each.index) for each in told]
     assert all(one < other for one, other in pairwise(places))
-    assert all(index == 0 or (commit, index - 1) in places for commit, index in places)
+    assert all(index == 0 or (revision, index - 1) in places for revision, index in places)
     events = [each for each in told if each.source == "event"]
     records = [each for each in told if each.source == "audit"]
-    assert [(each.commit_id, each.kind) for each in events] == [
-        (each.commit_id, each.kind) for each in history.events
+    assert [(each.revision, each.kind) for each in events] == [
+        (each.revision, each.kind) for each in history.events
     ]
     assert [each.index for each in events] == [each.index for each in history.events]
     assert [each.sequence for each in records] == [each["sequence"] for each in history.records]
@@ -92,10 +92,10 @@ def test_filters_take_nothing_else_away_and_never_a_gap(history: History, wanted
         fits = not wanted.kinds or each.kind in wanted.kinds
         fits &= not wanted.nodes or bool(wanted.nodes & named(each))
         if wanted.span:
-            own = [e.commit_id for e in told if e.request_id == wanted.span.request_id]
+            own = [e.revision for e in told if e.request_id == wanted.span.request_id]
             final = [e for e in told if e.request_id == wanted.span.request_id
                      and e.kind in ("outcome", "refused")]  # fmt: skip
-            during = own and own[0] <= each.commit_id and (not final or each.commit_id <= own[-1])
+            during = own and own[0] <= each.revision and (not final or each.revision <= own[-1])
             fits &= (
                 each.request_id == wanted.span.request_id
                 if each.source == "audit"
@@ -107,17 +107,17 @@ def test_filters_take_nothing_else_away_and_never_a_gap(history: History, wanted
 @few
 @given(histories())
 def test_the_picture_shows_what_stood(history: History) -> None:
-    """Each lane of a commit's last row is what following the events says of that node."""
+    """Each lane of a revision's last row is what following the events says of that node."""
     told = story(history)
     picture = drawn([NOBODY, *history.found.values()], told, lambda _: True)
-    gaps = [(each.commit_id, each.after) for each in told if each.kind == "gap"]
+    gaps = [(each.revision, each.after) for each in told if each.kind == "gap"]
     for number, (entry, row) in enumerate(zip(told, picture.rows, strict=True)):
         assert len(row) == max(2 * len(picture.lanes) - 1, 0)
-        last = number + 1 == len(told) or told[number + 1].commit_id > entry.commit_id
-        blind = any(first <= entry.commit_id <= end for first, end in gaps)  # type: ignore[operator]
+        last = number + 1 == len(told) or told[number + 1].revision > entry.revision
+        blind = any(first <= entry.revision <= end for first, end in gaps)  # type: ignore[operator]
         if not last and not blind:
             continue
-        stood = history.standing(entry.commit_id)
+        stood = history.standing(entry.revision)
         there = {each.name for each in stood.nodes}
         for place, lane in enumerate(picture.lanes):
             mark = row[2 * place]
@@ -126,23 +126,23 @@ def test_the_picture_shows_what_stood(history: History) -> None:
             elif blind:
                 assert mark == "~"
             else:
-                holds = stood.authority is not None and stood.authority.node == lane
+                holds = stood.leader is not None and stood.leader.node == lane
                 assert mark == ("┃" if holds else "│" if lane in there else " ")
 
 
-def test_many_nodes_leave_lanes_to_those_with_a_part_in_authority() -> None:
+def test_many_nodes_leave_lanes_to_those_with_a_part_in_leader() -> None:
     names = [f"n{number:02}" for number in range(1, MANY + 4)]
     base = NOBODY.model_copy(
         update={
             "nodes": [node(name) for name in names],
-            "authority": Authority(node="n03", reign=1),
+            "leader": Leader(node="n03", since=1),
         }
     )
     told = list(
         merged(
             [event(5, "state_changed", "n01", before="running", after="crashed"),
-             event(6, "authority_lost", "n03", reign=1),
-             event(7, "authority_gained", "n09", reign=7)],
+             event(6, "leader_lost", "n03", since=1),
+             event(7, "leader_gained", "n09", since=7)],
             parsed(chained([record(4, "requested", target="n11")])),
         )
     )  # fmt: skip
@@ -165,8 +165,8 @@ def test_every_kind_is_told_on_one_line(kind: str) -> None:
 
 def test_what_is_not_exact_says_so() -> None:
     told = list(merged([gap(1, 9), event(9, "timeline_ended", "n2", before=1, exact=False)], []))
-    assert "no later than commit 9" in words(told[1])
-    assert "commits 1 to 9 are missing" in words(told[0])
+    assert "no later than revision 9" in words(told[1])
+    assert "revisions 1 to 9 are missing" in words(told[0])
 
 
 # --- over the wire
@@ -183,58 +183,58 @@ def failover(**settings: Any) -> History:
     cause = {"cause": "lease_ended"}
     after = NOBODY.model_copy(
         update={
-            "commit_id": 20,
+            "revision": 20,
             "nodes": [node("n1", role="primary"), node("n2"), node("n3")],
-            "authority": Authority(node="n1", reign=9),
+            "leader": Leader(node="n1", since=9),
         }
     )
     logged = {"time": "2026-11-23T10:00:09.5Z", "clock": "Patroni on n2"}
     events = [
         gap(1, 20),
         event(20, "timeline_ended", "n1", before=1, exact=False, detail="at 0/4: x"),
-        event(30, "authority_lost", "n1", before="n1", reign=9, **cause),
+        event(30, "leader_lost", "n1", before="n1", since=9, **cause),
         event(30, "member_left", "n1", index=1, before="running", **cause),
-        event(33, "authority_gained", "n2", after="n2", reign=33),
+        event(33, "leader_gained", "n2", after="n2", since=33),
         event(34, "role_changed", "n2", before="replica", after="primary"),
         event(36, "timeline_ended", "n2", before=2, detail="at 0/5000000: no target", **logged),
         event(40, "member_joined", "n1"),
         event(40, "state_changed", "n1", index=1, after="running"),
         event(51, "transfer_requested", "n1", after="n2 to n1"),
-        event(55, "authority_lost", "n2", before="n2", reign=33, cause="released"),
-        event(56, "authority_gained", "n1", after="n1", reign=56),
+        event(55, "leader_lost", "n2", before="n2", since=33, cause="released"),
+        event(56, "leader_gained", "n1", after="n1", since=56),
         event(57, "transfer_cleared", "n1", before="n2 to n1"),
         event(70, "paused", before=False, after=True),
     ]
-    dispatch = {"action": "POST /switchover {}", "receiver": "n2", "failover_commit": 0,
+    dispatch = {"action": "POST /switchover {}", "receiver": "n2", "failover_revision": 0,
                 "deadline_seconds": 30}  # fmt: skip
     records = [
         record(15, "refused", IDS[1], target="n9", code="RULE_NOT_MET", message="no such node"),
         record(50, "requested", IDS[0], target="n1"),
         record(50, "dispatched", IDS[0], target="n1", dispatch=dispatch),
         record(60, "outcome", IDS[0], target="n1", outcome="executed", message="n1 holds it",
-               authority_before={"node": "n2", "reign": 33},
-               authority_after={"node": "n1", "reign": 56}),
+               leader_before={"node": "n2", "since": 33},
+               leader_after={"node": "n1", "since": 56}),
         record(65, "requested", IDS[2], target=None, command="run_diagnostics"),
     ]  # fmt: skip
     return History(events, chained(records), 80, found={20: after}, **settings)
 
 
 KINDS = [
-    (1, "gap"), (15, "refused"), (20, "timeline_ended"), (30, "authority_lost"),
-    (30, "member_left"), (33, "authority_gained"), (34, "role_changed"), (36, "timeline_ended"),
+    (1, "gap"), (15, "refused"), (20, "timeline_ended"), (30, "leader_lost"),
+    (30, "member_left"), (33, "leader_gained"), (34, "role_changed"), (36, "timeline_ended"),
     (40, "member_joined"), (40, "state_changed"), (50, "requested"), (50, "dispatched"),
-    (51, "transfer_requested"), (55, "authority_lost"), (56, "authority_gained"),
+    (51, "transfer_requested"), (55, "leader_lost"), (56, "leader_gained"),
     (57, "transfer_cleared"), (60, "outcome"), (65, "requested"), (70, "paused"),
 ]  # fmt: skip
 
 
 def kinds(result: Result) -> list[tuple[int, str]]:
-    return [(each["commit_id"], each["kind"]) for each in map(json.loads, result.out.splitlines())]
+    return [(each["revision"], each["kind"]) for each in map(json.loads, result.out.splitlines())]
 
 
 @pytest.mark.parametrize("window", [1, 7, 5000])
 @pytest.mark.parametrize("limit", [1, 2, 100])
-def test_pages_of_any_size_tell_the_same_story_of_one_commit(window: int, limit: int) -> None:
+def test_pages_of_any_size_tell_the_same_story_of_one_revision(window: int, limit: int) -> None:
     whole, _ = timeline(failover(), "-o", "json")
     lines, paths = timeline(failover(window=window, limit=limit), "-o", "jsonl")
     assert (lines.code, lines.err) == (0, "")
@@ -242,18 +242,18 @@ def test_pages_of_any_size_tell_the_same_story_of_one_commit(window: int, limit:
     assert [json.loads(line) for line in lines.out.splitlines()] == whole.json["data"]["entries"]
     assert "at" not in paths[0]
     assert all("at=80" in path for path in paths[1:])
-    assert whole.json["observed_at"]["commit_id"] == 80
-    assert [each["commit_id"] for each in whole.json["data"]["standings"]] == [20]
+    assert whole.json["observed_at"]["revision"] == 80
+    assert [each["revision"] for each in whole.json["data"]["standings"]] == [20]
 
 
 def test_a_gap_on_a_later_page_has_a_standing_of_its_own() -> None:
     """Compacted while it was read: the story goes on from what the next page says stands."""
     history = failover(window=5)
-    history.base = history.found.pop(20).model_copy(update={"commit_id": 0})
+    history.base = history.found.pop(20).model_copy(update={"revision": 0})
     history.events[:2] = [event(3, "paused"), gap(20, 29)]
-    history.found[29] = history.base.model_copy(update={"commit_id": 29, "paused": True})
+    history.found[29] = history.base.model_copy(update={"revision": 29, "paused": True})
     result, _ = timeline(history, "-o", "json")
-    assert [each["commit_id"] for each in result.json["data"]["standings"]] == [0, 29]
+    assert [each["revision"] for each in result.json["data"]["standings"]] == [0, 29]
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_a_gap_on_a_later_page_has_a_standing_of_its_own() -> None:
         (["--since", "51"], KINDS[12:]),
         (["--until", "40"], KINDS[:10]),
         (["--since", "33", "--until", "36"], KINDS[5:8]),
-        (["--kind", "authority_lost", "--kind", "outcome"],
-         [KINDS[0], (30, "authority_lost"), (55, "authority_lost"), (60, "outcome")]),
+        (["--kind", "leader_lost", "--kind", "outcome"],
+         [KINDS[0], (30, "leader_lost"), (55, "leader_lost"), (60, "outcome")]),
         (["--request", IDS[0]], [KINDS[0], *KINDS[10:17]]),
         (["--request", IDS[0].upper()], [KINDS[0], *KINDS[10:17]]),
         (["--request", IDS[2]], [KINDS[0], *KINDS[17:]]),
@@ -343,7 +343,7 @@ def test_a_record_out_of_order_hides_nothing_that_comes_after_it() -> None:
 
 
 def test_a_record_of_a_later_state_is_refused() -> None:
-    data = History(records=chained([record(101, "requested")]), commit=200).audit(0, 200, 0)
+    data = History(records=chained([record(101, "requested")]), revision=200).audit(0, 200, 0)
     with answering(answer(envelope(data, 100, live=True))) as kernel:
         done = run("audit", "--kernel", kernel.url, "-o", "json")
     assert (done.code, done.error["code"]) == (7, "CONTRACT_BROKEN")
@@ -366,33 +366,33 @@ def test_events_that_can_t_be_are_refused(wrong: Any) -> None:
     assert (done.code, done.error["code"]) == (7, "CONTRACT_BROKEN")
 
 
-def test_only_a_lack_of_authority_makes_a_story_without_records() -> None:
+def test_only_a_lack_of_leader_makes_a_story_without_records() -> None:
     handler = failing(failover(), "/v1/audit", "STORE_UNAVAILABLE", "transport", good=0)
     result, _ = timeline(handler, "-o", "jsonl")
     assert (result.code, result.error["code"]) == (7, "STORE_UNAVAILABLE")
 
 
-def test_a_time_is_taken_for_a_commit_and_says_for_which() -> None:
+def test_a_time_is_taken_for_a_revision_and_says_for_which() -> None:
     history = failover()
-    logged = {"commit_id": 50, "reached": 49, "time": "2026-11-23T10:00:00Z", "clock": "c",
+    logged = {"revision": 50, "reached": 49, "time": "2026-11-23T10:00:00Z", "clock": "c",
               "source": "clock"}  # fmt: skip
     pin = {"asked": "2026-11-23T10:00:01Z", "first": 49, "last": 60, "before": logged,
            "after": None, "moved": None}  # fmt: skip
 
     def handle(request: Received) -> None:
-        if request.path.startswith("/v1/commits"):
+        if request.path.startswith("/v1/revisions"):
             answer(envelope(pin, 80, live=True))(request)
         else:
             history(request)
 
     lines, paths = timeline(handle, "--since", "2026-11-23T11:00:01+01:00")
-    assert "# note: COMMIT_TAKEN: since 2026-11-23T10:00:01Z: from commit 50 on" in lines.out
-    assert "what commits 50 to 60 did may have been before that time" in lines.out
+    assert "# note: REVISION_TAKEN: since 2026-11-23T10:00:01Z: from revision 50 on" in lines.out
+    assert "the changes of revisions 50 to 60 may have happened before that time" in lines.out
     assert "for=edge" in paths[0]
     assert "time=2026-11-23T10%3A00%3A01Z" in paths[0]
     assert "after=49" in paths[1]
     lines, paths = timeline(handle, "--until", "2026-11-23T11:00:01+01:00")
-    assert "# note: COMMIT_TAKEN: until 2026-11-23T10:00:01Z: up to commit 60" in lines.out
+    assert "# note: REVISION_TAKEN: until 2026-11-23T10:00:01Z: up to revision 60" in lines.out
     both = timeline(handle, "--since", "30s", "--until", "30s")[0]
     assert both.code == 0
 
@@ -400,9 +400,9 @@ def test_a_time_is_taken_for_a_commit_and_says_for_which() -> None:
 HOLES = [
     BrokenRecord(
         sequence=sequence, last=sequence, key=f"/aerodb/demo/audit/{sequence or 'x'}",
-        commit_id=commit, written=70, problem="it is nested too deep",
+        revision=revision, written=70, problem="it is nested too deep",
     )
-    for sequence, commit in ((2, 35), (None, 36))
+    for sequence, revision in ((2, 35), (None, 36))
 ]  # fmt: skip
 
 
@@ -411,7 +411,7 @@ def test_a_broken_place_is_an_entry_that_no_filter_takes_away() -> None:
     for options in ([], ["--node", "n9"], ["--kind", "paused"], ["--request", IDS[2]]):
         result, _ = timeline(history, "-o", "json", *options)
         found = [each for each in result.json["data"]["entries"] if each["kind"] == "broken"]
-        assert [(each["sequence"], each["commit_id"]) for each in found] == [(2, 35), (None, 36)]
+        assert [(each["sequence"], each["revision"]) for each in found] == [(2, 35), (None, 36)]
     table = timeline(history)[0].out
     assert "audit record 2 can't be read: it is nested too deep" in table
     assert "the key /aerodb/demo/audit/x can't be read" in table
@@ -468,14 +468,14 @@ def test_a_young_cluster_shows_all_that_history_holds() -> None:
     history = failover()
 
     def handle(request: Received) -> None:
-        if request.path.startswith("/v1/commits"):
+        if request.path.startswith("/v1/revisions"):
             answer(envelope(pin, 80, live=True))(request)
         else:
             history(request)
 
     result, _ = timeline(handle, "--since", "1h")
     assert result.code == 0
-    assert "all that history holds is shown" in result.out
+    assert "all available history is shown" in result.out
     assert result.out.count("\n") > len(KINDS)
 
 
@@ -492,38 +492,38 @@ def test_what_makes_no_sense_is_refused(options: str) -> None:
 def test_in_a_pipe_it_is_plain_aligned_text() -> None:
     result, _ = timeline(failover())
     lines = result.out.splitlines()
-    assert lines[0] == "# commit 80  epoch e1  2026-11-23T10:15:19Z by the clock of here"
-    assert lines[2].split() == ["COMMIT", "KIND", "NODE", "WHAT", "TIME", "CLOCK", "REQUEST"]
+    assert lines[0] == "# revision 80  state digest e1  2026-11-23T10:15:19Z by the clock of here"
+    assert lines[2].split() == ["REVISION", "KIND", "NODE", "WHAT", "TIME", "CLOCK", "REQUEST"]
     assert not re.search("[┃│┏✗●~]", result.out)
     assert "asked of the engine: POST /switchover {}" in result.out
     assert "2026-11-23T10:00:09.5Z  Patroni on n2" in result.out
-    assert "no later than commit 20" in result.out
+    assert "no later than revision 20" in result.out
 
 
 PICTURE = """
 n1
 │ n2
 │ │ n3
-       COMMIT  KIND                NODE
-~~~~~       1  gap                 -
-~ ~ ~      15  refused             n9
-● ~ ~      20  timeline_ended      n1
-✗ │ │      30  authority_lost      n1
-✗ │ │      30  member_left         n1
-  ┏ │      33  authority_gained    n2
-  ◆ │      34  role_changed        n2
-  ◆ │      36  timeline_ended      n2
-┌ ┃ │      40  member_joined       n1
-● ┃ │      40  state_changed       n1
-R ┃ │      50  requested           n1
-R ┃ │      50  dispatched          n1
-● ┃ │      51  transfer_requested  n1
-│ ┗ │      55  authority_lost      n2
-┏ │ │      56  authority_gained    n1
-◆ │ │      57  transfer_cleared    n1
-R │ │      60  outcome             n1
-┃ │ │      65  requested           -
-┃ │ │      70  paused              -
+       REVISION  KIND                NODE
+~~~~~         1  gap                 -
+~ ~ ~        15  refused             n9
+● ~ ~        20  timeline_ended      n1
+✗ │ │        30  leader_lost         n1
+✗ │ │        30  member_left         n1
+  ┏ │        33  leader_gained       n2
+  ◆ │        34  role_changed        n2
+  ◆ │        36  timeline_ended      n2
+┌ ┃ │        40  member_joined       n1
+● ┃ │        40  state_changed       n1
+R ┃ │        50  requested           n1
+R ┃ │        50  dispatched          n1
+● ┃ │        51  transfer_requested  n1
+│ ┗ │        55  leader_lost         n2
+┏ │ │        56  leader_gained       n1
+◆ │ │        57  transfer_cleared    n1
+R │ │        60  outcome             n1
+┃ │ │        65  requested           -
+┃ │ │        70  paused              -
 """
 
 
@@ -535,10 +535,10 @@ def test_on_a_terminal_there_is_a_picture() -> None:
     result, _ = timeline(failover(), terminal=True)
     lines = plain(result)
     begin = lines.index("n1")
-    width = len("       COMMIT  KIND                NODE")
+    width = len("       REVISION  KIND                NODE")
     shown = [line[:width].rstrip() for line in lines[begin : begin + len(KINDS) + 4]]
     assert shown == [line.rstrip() for line in PICTURE.strip("\n").splitlines()]
-    assert lines[-1].startswith("lanes: ┃ holds authority")
+    assert lines[-1].startswith("lanes: ┃ holds the leader key")
 
 
 def test_lanes_go_on_beside_what_a_filter_takes_away() -> None:
@@ -584,7 +584,7 @@ class Going:
         kept = [dict(each) for each in self.history.records]
         self.history.records = chained([*kept, *records])
         self.history.events = [*self.history.events, *events]
-        self.history.commit += 20
+        self.history.revision += 20
 
 
 @pytest.fixture
@@ -613,9 +613,9 @@ def test_what_is_read_again_is_not_told_again(history: History, data: st.DataObj
     place, told = Place(1), list[Entry]()
     whole = story(history)
     for _ in range(3):
-        left = [each for each in whole if each.commit_id >= place.since or each.kind == "gap"]
+        left = [each for each in whole if each.revision >= place.since or each.kind == "gap"]
         left = [
-            replace(each, commit_id=max(each.commit_id, place.since))
+            replace(each, revision=max(each.revision, place.since))
             for each in left
             if each.kind != "gap" or int(each.after or 0) >= place.since
         ]
@@ -623,7 +623,7 @@ def test_what_is_read_again_is_not_told_again(history: History, data: st.DataObj
         assert [replace(each, index=0) for each in told] == [
             replace(each, index=0) for each in whole[: len(told)]
         ]
-    told += list(place.news(each for each in whole if each.commit_id >= place.since))
+    told += list(place.news(each for each in whole if each.revision >= place.since))
     assert len(told) == len(whole)
 
 
@@ -659,7 +659,7 @@ def test_following_outlasts_a_kernel_restart_and_repeats_nothing(following: Any)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
     told = [
-        (each["commit_id"], each["kind"]) for each in map(json.loads, out.read_text().splitlines())
+        (each["revision"], each["kind"]) for each in map(json.loads, out.read_text().splitlines())
     ]
     assert told == [*KINDS, (82, "resumed"), (85, "requested"), (90, "paused"), (90, "outcome"),
                     (101, "resumed")]  # fmt: skip
@@ -697,7 +697,7 @@ def test_following_ends_with_its_reader_and_with_what_does_not_pass(following: A
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()
-        going.on(*(event(commit, "paused") for commit in range(81, 99)), records=[])
+        going.on(*(event(revision, "paused") for revision in range(81, 99)), records=[])
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
@@ -705,7 +705,7 @@ def test_following_ends_with_its_reader_and_with_what_does_not_pass(following: A
         kernel.requests.clear()
         process, out, err = following(kernel.url)
         wait_until("it waits", lambda: sum("/v1/events" in p for p, _ in kernel.requests) > 1)
-        going.history.commit = 3
+        going.history.revision = 3
         assert process.wait(30) == 7
         assert "CONTRACT_BROKEN" in err.read_text()
         assert out.read_text() == ""
@@ -737,12 +737,12 @@ def endless(count: int) -> Handler:
         data: dict[str, Any]
         if "/v1/events" in request.path:
             end = min(after + 1000, count)
-            events = [{**one, "commit_id": commit} for commit in range(after + 1, end + 1)]
+            events = [{**one, "revision": revision} for revision in range(after + 1, end + 1)]
             data = {"base": NOBODY.model_dump(), "events": events, "pins": [],
                     "next": end if end < count else None}  # fmt: skip
         else:
             end = min(after + 500, count // 2)
-            records = [{**cells, "sequence": n, "commit_id": 2 * n}
+            records = [{**cells, "sequence": n, "revision": 2 * n}
                        for n in range(after + 1, end + 1)]  # fmt: skip
             data = {"records": records, "broken": [], "next": end if end < count // 2 else None,
                     "head": {"sequence": count // 2, "hash": "0" * 64}}  # fmt: skip

@@ -4,14 +4,13 @@ import json
 import random
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aeroctl.commands._options import view_named
+from aeroctl.commands.reading import view_named
 from aeroctl.contract.envelope import Snapshot, SnapshotEnvelope
 from aeroctl.contract.lsn import distance, parse, render
 from aeroctl.output.output import Output
@@ -38,8 +37,7 @@ def shown(envelope: SnapshotEnvelope, view: View[Any], form: Any, terminal: bool
     """What the view prints."""
     stream = Stream(terminal)
     data = view.derive(envelope.data)
-    with mock.patch("sys.stdout", stream):
-        Output(form, terminal, color=False).show(envelope, data, view.layout(data))
+    Output(stream, form, terminal, color=False).show(envelope, data, view.layout(data))
     return stream.text()
 
 
@@ -104,13 +102,13 @@ def test_node_rows_say_what_the_kernel_says(snapshot: Snapshot) -> None:
     for row in rows:
         value = measured.get(row.name)
         assert row.writable == (value.writable if value else None)
-        # P6-A1: whoever writes holds authority, whoever holds authority writes.
+        # P6-A1: whoever writes holds the leader key, whoever holds the leader key writes.
         if row.writable is None:
-            assert row.authority_disagreement is None
+            assert row.leader_disagreement is None
         elif not snapshot.cluster.standby_cluster:
-            assert row.authority_disagreement == (row.holds_authority != row.writable)
+            assert row.leader_disagreement == (row.is_leader != row.writable)
         assert row.lag_bytes is None or row.lag_bytes >= 0
-        assert not (row.holds_authority and row.lag_bytes is not None)
+        assert not (row.is_leader and row.lag_bytes is not None)
 
 
 @thorough
@@ -142,14 +140,14 @@ def test_a_chain_longer_than_the_stack_is_drawn() -> None:
 @given(snapshot=SNAPSHOTS)
 def test_health_decides_only_what_the_snapshot_proves(snapshot: Snapshot) -> None:
     view = view_named("health").derive(snapshot)
-    rules = {rule.rule: rule.evaluation for rule in view.rules}
+    rules = {rule.rule_id: rule.evaluation for rule in view.rules}
     rows = node_rows(snapshot)
     assert snapshot.cluster is not None
-    assert (rules["one_authority"] == "holds") == (snapshot.cluster.authority is not None)
+    assert (rules["one_leader"] == "holds") == (snapshot.cluster.leader is not None)
     if not snapshot.cluster.standby_cluster:
-        strangers = [row for row in rows if row.writable and not row.holds_authority]
+        strangers = [row for row in rows if row.writable and not row.is_leader]
         assert (rules["single_writer"] == "does_not_hold") == bool(strangers)
-    if any(row.writable is None and not row.holds_authority for row in rows):
+    if any(row.writable is None and not row.is_leader for row in rows):
         assert rules["single_writer"] != "holds"
     assert view.all_hold == (set(rules.values()) == {"holds"})
 
@@ -178,7 +176,7 @@ class Told:
     """What the contract calls the same now: `since` has another name there."""
 
     kind: str
-    since_commit: int | None
+    since_revision: int | None
 
 
 def test_a_field_that_the_contract_renamed_is_no_null() -> None:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aeroctl.errors import KINDS, Exit, Failure, failure
+from aeroctl.contract.error_codes import ERROR_CODES
+from aeroctl.errors import Exit, Failure, failure
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.safe_text import safe, width
 from aeroctl.views.blocks import Block, Facts, Flagged, Grid
@@ -41,11 +42,11 @@ BUSY = REFUSED.replace(b"control_plane_validation", b"kernel_rejection").replace
 )
 
 
-def state(commit: int, *states: str) -> bytes:
-    """A snapshot of this commit, in which n1, n2, ... are in these states."""
+def state(revision: int, *states: str) -> bytes:
+    """A snapshot of this revision, in which n1, n2, ... are in these states."""
     nodes = [
         NODE.model_copy(
-            update={"name": f"n{number}", "state": said, "holds_authority": number == 1}
+            update={"name": f"n{number}", "state": said, "is_leader": number == 1}
         ).model_dump()
         for number, said in enumerate(states, 1)
     ]
@@ -53,7 +54,7 @@ def state(commit: int, *states: str) -> bytes:
     data = ENVELOPE.data.model_dump() | {"nodes": nodes}
     for section in ("replication", "wal", "mvcc", "checkpoints", "snapshots"):
         data[section] = [{"node": node["name"], **silent} for node in nodes]
-    observed = ENVELOPE.observed_at.model_dump() | {"commit_id": commit}
+    observed = ENVELOPE.observed_at.model_dump() | {"revision": revision}
     return document(data=data, observed_at=observed)
 
 
@@ -185,11 +186,11 @@ def test_marks_follow_names_and_say_what_is_gone() -> None:
     assert compared([slots], [fewer]).changed == (frozenset({(0, 2)}),)
 
 
-@pytest.mark.parametrize("code", KINDS)
+@pytest.mark.parametrize("code", ERROR_CODES)
 def test_which_failures_pass(code: str) -> None:
-    kind = KINDS[code]
-    ends = {"OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "COMMIT_COMPACTED", "NOT_IN_CASE"}
-    no_state = kind.domain == "transport" or kind.exit == Exit.NO_SNAPSHOT
+    row = ERROR_CODES[code]
+    ends = {"OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_EVIDENCE"}
+    no_state = row.domain == "transport" or row.exit == Exit.NO_SNAPSHOT
     assert passing(failure(code, "")) == (no_state and code not in ends)
     assert not passing(Failure("NEW", "", "kernel_rejection"))
     assert passing(Failure("NEW", "", "transport"))
@@ -207,14 +208,14 @@ class TestElsewhere:
             done = run("inspect", "nodes", "--kernel", kernel.url, "--watch", "0.1")
         first, second = done.out[: len(once)], done.out[len(once) :]
         assert first == once
-        assert second.startswith("\n# commit 58")
+        assert second.startswith("\n# revision 58")
         assert (done.code, "NOT_AUTHORIZED: no more" in done.err) == (3, True)
 
     def test_a_document_on_each_line(self) -> None:
         with answering(telling(state(57, "running"), BUSY, BUSY, state(58, "running"))) as kernel:
             done = run("inspect", "nodes", "--kernel", kernel.url, "--watch", "0.1", "-o", "jsonl")
         documents = [json.loads(line) for line in done.out.splitlines()]
-        assert [each["observed_at"]["commit_id"] for each in documents] == [57, 58]
+        assert [each["observed_at"]["revision"] for each in documents] == [57, 58]
         said = [json.loads(line)["error"]["code"] for line in done.err.splitlines()]
         assert said == ["SNAPSHOT_UNSTABLE", "NOT_AUTHORIZED"]  # once for as long as it lasted
 
@@ -225,7 +226,7 @@ class TestElsewhere:
                 terminal=True,
             )  # fmt: skip
         documents = [json.loads(line) for line in done.out.splitlines()]
-        assert [each["observed_at"]["commit_id"] for each in documents] == [57, 58]
+        assert [each["observed_at"]["revision"] for each in documents] == [57, 58]
 
     def test_a_dumb_terminal_is_no_screen(self) -> None:
         with answering(telling(state(57, "running"))) as kernel:
@@ -233,7 +234,7 @@ class TestElsewhere:
                 "inspect", "nodes", "--kernel", kernel.url, "--watch", "0.1",
                 terminal=True, environment={"TERM": "dumb"},
             )  # fmt: skip
-        assert "commit 57" in done.out
+        assert "revision 57" in done.out
         assert "\x1b" not in done.out
 
     @pytest.mark.parametrize("asked", ["inspect nodes -o json", "audit -o jsonl"])
@@ -282,7 +283,7 @@ class TestElsewhere:
         wait_until("word of it", lambda: "KERNEL_UNREACHABLE" in err.read_text(), 60)
         port = int(kernel.url.rpartition(":")[2])
         with answering(answer(state(99, "running")), port):
-            wait_until("a new frame", lambda: '"commit_id":99' in out.read_text(), 60)
+            wait_until("a new frame", lambda: '"revision":99' in out.read_text(), 60)
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 130
         codes = [json.loads(line)["error"]["code"] for line in err.read_text().splitlines()]
@@ -305,12 +306,12 @@ class TestTerminal:
         assert before == "\n" * 24
         screen = Screen(200, 24)
         screen.write(before + "\x1b[H" + first)
-        assert screen.shows()[0] == "aeroctl inspect nodes, every 0.1 s: commit 57"
+        assert screen.shows()[0] == "aeroctl inspect nodes, every 0.1 s: revision 57"
         assert marked(screen) == []
         screen.write("\x1b[H" + second)
         assert screen.shows()[0] == (
-            "aeroctl inspect nodes, every 0.1 s: commit 58, the frame before 57; "
-            "* is what changed since; gone: n2"
+            "aeroctl inspect nodes, every 0.1 s: revision 58, previous frame 57; "
+            "* marks changes; removed: n2"
         )
         (row,) = marked(screen)
         assert row.split()[1:4] == ["n1", "primary", "stopped,"]
@@ -353,13 +354,13 @@ class TestTerminal:
         screen.write(old)
         shown = screen.shows()
         assert shown[0] == (
-            "aeroctl inspect nodes, every 0.1 s: NO NEW STATE; ~ is old, of commit 57"
+            "aeroctl inspect nodes, every 0.1 s: NO NEW STATE; ~ marks old lines, of revision 57"
         )
         assert shown[1] == "error: SNAPSHOT_UNSTABLE: no more"
         body = shown[shown.index("") + 1 :]
         assert all(line.startswith("~") for line in body if line)
         assert any("n1" in line for line in body)
-        assert "commit 58, the frame before 57" in current
+        assert "revision 58, previous frame 57" in current
 
     def test_no_state_yet(self) -> None:
         with answering(telling(BUSY)) as kernel:
@@ -378,13 +379,13 @@ class TestTerminal:
         with answering(answer(state(57, "running"))) as kernel, ExitStack() as stack:
             command = [*WATCH, "--kernel", kernel.url]
             shown = stack.enter_context(terminal(command, ENVIRONMENT, tmp_path, whole=True))
-            shown.expect("commit 57")
+            shown.expect("revision 57")
             later = stack.pop_all()
         with later:
-            shown.expect("~ is old, of commit 57")
+            shown.expect("~ marks old lines, of revision 57")
             shown.expect("KERNEL_UNREACHABLE")
             with answering(answer(state(99, "running")), int(kernel.url.rpartition(":")[2])):
-                shown.expect("commit 99, the frame before 57")
+                shown.expect("revision 99, previous frame 57")
                 shown.type(INTERRUPT)
                 assert shown.finish()[0] == 130
 
@@ -402,7 +403,7 @@ class TestTerminal:
         with answering(answer(state(57, "running"))) as kernel:
             command = [*WATCH, "--kernel", kernel.url, "--no-color"]
             with terminal(command, ENVIRONMENT, tmp_path, whole=True) as shown:
-                shown.expect("commit 57")
+                shown.expect("revision 57")
                 shown.expect("\x1b[J")
                 shown.process.send_signal(getattr(signal, end))
                 code, _ = shown.finish()

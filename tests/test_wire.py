@@ -20,7 +20,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aeroctl.adapter.kernel import Connection, _checked_url
+from aeroctl.adapter.transport import Connection, _checked_url
 from aeroctl.errors import Failure
 from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.answering import Received, answer, answering

@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from aeroctl.cli import option, shared_options
-from aeroctl.commands._options import Asked, reading_options, show
+from aeroctl.commands.reading import ReadOptions, reading_options, show
 from aeroctl.errors import Exit
+from aeroctl.options import option, shared_options
 
 
 class HeadType(click.ParamType):  # type: ignore[type-arg]
-    """The head of an audit trail, as audit --verify prints it, or its hash alone."""
+    """The head of an audit trail, as audit --verify prints it, or only its hash."""
 
     name = "head"
 
@@ -19,10 +19,10 @@ class HeadType(click.ParamType):  # type: ignore[type-arg]
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int | None, str]:
         """Sequence and hash. Raises BadParameter."""
-        found = re.fullmatch(r"(?:([0-9]{1,16}):)?([0-9a-f]{64})", str(value).strip().lower())
-        if found is None:
+        match = re.fullmatch(r"(?:([0-9]{1,16}):)?([0-9a-f]{64})", str(value).strip().lower())
+        if match is None:
             self.fail("expected what audit --verify prints: SEQUENCE:HASH, or HASH", param, ctx)
-        return (int(found[1]) if found[1] else None), found[2]
+        return (int(match[1]) if match[1] else None), match[2]
 
 
 @click.command()
@@ -31,7 +31,7 @@ class HeadType(click.ParamType):  # type: ignore[type-arg]
     "--head",
     type=HeadType(),
     metavar="HEAD",
-    help="With --verify: the head that --verify printed earlier. Exit 8 unless the trail holds it.",
+    help="With --verify: a head that --verify printed earlier. Exit 8 unless the trail holds it.",
 )
 @option("--request", type=click.UUID, metavar="ID", help="Only this request's records.")
 @reading_options
@@ -42,20 +42,20 @@ def audit(
     verify: bool,
     head: tuple[int | None, str] | None,
     request: object,
-    asked: Asked,
+    options: ReadOptions,
 ) -> Exit:
-    """Who asked for what, when in the kernel's order, how it was confirmed, what came of it.
+    """Every request: the operator, the order, how it was confirmed, its outcome.
 
-    For operators and auditors. The trail is append-only; each record holds the hash of the one
-    before it. --verify follows the chain from the first record to its kept end and names the first
-    record that does not fit. Note the head that it prints, outside of the cluster: with --head it
-    tells a trail whose last records were deleted from one that is intact.
+    For operators and auditors. The trail is append-only, and each record holds the hash of the
+    previous one. --verify checks that chain from the first record to the stored head and names the
+    first record that does not fit. Keep the head that it prints outside of the cluster: given with
+    --head later, it shows whether records were deleted from the end.
     """
     from aeroctl.workflows.audit import show_trail
 
     if head is not None and not verify:
-        raise click.UsageError("--head is what --verify compares with: give both")
+        raise click.UsageError("--head needs --verify")
 
     chosen = None if request is None else str(request)
-    whole = show(ctx, asked, lambda reader: show_trail(reader, chosen, verify, asked.at, head))
-    return Exit.DONE if whole else Exit.CHECK_FAILED
+    intact = show(ctx, options, lambda reader: show_trail(reader, chosen, verify, options.at, head))
+    return Exit.DONE if intact else Exit.CHECK_FAILED

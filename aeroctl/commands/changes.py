@@ -1,14 +1,14 @@
-"""aeroctl promote, demote, force-promote, diagnose: one kernel action, confirmed, sent once."""
+"""aeroctl promote, demote, force-promote, diagnose: each asks for one action, once."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from aeroctl.cli import app_of, option, shared_options
-from aeroctl.commands._options import sendable
+from aeroctl.commands.reading import sendable
 from aeroctl.contract.commands import VERBS
 from aeroctl.errors import Exit
+from aeroctl.options import app_of, option, shared_options
 from aeroctl.workflows.confirm import Consent
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -16,7 +16,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def _reason(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None and not 0 < len(value.strip()) <= len(value) <= 1000:
-        raise click.BadParameter("1 to 1000 characters, not all blank", ctx, parameter)
+        raise click.BadParameter(
+            "it must have 1 to 1000 characters, not only blanks", ctx, parameter
+        )
     return sendable(ctx, parameter, value)
 
 
@@ -26,7 +28,7 @@ def _reason_option(required: bool) -> Callable[[Function], Function]:
         metavar="TEXT",
         required=required,
         callback=_reason,
-        help="Why; it is kept in the audit trail.",
+        help="The reason, for the audit trail.",
     )
 
 
@@ -35,19 +37,19 @@ def _token_option(function: Function) -> Function:
         "--confirm",
         "token",
         metavar="TOKEN",
-        help="Confirm what aeroctl explain showed with this token; refused in any other state.",
+        help="Confirm with the token that aeroctl explain printed; only valid for that state.",
     )(function)
 
 
 def _standard(function: Function) -> Function:
-    """What gives a standard confirmation. No variable can (P7-A2)."""
-    yes = option("--yes", is_flag=True, help="Confirm without being asked.")
+    """The options of a standard confirmation. No variable can give one (P7-A2)."""
+    yes = option("--yes", is_flag=True, help="Confirm without a prompt.")
     return yes(_token_option(_reason_option(required=False)(shared_options(function))))
 
 
 def _consent(yes: bool, token: str | None) -> Consent:
     if yes and token is not None:
-        raise click.UsageError("--yes and --confirm are two confirmations: give one")
+        raise click.UsageError("give either --yes or --confirm, not both")
     return Consent(yes=yes, token=token)
 
 
@@ -66,10 +68,10 @@ def _run(
 def promote(
     ctx: click.Context, node: str, yes: bool, token: str | None, reason: str | None
 ) -> Exit:
-    """Have the kernel transfer write authority from its holder to the replica NODE.
+    """Promote the replica NODE; the primary becomes a replica (Patroni: switchover).
 
-    Shows what the kernel says of it, asks, sends one request and prints the outcome that the
-    cluster proves. Exit 0: NODE holds authority in a new reign and is writable.
+    Shows what would happen, asks for confirmation, sends one request, and prints the outcome as
+    the cluster proves it. Exit 0: NODE is the new primary and accepts writes.
 
     \b
     Example:
@@ -83,9 +85,9 @@ def promote(
 @_standard
 @click.pass_context
 def demote(ctx: click.Context, node: str, yes: bool, token: str | None, reason: str | None) -> Exit:
-    """Have NODE, which holds write authority, step down. The kernel picks its successor.
+    """Demote the primary NODE; Patroni chooses the new primary (Patroni: switchover).
 
-    aeroctl explain demote NODE shows among whom.
+    aeroctl explain demote NODE lists the candidates.
     """
     return _run(ctx, "demote", node, reason, _consent(yes, token))
 
@@ -97,9 +99,9 @@ def demote(ctx: click.Context, node: str, yes: bool, token: str | None, reason: 
     "acknowledged",
     multiple=True,
     metavar="ID",
-    help="An invariant that is overridden; once for each that aeroctl explain lists.",
+    help="An overridden invariant; give the option once for each that aeroctl explain lists.",
 )
-@option("--accept-responsibility", is_flag=True, help="Take responsibility for what is lost.")
+@option("--accept-responsibility", is_flag=True, help="Accept responsibility for lost data.")
 @_token_option
 @_reason_option(required=True)
 @shared_options
@@ -112,10 +114,10 @@ def force_promote(
     token: str | None,
     reason: str | None,
 ) -> Exit:
-    """Have the kernel give write authority to the replica NODE although checks are skipped.
+    """Promote the replica NODE although safety checks fail (Patroni: failover).
 
-    Acknowledged writes may be lost. At a terminal each overridden invariant is asked for in turn;
-    elsewhere --acknowledge, for exactly those, and --accept-responsibility say the same.
+    Acknowledged writes may be lost. At a terminal a prompt asks for each overridden invariant.
+    Elsewhere give --acknowledge for each of them, and --accept-responsibility.
     """
     consent = Consent(False, token, acknowledged, accept_responsibility)
     return _run(ctx, "force-promote", node, reason, consent)
@@ -125,8 +127,8 @@ def force_promote(
 @_standard
 @click.pass_context
 def diagnose(ctx: click.Context, yes: bool, token: str | None, reason: str | None) -> Exit:
-    """Ask every node's database and agent for their own account, and compare with the store's.
+    """Ask PostgreSQL and Patroni on every node for their state, and compare it with etcd's.
 
-    It changes nothing, and costs every node some queries: aeroctl explain diagnose says how many.
+    Changes nothing. It runs some queries on every node; aeroctl explain diagnose shows how many.
     """
     return _run(ctx, "diagnose", None, reason, _consent(yes, token))

@@ -2,7 +2,7 @@
 
 import click
 
-from aeroctl.cli import cli, output_of, shared_options
+from aeroctl.options import app_of, shared_options
 
 
 @click.command()
@@ -10,7 +10,7 @@ from aeroctl.cli import cli, output_of, shared_options
 @shared_options
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """The completion script for SHELL, for the shell to load.
+    """Print the completion script of SHELL.
 
     \b
     Example:
@@ -20,4 +20,5 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    output_of(ctx).plain(kind(cli, {}, "aeroctl", "_AEROCTL_COMPLETE").source())
+    root = ctx.find_root().command
+    app_of(ctx).output.plain(kind(root, {}, "aeroctl", "_AEROCTL_COMPLETE").source())

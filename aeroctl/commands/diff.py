@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aeroctl.cli import option, reader_of, shared_options
-from aeroctl.commands._options import row_options
+from aeroctl.commands.reading import row_options
 from aeroctl.errors import Exit
+from aeroctl.options import app_of, option, shared_options
 
 if TYPE_CHECKING:
     from aeroctl.sources.moment import Moment
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@option("--check", is_flag=True, help="Exit 8 if anything shown differs.")
+@option("--check", is_flag=True, help="Exit 8 if there is any difference.")
 @row_options
 @shared_options
 @click.pass_context
@@ -30,9 +30,9 @@ def diff(
 ) -> Exit:
     """What changed from A to B, value by value.
 
-    Each is a commit (812), `now`, a time (2026-11-23T10:15:19Z), a while ago (10m), or a
-    FILE of aeroctl snapshot: - is standard input, ./812 a file of that name. Compared is what both
-    hold; of a commit that is what the consensus store held.
+    A and B are a revision (812), `now`, a time (2026-11-23T10:15:19Z), so long ago (10m), or a FILE
+    of aeroctl snapshot (- is standard input; ./812 is a file). Only sections that both hold are
+    compared; an earlier state holds only what etcd stored: cluster, nodes, promotion.
 
     \b
     Example:
@@ -40,16 +40,12 @@ def diff(
     """
     from aeroctl.workflows.diff import compare
 
-    asked = [_asked(text) for text in (before, after)]
-    # Each place is read once: standard input has its snapshot, or its token, but one time.
-    readers = {file: reader_of(ctx, file) for file in dict.fromkeys(file for file, _ in asked)}
-    one, other = ((readers[file], moment) for file, moment in asked)
-    view = compare(one, other, filters, sort_by)
+    view = compare(app_of(ctx), _side(before), _side(after), filters, sort_by)
     return Exit.CHECK_FAILED if check and view.changes else Exit.DONE
 
 
-def _asked(text: str) -> "tuple[str | None, Moment | None]":
-    """The file that a word names, or the moment; neither is now. Raises UsageError."""
+def _side(text: str) -> "tuple[str | None, Moment | None]":
+    """The file or the moment that a word names; neither: now. Raises UsageError."""
     from aeroctl.sources.moment import parse
 
     if text in ("now", "-"):
@@ -58,5 +54,5 @@ def _asked(text: str) -> "tuple[str | None, Moment | None]":
         return None, parse(text)
     except ValueError as error:
         if not os.path.exists(text):  # noqa: PTH110 - pathlib costs a start-up
-            raise click.UsageError(f"there is no file {text!r}, and {error}") from error
+            raise click.UsageError(f"{error}; and there is no file of that name") from error
         return text, None

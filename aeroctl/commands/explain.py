@@ -2,10 +2,10 @@
 
 import click
 
-from aeroctl.cli import app_of, option, shared_options
-from aeroctl.commands._options import sendable
+from aeroctl.commands.reading import sendable
 from aeroctl.contract.commands import VERBS
 from aeroctl.errors import Exit
+from aeroctl.options import app_of, option, shared_options
 
 
 @click.command()
@@ -17,19 +17,19 @@ from aeroctl.errors import Exit
 def explain(ctx: click.Context, command: str, node: str | None, check: bool) -> Exit:
     """What COMMAND would do to NODE: every rule with its evidence, and what can't be undone.
 
-    Changes nothing. The confirmation token that it shows confirms this command in this state, and
-    no other, with --confirm.
+    Changes nothing. The token in the output confirms this command in this state only: give it to
+    the command with --confirm.
 
     \b
     Example:
       aeroctl explain promote n2
     """
-    from aeroctl.views.explanation import all_hold, layout
+    from aeroctl.workflows.explain import show_explanation
 
-    asked = VERBS[command]
-    if (asked.target == "nothing") != (node is None):
-        raise click.UsageError(f"{command} takes {'no node' if node is not None else 'a NODE'}")
-    app = app_of(ctx)
-    answer = app.kernel.explain(asked.name, node)
-    app.output.show(answer, answer.data, layout(answer.data))
-    return Exit.CHECK_FAILED if check and not all_hold(answer.data) else Exit.DONE
+    change = VERBS[command]
+    if (change.target == "nothing") != (node is None):
+        raise click.UsageError(
+            f"{command} does not take a node" if node is not None else f"{command} needs a NODE"
+        )
+    all_hold = show_explanation(app_of(ctx), change.name, node)
+    return Exit.DONE if all_hold or not check else Exit.CHECK_FAILED

@@ -2,9 +2,9 @@
 
 import click
 
-from aeroctl.cli import option, shared_options
-from aeroctl.commands._options import Asked, reading_options, row_options, show, view_named
+from aeroctl.commands.reading import ReadOptions, reading_options, row_options, show, view_named
 from aeroctl.errors import Exit
+from aeroctl.options import option, shared_options
 
 
 @click.command()
@@ -16,17 +16,17 @@ from aeroctl.errors import Exit
 def health(
     ctx: click.Context,
     check: bool,
-    asked: Asked,
+    options: ReadOptions,
     filters: tuple[str, ...],
     sort_by: str | None,
 ) -> int:
-    """Which rules hold, from one snapshot: facts and counts, not advice.
+    """Which health rules hold, from one snapshot, each with its evidence.
 
-    With --check the exit code is 8 unless every rule shown holds; one that can't be decided does
-    not pass. --filter chooses the rules, --filter rule=one_authority for one of them.
+    With --check the exit code is 8 unless every rule shown holds; an undetermined rule counts as
+    failing. --filter chooses rules, for example --filter rule_id=single_writer.
     """
-    if check and asked.watch is not None:
-        raise click.UsageError("--watch goes on, --check ends: give one")
+    if check and options.watch is not None:
+        raise click.UsageError("give either --watch or --check, not both")
     rules = view_named("health")
-    view = show(ctx, asked, lambda reader: reader.read(rules, asked.at, filters, sort_by))
+    view = show(ctx, options, lambda reader: reader.read(rules, options.at, filters, sort_by))
     return Exit.CHECK_FAILED if check and not view.all_hold else Exit.DONE

@@ -1,19 +1,20 @@
-"""aeroctl inspect: one subcommand per view of the kernel's state."""
+"""aeroctl inspect: one subcommand for each view of the kernel's state."""
 
 import click
 
-from aeroctl.cli import Command, CommandTable, shared_options
-from aeroctl.commands._options import Asked, reading, reading_options, show
+from aeroctl.commands.reading import ReadOptions, reading_options, show, view_command
+from aeroctl.commands.table import Command, CommandTable
+from aeroctl.options import shared_options
 
 TABLE = {
-    "cluster": Command("inspect:cluster", "Topology, roles, and who holds authority."),
-    "nodes": Command("inspect:nodes", "Every node: role, authority, timeline, lag."),
-    "node": Command("inspect:node", "All that is known of one node."),
-    "replication": Command("inspect:replication", "Who streams to whom, and how far behind."),
+    "cluster": Command("inspect:cluster", "Topology, roles and the leader."),
+    "nodes": Command("inspect:nodes", "Every node: role, leader key, timeline, lag."),
+    "node": Command("inspect:node", "All that is known about one node."),
+    "replication": Command("inspect:replication", "Which node streams from which, and the lag."),
     "promotion": Command("inspect:promotion", "The promotion state machine and its history."),
     "wal": Command("inspect:wal", "WAL positions, segments, archiving and slots."),
-    "mvcc": Command("inspect:mvcc", "Transaction visibility and what holds cleanup back."),
-    "snapshots": Command("inspect:snapshots", "Checkpoints, held snapshots, base backups."),
+    "mvcc": Command("inspect:mvcc", "Transaction visibility and what holds back vacuum."),
+    "snapshots": Command("inspect:snapshots", "Checkpoints, active snapshots, base backups."),
 }
 
 
@@ -23,48 +24,48 @@ def inspect() -> None:
     """Show one part of the kernel's state, from one snapshot."""
 
 
-cluster = reading(
+cluster = view_command(
     "cluster",
-    """Topology, roles, and who holds write authority.
+    """Topology, roles and the leader.
 
-    On a terminal the nodes are drawn as a tree, each under the node it streams from.
-    "Holds authority" is what the leader key says, "writable" is what the node itself says; where
-    the two disagree, both are marked.
+    At a terminal the nodes are drawn as a tree, each under the node that it streams from. The
+    leader is the node that Patroni's leader key names; "writable" is what the node itself reports.
+    Where the two disagree, both are marked.
     """,
 )
-nodes = reading(
+nodes = view_command(
     "nodes",
-    """Every node the kernel knows: role, authority, timeline, lag.
+    """Every known node: role, leader key, timeline, lag.
 
-    Lag is in bytes, against the position that the holder of authority last recorded.
+    Lag is in bytes, behind the position that the leader last recorded.
 
     \b
     Example:
-      aeroctl inspect nodes -o json | jq -r '.data.nodes[] | select(.holds_authority) | .name'
+      aeroctl inspect nodes -o json | jq -r '.data.nodes[] | select(.is_leader) | .name'
     """,
 )
-replication = reading(
+replication = view_command(
     "replication",
-    """Every stream as its upstream sees it, and every node by its own account.
+    """Every replication connection as its upstream reports it, and as each node reports itself.
 
-    Lag is in bytes, against the upstream's own position at the same instant.
+    Lag is in bytes, behind the upstream's own position at the same instant.
     """,
 )
-promotion = reading(
+promotion = view_command(
     "promotion",
     """The promotion state machine: its state, what is pending, and which timelines ended.""",
 )
-wal = reading(
+wal = view_command(
     "wal",
     """Every node's write-ahead log: positions, segments on disk, archiving, replication slots.""",
 )
-mvcc = reading(
+mvcc = view_command(
     "mvcc",
-    """What transactions can see on every node, and what holds cleanup back.""",
+    """What transactions can see on every node, and what holds back vacuum.""",
 )
-snapshots = reading(
+snapshots = view_command(
     "snapshots",
-    """Every node's last checkpoint, the snapshots that are held, base backups under way.""",
+    """Every node's last checkpoint, active snapshots, and running base backups.""",
 )
 
 
@@ -73,8 +74,8 @@ snapshots = reading(
 @reading_options
 @shared_options
 @click.pass_context
-def node(ctx: click.Context, name: str, asked: Asked) -> None:
-    """All that one snapshot says of the node NAME."""
+def node(ctx: click.Context, name: str, options: ReadOptions) -> None:
+    """All that one snapshot holds about the node NAME."""
     from aeroctl.views.node import view_of
 
-    show(ctx, asked, lambda reader: reader.read(view_of(name), asked.at))
+    show(ctx, options, lambda reader: reader.read(view_of(name), options.at))

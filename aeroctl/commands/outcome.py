@@ -2,23 +2,24 @@
 
 import click
 
-from aeroctl.cli import app_of, option, shared_options
 from aeroctl.errors import Exit
+from aeroctl.options import app_of, option, shared_options
 
 
 @click.command()
 @click.argument("request_id", type=click.UUID)
 @option(
-    "--wait", is_flag=True, help="Ask again until it is decided; --timeout bounds that. [300 s]"
+    "--wait",
+    is_flag=True,
+    help="Ask again until it is decided, for --timeout seconds at most. [default: 300]",
 )
 @shared_options
 @click.pass_context
 def outcome(ctx: click.Context, request_id: object, wait: bool) -> Exit:
     """What became of the request REQUEST_ID, as the kernel's state and records prove it.
 
-    Read-only, at any time, from anywhere. Exit 0: executed; 9: executed, but not as asked, or
-    rolled back; 4: rejected; 5: not executed, and never will be; 6: in progress, not known, or not
-    to be learned now.
+    Read-only. Exit 0: executed; 9: executed, but not as asked, or rolled back; 4: rejected; 5: not
+    executed, and never will be; 6: in progress, unknown, or the kernel did not answer.
     """
     from aeroctl.workflows.outcome import show_outcome
 

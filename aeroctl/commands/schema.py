@@ -2,12 +2,12 @@
 
 import click
 
-from aeroctl.cli import output_of, shared_options
+from aeroctl.options import app_of, shared_options
 
 NAMES = (
     "cluster", "nodes", "node", "replication", "promotion", "wal", "mvcc", "snapshots", "health",
     "explanation", "outcome", "audit", "timeline", "diff", "snapshot",
-    "case", "error",
+    "evidence", "error",
 )  # fmt: skip
 
 
@@ -18,9 +18,9 @@ NAMES = (
 def schema(ctx: click.Context, view: str | None) -> None:
     """The JSON Schema of what a command prints under -o json; of all of them without VIEW.
 
-    Asks no kernel.
+    Needs no kernel.
     """
     from aeroctl.views.schemas import schema_of
 
     document = schema_of(view) if view else {name: schema_of(name) for name in NAMES}
-    output_of(ctx).document(document)
+    app_of(ctx).output.document(document)

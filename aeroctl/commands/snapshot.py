@@ -1,15 +1,10 @@
 """aeroctl snapshot."""
 
-from typing import TYPE_CHECKING
-
 import click
 
-from aeroctl.cli import option, shared_options
-from aeroctl.commands._options import Asked, reading_options, show
+from aeroctl.commands.reading import ReadOptions, reading_options, show
 from aeroctl.contract.terms import SECTIONS, Section
-
-if TYPE_CHECKING:
-    from aeroctl.workflows.read import Reader
+from aeroctl.options import option, shared_options
 
 
 @click.command()
@@ -18,36 +13,32 @@ if TYPE_CHECKING:
     "sections",
     multiple=True,
     type=click.Choice(SECTIONS),
-    help="Only this section. May be repeated. [default: all, under --at those history holds]",
+    help="Only this section. May be repeated. [default: all; with --at, those that etcd stored]",
 )
-@option("--full", is_flag=True, help="With events and audit trail: a file for --from.")
+@option("--full", is_flag=True, help="With events and audit trail: an evidence file, for --from.")
 @reading_options
 @shared_options
 @click.pass_context
-def snapshot(ctx: click.Context, sections: tuple[Section, ...], full: bool, asked: Asked) -> None:
-    """The kernel's snapshot as it is: every section, or those asked for. Always JSON.
+def snapshot(
+    ctx: click.Context, sections: tuple[Section, ...], full: bool, options: ReadOptions
+) -> None:
+    """The kernel's snapshot as it is, in JSON: every section, or those of --include.
 
-    With --full the snapshot, the events and the audit trail of one commit: evidence that every
-    reading command reads with --from, on any machine, without a kernel.
+    With --full the snapshot, the events and the audit trail of one revision: an evidence file,
+    which every reading command takes with --from, on any machine, without a kernel.
 
     \b
     Example:
-      aeroctl snapshot --full > case.json && aeroctl timeline --from case.json
+      aeroctl snapshot --full > evidence.json && aeroctl timeline --from evidence.json
     """
     if full and sections:
-        raise click.UsageError("--full is every section: not with --include")
-    if full and asked.watch is not None:
-        raise click.UsageError("--full is for a file: not with --watch")
+        raise click.UsageError("--full can't be combined with --include: it holds every section")
+    if full and options.watch is not None:
+        raise click.UsageError("--full can't be combined with --watch")
 
-    def once(reader: "Reader") -> None:
-        at, notes = reader.commit_of(asked.at)
-        if full:
-            from aeroctl.sources.evidence_file import collect
+    from aeroctl.workflows.snapshot import show_snapshot, write_evidence
 
-            reader.dialogue.notes(notes)  # which commit was taken is not the kernel's word
-            reader.output.document(collect(reader.source, at))
-            return
-        document = reader.source.document(sections or reader.source.holds(at), at)
-        reader.output.document({**document, "notes": [*document["notes"], *notes]})
-
-    show(ctx, asked, once)
+    if full:
+        show(ctx, options, lambda reader: write_evidence(reader, options.at))
+    else:
+        show(ctx, options, lambda reader: show_snapshot(reader, sections, options.at))

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aeroctl.cli import option, reader_of, shared_options
-from aeroctl.commands._options import MomentType, file_option, sendable
+from aeroctl.commands.reading import MomentType, file_option, sendable
 from aeroctl.contract.terms import EVENT_KINDS, RECORD_KINDS
+from aeroctl.options import app_of, option, shared_options
 
 if TYPE_CHECKING:
     from aeroctl.sources.moment import Moment
@@ -17,18 +17,22 @@ if TYPE_CHECKING:
     "--since",
     type=MomentType(),
     metavar="MOMENT",
-    help="From this commit on (812), a time (2026-11-23T10:15:19Z) or a while ago (10m), with "
-    "all that may have been later than that. [default: all that history holds; with --follow, from "
-    "now]",
+    help="Start at a revision (812), a time (2026-11-23T10:15:19Z) or so long ago (10m). "
+    "[default: all available history; with --follow, now]",
 )
-@option("--until", type=MomentType(), metavar="MOMENT", help="Up to it, likewise. [default: now]")
+@option(
+    "--until",
+    type=MomentType(),
+    metavar="MOMENT",
+    help="End there, written as for --since. [default: now]",
+)
 @option(
     "--node",
     "nodes",
     multiple=True,
     metavar="NAME",
-    callback=lambda ctx, parameter, names: tuple(sendable(ctx, parameter, each) for each in names),
-    help="Only what is about this node. May be repeated.",
+    callback=lambda ctx, parameter, names: tuple(sendable(ctx, parameter, name) for name in names),
+    help="Only entries about this node. May be repeated.",
 )
 @option(
     "--kind",
@@ -36,15 +40,15 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.Choice((*EVENT_KINDS, *RECORD_KINDS)),
     metavar="KIND",
-    help="Only entries of this kind, such as authority_gained. May be repeated.",
+    help="Only entries of this kind, such as leader_gained. May be repeated.",
 )
 @option(
     "--request",
     type=click.UUID,
     metavar="ID",
-    help="Only this request's records, and what happened between its first and its last.",
+    help="Only this request's records, and the events between its first and its last record.",
 )
-@option("--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@option("--follow", is_flag=True, help="Print new entries as they happen, until Ctrl-C.")
 @file_option
 @shared_options
 @click.pass_context
@@ -58,11 +62,10 @@ def timeline(
     follow: bool,
     file: str | None,
 ) -> None:
-    """What happened, in the kernel's order: changes of the cluster's state, and who asked for what.
+    """What happened, in the kernel's order: changes of the cluster's state, and requests.
 
-    Ordered by commit, never by clock. What the kernel's history no longer holds is an entry of its
-    own, `gap`, which no filter takes away. On a terminal a picture shows, from top to bottom, who
-    held authority and who was there.
+    Ordered by revision, never by clock. Where history was compacted, an entry `gap` says so;
+    filters never remove it. At a terminal a picture shows the leader and the members over time.
 
     \b
     Examples:
@@ -71,10 +74,13 @@ def timeline(
       aeroctl timeline --follow -o jsonl
     """
     if follow and until is not None:
-        raise click.UsageError("--follow goes on, --until ends: give one")
+        raise click.UsageError("give either --follow or --until, not both")
     if follow and file is not None:
-        raise click.UsageError("--follow shows what happens now: not with --from")
-    from aeroctl.workflows import timeline as story
+        raise click.UsageError("--follow can't be combined with --from")
+    from aeroctl.workflows.follow import follow_timeline
+    from aeroctl.workflows.read import reader_of
+    from aeroctl.workflows.timeline import Selection, show_timeline
 
-    asked = story.Asked(since, until, nodes, kinds, None if request is None else str(request))
-    (story.follow if follow else story.show)(reader_of(ctx, file), asked)
+    request_id = None if request is None else str(request)
+    selection = Selection(since, until, nodes, kinds, request_id)
+    (follow_timeline if follow else show_timeline)(reader_of(app_of(ctx), file), selection)

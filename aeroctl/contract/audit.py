@@ -1,11 +1,11 @@
-"""GET /v1/audit: the audit trail, append-only, hash-chained, ordered by commit (P7-O3)."""
+"""GET /v1/audit: the audit trail, append-only, hash-chained, ordered by revision (P7-O3)."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from aeroctl.contract.base import CommitId, Count, Model, Time
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.base import Count, Model, Revision, Time
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.envelope import Envelope
 from aeroctl.contract.errors import EngineReply
@@ -29,8 +29,8 @@ class Dispatch(Model):
 
     action: str = Field(examples=['POST /switchover {"candidate":"n2","leader":"n1"}'])
     receiver: str | None = Field(description="The node whose agent was asked.")
-    failover_commit: CommitId = Field(
-        description="Last commit of the engine's pending-transfer key before; 0: it was absent."
+    failover_revision: Revision = Field(
+        description="Last revision of the engine's pending-transfer key before; 0: it was absent."
     )
     deadline_seconds: Count
 
@@ -47,21 +47,21 @@ class RecordFacts(Model):
     command: CommandName
     target: str | None
     identity: str = Field(description="Authenticated: whose token it was.")
-    authority: AuthorityName
+    leader: AuthorityName
     client: Client = Field(
         description="What the caller claimed of itself; nobody checked it. All null, like "
         "`reason`, for a caller without the authority to ask."
     )
     reason: str | None
-    epoch: str = Field(description="Of the state that the operator confirmed.")
-    observed_commit_id: CommitId = Field(description="The commit that the operator saw.")
+    state_digest: str = Field(description="Of the state that the operator confirmed.")
+    observed_revision: Revision = Field(description="The revision that the operator saw.")
     token_digest: Hash | None = Field(
         description="SHA-256 of the confirmation token, which serves no other request; null for a "
         "caller without the authority to ask."
     )
     confirmation: Confirmed | None = Field(description="null in a record before it was checked.")
-    authority_before: Authority | None
-    authority_after: Authority | None
+    leader_before: Leader | None
+    leader_after: Leader | None
     dispatch: Dispatch | None
     outcome: RequestOutcome | None
     code: str | None
@@ -70,12 +70,12 @@ class RecordFacts(Model):
 
 
 class AuditRecord(RecordFacts):
-    """One record in its place. `commit_id` orders it, and is not part of what is hashed
+    """One record in its place. `revision` orders it, and is not part of what is hashed
     (chain.py), because the store gives it when the record is written.
     """
 
     sequence: Annotated[int, Field(ge=1, lt=2**53)]
-    commit_id: CommitId
+    revision: Revision
     previous_hash: Hash
     hash: Hash
 
@@ -98,25 +98,25 @@ class BrokenRecord(Model):
         "the same."
     )
     key: str = Field(description="In the store; of missing records, the first one's.")
-    commit_id: CommitId = Field(
+    revision: Revision = Field(
         description="No later than this was what should be here recorded; it places it among the "
         "records."
     )
-    written: CommitId | None = Field(
-        description="The commit that last wrote the key; null: it is missing."
+    written: Revision | None = Field(
+        description="The revision that last wrote the key; null: it is missing."
     )
     problem: str
 
 
 class AuditPage(Model):
-    """Some records in order of sequence, from one commit of the store."""
+    """Some records in order of sequence, from one revision of the store."""
 
     records: list[AuditRecord]
     broken: list[BrokenRecord] = Field(
         description="Places of the same stretch of the trail that hold no such record, in the "
         "order of their keys. Nothing is left out: it is in one list or in the other."
     )
-    head: Head = Field(description="Of the whole trail at this commit; sequence 0: it is empty.")
+    head: Head = Field(description="Of the whole trail at this revision; sequence 0: it is empty.")
     next: Count | None = Field(description="Ask with `after` set to this for more; null: no more.")
 
 

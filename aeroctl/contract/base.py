@@ -20,8 +20,8 @@ Time = Annotated[
 ]
 """An instant in UTC, RFC 3339. Never used to order anything (P7-D1)."""
 
-CommitId = Annotated[int, Field(ge=0, lt=2**53)]
-"""A commit of the kernel's consensus store (etcd: revision). The only order of events."""
+Revision = Annotated[int, Field(ge=0, lt=2**53)]
+"""A revision of the kernel's consensus store (etcd: revision). The only order of events."""
 
 Xid = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
 """A 64-bit transaction id (xid8), as a string because JSON numbers end at 2^53."""

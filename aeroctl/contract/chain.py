@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 NO_HASH = "0" * 64
 """What the first record has for the hash of the one before it."""
-_UNHASHED = ("hash", "commit_id")
+_UNHASHED = ("hash", "revision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Break:
 
 
 def digest(record: Mapping[str, Any]) -> str:
-    """SHA-256 of a record as JSON values: all keys but its own hash and its commit, in canonical
-    form. The commit is the store's own and not known before the record is written.
+    """SHA-256 of a record as JSON values: all keys but its own hash and its revision, in canonical
+    form. The revision is the store's own and not known before the record is written.
     """
     hashed = {key: value for key, value in record.items() if key not in _UNHASHED}
     canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -37,7 +37,7 @@ class Chain:
 
     sequence: int = 0
     hash: str = NO_HASH
-    commit_id: int = 0
+    revision: int = 0
     broken: Break | None = None
 
     def follow(
@@ -56,7 +56,7 @@ class Chain:
                 if reason:
                     self.broken = Break(self.sequence + 1, reason)
             self.sequence = record["sequence"]
-            self.hash, self.commit_id = record["hash"], record["commit_id"]
+            self.hash, self.revision = record["hash"], record["revision"]
         for hole in holes:
             self._hole(hole)
 
@@ -81,7 +81,7 @@ class Chain:
             return "it does not name the hash of the record before it"
         if record["hash"] != digest(record):
             return "its content does not match its hash"
-        if record["commit_id"] < self.commit_id:
+        if record["revision"] < self.revision:
             return "it was written before the record before it"
         return None
 

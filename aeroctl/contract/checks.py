@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 Observed = TypeVar("Observed", bound=Any)
-MEASURED = ("replication", "wal", "mvcc", "checkpoints", "snapshots")
+NODE_SECTIONS = ("replication", "wal", "mvcc", "checkpoints", "snapshots")
 
 
 def one_of_two(observation: Observed) -> Observed:
@@ -16,11 +16,11 @@ def one_of_two(observation: Observed) -> Observed:
 def consistent(snapshot: Observed) -> Observed:
     """The sections don't contradict each other (P7-D1). Raises ValueError.
 
-    No node is listed twice; whoever holds authority is the same everywhere, and one node at most;
-    what is measured is measured of every node.
+    No node is listed twice; whoever holds the leader key is the same everywhere, and one node at
+    most; what is measured is measured of every node.
     """
     names = [node.name for node in snapshot.nodes] if snapshot.nodes is not None else None
-    for section in ("nodes", *MEASURED):
+    for section in ("nodes", *NODE_SECTIONS):
         rows = getattr(snapshot, section)
         if rows is None:
             continue
@@ -30,15 +30,15 @@ def consistent(snapshot: Observed) -> Observed:
         if names is not None and set(listed or ()) != set(names):
             raise ValueError(f"{section} and nodes name different nodes")
     if snapshot.cluster is not None:
-        held = snapshot.cluster.authority
-        holders = [node.name for node in snapshot.nodes or () if node.holds_authority]
+        held = snapshot.cluster.leader
+        holders = [node.name for node in snapshot.nodes or () if node.is_leader]
         if snapshot.nodes is not None and holders != ([held.node] if held else []):
-            raise ValueError("cluster and nodes name different holders of authority")
+            raise ValueError("cluster and nodes name different leaders")
         promotion = snapshot.promotion
-        if promotion is not None and _reign(promotion.authority) != _reign(held):
-            raise ValueError("cluster and promotion name different holders of authority")
+        if promotion is not None and _leader_term(promotion.leader) != _leader_term(held):
+            raise ValueError("cluster and promotion name different leaders")
     return snapshot
 
 
-def _reign(authority: Any) -> tuple[str, int] | None:
-    return (authority.node, authority.reign) if authority else None
+def _leader_term(leader: Any) -> tuple[str, int] | None:
+    return (leader.node, leader.since) if leader else None

@@ -2,18 +2,18 @@
 
 from pydantic import Field
 
-from aeroctl.contract.base import CommitId, Count, Lsn, Model
+from aeroctl.contract.base import Count, Lsn, Model, Revision
 from aeroctl.contract.terms import SynchronousMode
 
 
-class Authority(Model):
-    """Who holds write authority, and since when (P6-A1). Patroni: the leader key."""
+class Leader(Model):
+    """Who holds the leader key, and since when (P6-A1). Patroni: the leader key."""
 
     node: str
-    reign: CommitId = Field(
-        description="Commit at which this holder took authority: the leader key was created with "
-        "its name, or written over with it. A fencing token: it is new for every reign, also for "
-        "the same node."
+    since: Revision = Field(
+        description="Revision at which this holder took the leader key: the leader key was created "
+        "with its name, or written over with it. A fencing token: it is new for every leader term, "
+        "also for the same node."
     )
 
 
@@ -26,18 +26,18 @@ class Synchronous(Model):
     standbys: list[str] = Field(description="Sorted by name.")
     quorum: Count | None = Field(
         description="How many others of the synchronous set a candidate must reach before it may "
-        "take authority. Patroni: sync.quorum."
+        "take the leader key. Patroni: sync.quorum."
     )
 
 
 class Cluster(Model):
-    """Identity, authority and the settings that decide who may take authority."""
+    """Identity, leader and the settings that decide who may take the leader key."""
 
     name: str
     system_id: str | None = Field(
         description="PostgreSQL's system identifier; null until the cluster is initialised."
     )
-    authority: Authority | None = Field(description="null: nobody holds write authority.")
+    leader: Leader | None = Field(description="null: nobody holds the leader key.")
     paused: bool = Field(description="Automatic failover is switched off.")
     standby_cluster: bool = Field(description="The whole cluster follows another one.")
     lease_ttl_seconds: Count | None
@@ -46,7 +46,7 @@ class Cluster(Model):
         "enforces it (Patroni: maximum_lag_on_failover)."
     )
     leader_lsn: Lsn | None = Field(
-        description="The last WAL position that a holder of authority recorded in the "
+        description="The last WAL position that a leader recorded in the "
         "consensus store (Patroni: status.optime). What `lag_bytes` is measured against."
     )
     synchronous: Synchronous

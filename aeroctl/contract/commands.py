@@ -34,7 +34,7 @@ COMMANDS: dict[CommandName, Command] = {
             "control",
             "standard",
             "replica",
-            "transfer write authority from its holder to the named replica",
+            "transfer the leader key from its holder to the named replica",
         ),
         Command(
             "request_demotion",
@@ -42,7 +42,7 @@ COMMANDS: dict[CommandName, Command] = {
             "control",
             "standard",
             "primary",
-            "have the named holder of write authority step down; the kernel picks its successor",
+            "have the named leader step down; the kernel picks its successor",
         ),
         Command(
             "force_promotion",
@@ -50,7 +50,7 @@ COMMANDS: dict[CommandName, Command] = {
             "control",
             "override",
             "replica",
-            "give write authority to the named replica although checks are skipped",
+            "give the leader key to the named replica although checks are skipped",
         ),
         Command(
             "run_diagnostics",
@@ -65,9 +65,9 @@ COMMANDS: dict[CommandName, Command] = {
 VERBS: dict[str, Command] = {command.verb: command for command in COMMANDS.values()}
 
 INVARIANTS: dict[str, str] = {
-    "P6-A1": "exactly one node holds write authority",
-    "P6-A2": "authority passes atomically from one node to the next",
+    "P6-A1": "exactly one node holds the leader key",
+    "P6-A2": "the leader key passes atomically from one node to the next",
     "P6-S1": "no acknowledged write is lost",
-    "P6-S2": "every node's write-ahead log is a prefix of the authoritative one",
+    "P6-S2": "every node's write-ahead log is a prefix of the leader's",
 }
 """The kernel's invariants that an override may override, in words."""

@@ -23,16 +23,16 @@ CHANCE_BYTES = _CHANCE // 2
 class Confirmable:
     """What a token confirms: this command, on this target, in this state, and nothing else.
 
-    The epoch comes back when a transfer was asked for and cleared again. `failover_commit` does
-    not: what was confirmed before another attempt is not good for one after it.
+    The state digest comes back when a transfer was asked for and cleared again. `failover_revision`
+    does not: what was confirmed before another attempt is not good for one after it.
     """
 
     command: CommandName
     target: str | None
     cluster: str
     system_id: str | None
-    epoch: str
-    failover_commit: int
+    state_digest: str
+    failover_revision: int
 
 
 def token(about: Confirmable, issued: int, term: int, chance: bytes) -> str:

@@ -4,7 +4,7 @@ from typing import Generic, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from aeroctl.contract.base import CommitId, Model, Observation, Time
+from aeroctl.contract.base import Model, Observation, Revision, Time
 from aeroctl.contract.checkpoints import NodeCheckpoint
 from aeroctl.contract.checks import consistent
 from aeroctl.contract.cluster import Cluster
@@ -19,12 +19,12 @@ from aeroctl.contract.wal import NodeWal
 class ObservedAt(Model):
     """Which kernel state an answer shows (state model 10)."""
 
-    snapshot: Literal["live", "explicit"]
-    commit_id: CommitId
-    epoch: str = Field(
-        description="Opaque. Equal exactly when the authority-relevant state is equal: leader and "
-        "reign, members with role and timeline, pending failover, synchronous set, pause, and "
-        "whether the whole cluster follows another."
+    kind: Literal["live", "historical"]
+    revision: Revision
+    state_digest: str = Field(
+        description="Opaque. Equal exactly when the state that decides who leads is equal: leader "
+        "and leader term, members with role and timeline, pending failover, synchronous set, "
+        "pause, and whether the whole cluster follows another."
     )
     time: Time | None = Field(description="null for an explicit snapshot: history keeps no clock.")
     clock: str | None = Field(description="Whose clock `time` is.")

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from aeroctl.contract.base import CommitId, Count, Model, Time
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.base import Count, Model, Revision, Time
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.consent import SHAPE
 from aeroctl.contract.envelope import Envelope
@@ -27,10 +27,10 @@ class ExplainRequest(Model):
 class ObservedSnapshot(Model):
     """The state that the explanation is about."""
 
-    commit_id: CommitId
-    epoch: str
-    failover_commit: CommitId = Field(
-        description="Last commit of the engine's pending-transfer key; 0: it is absent."
+    revision: Revision
+    state_digest: str
+    failover_revision: Revision = Field(
+        description="Last revision of the engine's pending-transfer key; 0: it is absent."
     )
 
 
@@ -59,7 +59,7 @@ class Override(Model):
 
 
 class Successor(Model):
-    """A node that the kernel may pick when the holder of authority steps down."""
+    """A node that the kernel may pick when the leader steps down."""
 
     node: str
     rules: list[Rule]
@@ -81,7 +81,7 @@ class Explanation(Model):
     inputs: Inputs
     action: str = Field(description="The one kernel action, in words.")
     confirmation: ConfirmationKind
-    authority: Authority | None
+    leader: Leader | None
     rules_applied: list[Rule] = Field(description="In the kernel's fixed order.")
     conclusion: Conclusion
     affected: list[Affected] = Field(description="By node name.")
@@ -103,7 +103,8 @@ class Explanation(Model):
     confirmation_token: Token = Field(
         description="A confirmation that carries it is good for this command on this target in "
         "this state, for one request, and until it expires. Its parts: time of issue, chance, and "
-        "a digest of both with command, target, cluster, system id, epoch and failover_commit."
+        "a digest of both with command, target, cluster, system id, state digest and "
+        "failover_revision."
     )
 
 

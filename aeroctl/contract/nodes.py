@@ -4,15 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aeroctl.contract.base import CommitId, Count, Finite, Lsn, Model, SafeInt
+from aeroctl.contract.base import Count, Finite, Lsn, Model, Revision, SafeInt
 from aeroctl.contract.terms import KnownFrom, Role, TimelineStatus
 
 
 class LastEntry(Model):
     """What a node said of itself before its entry went, as the store's history still holds it."""
 
-    commit_id: CommitId = Field(
-        description="A commit at which the entry was there; it may have been there later."
+    revision: Revision = Field(
+        description="A revision at which the entry was there; it may have been there later."
     )
     role: Role
     state: str | None
@@ -43,7 +43,7 @@ class Node(Model):
         "proves nothing about any of them; an unregistered node takes nothing from a registered "
         "one. Sorted by name."
     )
-    holds_authority: bool = Field(description="The leader key names this node.")
+    is_leader: bool = Field(description="The leader key names this node.")
     role: Role
     state: str | None = Field(description="In the kernel's own words.", examples=["running"])
     replication_state: str | None = Field(
@@ -52,7 +52,7 @@ class Node(Model):
     )
     timeline: Count | None
     timeline_status: TimelineStatus = Field(
-        description="Against the timeline of the holder of authority. `behind`: on an older one "
+        description="Against the timeline of the leader. `behind`: on an older one "
         "and not past the point where it ended. `forked`: past that point, or on a newer one."
     )
     lsn: Lsn | None = Field(

@@ -14,7 +14,7 @@ from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.events import EventsEnvelope, PinEnvelope
 from aeroctl.contract.explanation import ExplainRequest, ExplanationEnvelope
 from aeroctl.contract.requests import CommandRequest, RequestEnvelope
-from aeroctl.contract.terms import MEASURED, SECTIONS, STORED
+from aeroctl.contract.terms import NODE_SECTIONS, SECTIONS, STORED
 
 TEMPLATE = "#/components/schemas/{model}"
 MODELS = (
@@ -40,9 +40,9 @@ FAILED = {
     "503": "STORE_UNAVAILABLE, STORE_TLS_FAILED, KERNEL_BUSY, TOKEN_FILE_UNREADABLE",
 }
 HISTORY = {
-    "400": "BAD_PARAMETER, FUTURE_COMMIT",
+    "400": "BAD_PARAMETER, FUTURE_REVISION",
     "404": "CLUSTER_NOT_FOUND",
-    "410": "COMMIT_COMPACTED",
+    "410": "REVISION_COMPACTED",
 }
 UNSTABLE = {"503": f"{FAILED['503']}, SNAPSHOT_UNSTABLE"}
 
@@ -84,7 +84,9 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                         f"{', '.join(STORED)}.",
                         {"type": "array", "items": {"enum": list(SECTIONS)}, "minItems": 1},
                     ),
-                    _query("at", f"A commit of history. It holds no {', '.join(MEASURED)}.", AT),
+                    _query(
+                        "at", f"A revision of history. It holds no {', '.join(NODE_SECTIONS)}.", AT
+                    ),
                 ],
             ),
         ),
@@ -151,30 +153,30 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
             _operation(
                 "get",
                 "getEvents",
-                "What changed, in order of commit, as far back as the store's history reaches",
+                "What changed, in order of revision, as far back as the store's history reaches",
                 "EventsEnvelope",
                 NOBODY | FAILED | HISTORY,
                 parameters=[
                     _query(
                         "after",
-                        "Events that come after this commit. Without it: from the first.",
+                        "Events that come after this revision. Without it: from the first.",
                         AFTER,
                     ),
                     _query(
                         "window",
-                        "Commits of the store that one answer covers, at most. Without it: 2000.",
+                        "Revisions of the store that one answer covers, at most. Without it: 2000.",
                         {"type": "integer", "minimum": 1, "maximum": 20000},
                     ),
-                    _query("at", "Events up to a commit of history. Without it: up to now.", AT),
+                    _query("at", "Events up to a revision of history. Without it: up to now.", AT),
                 ],
             ),
         ),
         (
-            "commits",
+            "revisions",
             _operation(
                 "get",
-                "getCommits",
-                "Which commits may have stood at a time, by what was logged before and after it",
+                "getRevisions",
+                "Which revisions may have stood at a time, by what was logged before and after it",
                 "PinEnvelope",
                 NOBODY | FAILED | HISTORY | {"409": "TIME_NOT_PINNED"},
                 parameters=[
@@ -184,10 +186,10 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                         "So many seconds before now, by the clock of the kernel.",
                         {"type": "integer", "minimum": 0, "exclusiveMaximum": 2**31},
                     ),
-                    _query("at", "By what was logged up to a commit of history.", AT),
+                    _query("at", "By what was logged up to a revision of history.", AT),
                     _query(
                         "for",
-                        "`state`: refused unless the commits that may have stood then differ in "
+                        "`state`: refused unless the revisions that may have stood then differ in "
                         "WAL positions alone. `edge`: of a story. Without it: state.",
                         {"enum": ["state", "edge"]},
                     ),
@@ -213,8 +215,8 @@ def _paths() -> list[tuple[str, dict[str, Any]]]:
                         "Records in one answer. Without it: 1000.",
                         {"type": "integer", "minimum": 1, "maximum": 1000},
                     ),
-                    _query("at", "The trail as of a commit of history.", AT),
-                    _query("since", "Records of this commit and later ones.", AT),
+                    _query("at", "The trail as of a revision of history.", AT),
+                    _query("since", "Records of this revision and later ones.", AT),
                 ],
             ),
         ),

@@ -1,7 +1,7 @@
-"""Which commits may have stood at a time. Pure.
+"""Which revisions may have stood at a time. Pure.
 
 A logged time bounds from two sides: what had happened by then, and what happened after it. Clocks
-order nothing, so where those bounds leave no commit the time is refused.
+order nothing, so where those bounds leave no revision the time is refused.
 """
 
 from bisect import bisect_right
@@ -12,15 +12,15 @@ from itertools import accumulate
 from aeroctl.contract.events import Logged, Pin
 
 NAMED = 8
-"""Commits that a refusal names."""
+"""Revisions that a refusal names."""
 
 
 class NotPinned(LookupError):
-    """No commit can stand for that time; the words say why."""
+    """No revision can stand for that time; the words say why."""
 
 
 class Pinning:
-    """Finding the commits for the time `asked`, as logged times are shown, in any order."""
+    """Finding the revisions for the time `asked`, as logged times are shown, in any order."""
 
     def __init__(self, asked: str, now: str | None) -> None:
         """`now`: by the clock of whoever keeps the log, null where it is not known; what is logged
@@ -41,34 +41,33 @@ class Pinning:
         time = datetime.fromisoformat(each.time)
         if self._now is not None and time > self._now:
             return
-        if self._earliest is None or each.commit_id < self._earliest.commit_id:
+        if self._earliest is None or each.revision < self._earliest.revision:
             self._earliest = each
         if time <= self._instant and each.source == "clock":
             self._pins.append(each)
         elif time <= self._instant and each.reached > (self._before.reached if self._before else 0):
             self._before = each
-        if time >= self._instant and (
-            self._after is None or each.commit_id < self._after.commit_id
-        ):
+        if time >= self._instant and (self._after is None or each.revision < self._after.revision):
             self._after = each
 
     def pinned(self, reached: int, newest: int) -> Pin:
-        """What they leave, of the commits up to `newest`, which is of now or of where the log ends.
+        """What they leave, of the revisions up to `newest`, which is of now or of where the log
+        ends.
 
-        `reached`: a commit that was there by now. Raises NotPinned: they contradict each other.
+        `reached`: a revision that was there by now. Raises NotPinned: they contradict each other.
         """
         before, after = self._last_before(), self._after
         first = before.reached if before else 0
         if self._now == self._instant and reached > first:
             before, first = None, reached
-        last = newest if after is None else min(after.commit_id - 1, newest)
+        last = newest if after is None else min(after.revision - 1, newest)
         if first > last:
             assert after is not None
             raise NotPinned(
                 f"the logged times contradict each other around {self._asked}: by "
-                f"{before.time if before else 'now'} commit {first} was there"
-                f"{f', by the clock of {before.clock}' if before else ''}, and commit "
-                f"{after.commit_id} came after {after.time}, by the clock of {after.clock}"
+                f"{before.time if before else 'now'} revision {first} was there"
+                f"{f', by the clock of {before.clock}' if before else ''}, and revision "
+                f"{after.revision} came after {after.time}, by the clock of {after.clock}"
             )
         return Pin(
             asked=self._asked, first=first, last=last, before=before, after=after, moved=None
@@ -77,16 +76,16 @@ class Pinning:
     def _last_before(self) -> Logged | None:
         """What had reached the furthest by the time asked for.
 
-        A pin of a clock that was set back says nothing of when: one of an earlier commit has a
+        A pin of a clock that was set back says nothing of when: one of an earlier revision has a
         later time, so that it was written later than it says, by nobody knows how much.
         """
-        pins = sorted(self._pins, key=lambda pin: pin.commit_id)
-        commits = [pin.commit_id for pin in pins]
+        pins = sorted(self._pins, key=lambda pin: pin.revision)
+        revisions = [pin.revision for pin in pins]
         times = [datetime.fromisoformat(pin.time) for pin in pins]
         latest = list(accumulate(times, max))
         found: Logged | None = None
         for each in (*pins, *([self._before] if self._before else [])):
-            earlier = bisect_right(commits, each.reached)
+            earlier = bisect_right(revisions, each.reached)
             behind = earlier and latest[earlier - 1] > datetime.fromisoformat(each.time)
             if not behind and each.reached > (found.reached if found else 0):
                 found = each
@@ -107,17 +106,18 @@ class Pinning:
 
 
 def settled(pin: Pin, changes: Sequence[int], moved: int) -> Pin:
-    """The pin, for a state: one of `changes` (commits after its first one) leaves it unknown.
+    """The pin, for a state: one of `changes` (revisions after its first one) leaves it unknown.
 
-    `moved`: so many other commits moved WAL positions. Raises NotPinned, naming the commits.
+    `moved`: so many other revisions moved WAL positions. Raises NotPinned, naming the revisions.
     """
     if not changes:
         return pin.model_copy(update={"moved": moved})
     named = ", ".join(map(str, changes[:NAMED]))
     more = f" and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
-    end = f", and commit {pin.after.commit_id} after {pin.after.time}" if pin.after else ""
+    end = f", and revision {pin.after.revision} after {pin.after.time}" if pin.after else ""
     begin = f" was there by {pin.before.time}" if pin.before else ""
+    at = "revisions" if len(changes) > 1 else "revision"
     raise NotPinned(
-        f"which state stood at {pin.asked} is not known: commit {pin.first}{begin}{end}, and in "
-        f"between the state changed at {'commits' if len(changes) > 1 else 'commit'} {named}{more}"
+        f"which state stood at {pin.asked} is not known: revision {pin.first}{begin}{end}, and in "
+        f"between the state changed at {at} {named}{more}"
     )

@@ -2,15 +2,15 @@
 
 from pydantic import Field
 
-from aeroctl.contract.base import CommitId, Count, Lsn, Model, Time
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.base import Count, Lsn, Model, Revision, Time
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.terms import PromotionState
 
 
 class PendingPromotion(Model):
-    """A transfer of authority that was asked for and not yet taken up. Patroni: `failover`."""
+    """A transfer of the leader key that was asked for and not yet taken up. Patroni: `failover`."""
 
-    commit_id: CommitId = Field(description="Commit at which it was written.")
+    revision: Revision = Field(description="Revision at which it was written.")
     from_node: str | None
     to_node: str | None = Field(description="null: the kernel picks.")
     scheduled_at: Time | None
@@ -23,7 +23,7 @@ class TimelineSwitch(Model):
     ended_at_lsn: Lsn
     reason: str
     time: Time | None = Field(description="Clock of the node that was promoted.")
-    new_authority: str | None = Field(description="Who was promoted, where it was recorded.")
+    new_leader: str | None = Field(description="Who was promoted, where it was recorded.")
 
 
 class Promotion(Model):
@@ -31,11 +31,11 @@ class Promotion(Model):
 
     Patroni validates and approves inside one call and leaves no trace of either in the store, so
     this kernel never reports PromotionValidating, PromotionApproved, PromotionSucceeded or
-    PromotionDenied. AuthorityTransitioning: nobody holds authority, or its holder is not yet a
+    PromotionDenied. AuthorityTransitioning: nobody holds the leader key, or its holder is not yet a
     primary.
     """
 
     state: PromotionState
-    authority: Authority | None
+    leader: Leader | None
     pending: PendingPromotion | None
     history: list[TimelineSwitch] = Field(description="By timeline, oldest first.")

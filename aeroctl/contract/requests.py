@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from aeroctl.contract.base import CommitId, Model
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.base import Model, Revision
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.envelope import Envelope
 from aeroctl.contract.errors import EngineReply
@@ -62,26 +62,26 @@ class CommandRequest(Model):
     request_id: RequestId
     target: NodeName | None
     reason: Reason | None
-    epoch: Annotated[str, Field(max_length=64)] = Field(
+    state_digest: Annotated[str, Field(max_length=64)] = Field(
         description="Of the state that was confirmed; the command is refused in any other."
     )
-    commit_id: Annotated[CommitId, BeforeValidator(_integer)] = Field(
-        description="The commit that the operator saw."
+    revision: Annotated[Revision, BeforeValidator(_integer)] = Field(
+        description="The revision that the operator saw."
     )
     confirmation: Confirmation
     client: Client
 
 
-class Commits(Model):
-    """When, in the kernel's own order: the commits of the request's audit records."""
+class Revisions(Model):
+    """When, in the kernel's own order: the revisions of the request's audit records."""
 
-    requested: CommitId | None
-    dispatched: CommitId | None
-    outcome: CommitId | None
+    requested: Revision | None
+    dispatched: Revision | None
+    outcome: Revision | None
 
 
 class RequestStatus(Model):
-    """What became of a request, as kernel state proves it at the commit of the answer."""
+    """What became of a request, as kernel state proves it at the revision of the answer."""
 
     request_id: RequestId
     recorded: bool = Field(
@@ -95,9 +95,9 @@ class RequestStatus(Model):
     code: str | None = Field(description="Of the refusal, where there was one.")
     message: str | None = Field(description="In the words of whoever decided.")
     engine_reply: EngineReply | None
-    authority_before: Authority | None
-    authority_after: Authority | None
-    commits: Commits
+    leader_before: Leader | None
+    leader_after: Leader | None
+    revisions: Revisions
     evidence: list[Rule]
     diagnostics: list[Rule] | None = Field(
         description="What run_diagnostics found, in the answer to it; else null."

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.events import Event, NodeStanding, Standing
 
 _OF_A_NODE = {
@@ -19,21 +19,21 @@ _OF_THE_CLUSTER = {
 }
 
 
-def followed(base: Standing, events: Iterable[Event], commit_id: int) -> Standing:
-    """What stands at `commit_id` where `base` stood and then `events` happened, in their order.
+def followed(base: Standing, events: Iterable[Event], revision: int) -> Standing:
+    """What stands at `revision` where `base` stood and then `events` happened, in their order.
 
     Raises ValueError where they don't fit: a node changes that is not there, or a gap, after which
     only a new standing helps.
     """
     nodes = {node.name: node.model_dump() for node in base.nodes}
-    whole = base.model_dump(exclude={"nodes", "commit_id"})
+    whole = base.model_dump(exclude={"nodes", "revision"})
     for event in events:
         kind, node = event.kind, event.node or ""
         if kind == "gap":
             raise ValueError("what happened in a gap can't be followed")
         if kind in _OF_A_NODE:
             if node not in nodes:
-                words = f"commit {event.commit_id}: {kind} of {node!r}, which is not there"
+                words = f"revision {event.revision}: {kind} of {node!r}, which is not there"
                 raise ValueError(words)
             nodes[node][_OF_A_NODE[kind]] = event.after
         elif kind in _OF_THE_CLUSTER:
@@ -44,12 +44,12 @@ def followed(base: Standing, events: Iterable[Event], commit_id: int) -> Standin
             ).model_dump()
         elif kind == "member_left":
             nodes.pop(node, None)
-        elif kind == "authority_gained" and event.reign is not None:
-            whole["authority"] = Authority(node=node, reign=event.reign)
-        elif kind == "authority_lost":
-            whole["authority"] = None
+        elif kind == "leader_gained" and event.since is not None:
+            whole["leader"] = Leader(node=node, since=event.since)
+        elif kind == "leader_lost":
+            whole["leader"] = None
         elif kind in ("paused", "resumed"):
             whole["paused"] = kind == "paused"
     return Standing.model_validate(
-        {**whole, "commit_id": commit_id, "nodes": [nodes[name] for name in sorted(nodes)]}
+        {**whole, "revision": revision, "nodes": [nodes[name] for name in sorted(nodes)]}
     )

@@ -11,7 +11,7 @@ Section = Literal[
 SECTIONS: tuple[Section, ...] = get_args(Section)
 STORED: tuple[Section, ...] = ("cluster", "nodes", "promotion")
 """Read from the consensus store in one linearizable range read; history holds these."""
-MEASURED: tuple[Section, ...] = tuple(name for name in SECTIONS if name not in STORED)
+NODE_SECTIONS: tuple[Section, ...] = tuple(name for name in SECTIONS if name not in STORED)
 """Read from every node by SQL; only a live snapshot has these."""
 
 Role = Literal[
@@ -48,7 +48,7 @@ Domain = Literal["operator_input", "control_plane_validation", "kernel_rejection
 Outcome = Literal["executed", "not_executed", "unknown"]
 
 Evaluation = Literal["holds", "does_not_hold", "undetermined"]
-Enforcement = Literal["kernel", "engine", "nobody"]
+Enforcement = Literal["kernel", "patroni", "none"]
 """Who refuses when a rule does not hold: the kernel service before it dispatches anything, the
 database engine's own checks after that, or nobody."""
 Conclusion = Literal["all_rules_hold", "not_all_rules_hold", "undetermined", "refused"]
@@ -72,8 +72,8 @@ RecordKind = Literal["requested", "confirmed", "dispatched", "outcome", "refused
 AuthorityName = Literal["observer", "operator", "auditor"]
 
 EventKind = Literal[
-    "authority_gained",
-    "authority_lost",
+    "leader_gained",
+    "leader_lost",
     "member_joined",
     "member_left",
     "role_changed",

@@ -15,10 +15,10 @@ from aeroctl.kernel import clock
 from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.audit.ledger import Ledger
 from aeroctl.kernel.decide.confirmation import TERM_SECONDS, Clock
-from aeroctl.kernel.failures import Failure
+from aeroctl.kernel.failures import Failure, busy
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.departed import departed
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Expected, Kernel, parse
 from aeroctl.kernel.postgres import observations, queries
 from aeroctl.kernel.postgres.observations import Answer
@@ -103,7 +103,7 @@ class Source:
                 yield
         except TimeoutError as error:
             message = f"the store could not be read within {self.seconds:g} seconds"
-            raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
+            raise busy(message) from error
 
     @property
     def prefix(self) -> str:
@@ -113,18 +113,16 @@ class Source:
     async def _parsed(self, keyspace: Keyspace) -> Kernel:
         if not keyspace.keys:
             raise Failure(
-                404,
-                "kernel_rejection",
                 "CLUSTER_NOT_FOUND",
                 f"the consensus store holds nothing below {keyspace.prefix}"
-                f" at commit {keyspace.commit_id}",
+                f" at revision {keyspace.revision}",
             )
         kernel = replace(parse(self.scope, keyspace), expected=self.expected)
         leader = kernel.leader
         if leader is None or leader.version == 1:
             return kernel
         # Patroni before 4 that wakes up late writes over the key in place.
-        return replace(kernel, reign=await self.store.taken(self.prefix + "leader", leader))
+        return replace(kernel, since=await self.store.taken(self.prefix + "leader", leader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,28 +163,26 @@ async def read_with_nodes(
                         sections.nodes(kernel), wanted, source.access, kernel.system_id
                     )
                 after, beside_after = await read()
-                if epoch(after) == epoch(kernel):
+                if state_digest(after) == state_digest(kernel):
                     return Reading(kernel, beside, answers, time)
                 unstable, kernel, beside = True, after, beside_after
     except TimeoutError as error:
         if not unstable:
             message = f"the nodes could not be read within {source.seconds:g} seconds"
-            raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message) from error
+            raise busy(message) from error
     raise Failure(
-        503,
-        "kernel_rejection",
-        "SNAPSHOT_UNSTABLE",
-        "authority-relevant state kept changing while the nodes were read",
-        invariants=["P7-F1"],
+        "SNAPSHOT_UNSTABLE", "state that decides who leads kept changing while the nodes were read"
     )
 
 
 def observed(kernel: Kernel, at: int | None, time: datetime | None = None) -> ObservedAt:
-    """Which state an answer shows: `kernel` as of commit `at`, or (None) live at `time` or now."""
+    """Which state an answer shows: `kernel` as of revision `at`; or if it is None,
+    live at `time`, or now.
+    """
     return ObservedAt(
-        snapshot="live" if at is None else "explicit",
-        commit_id=kernel.commit_id,
-        epoch=epoch(kernel),
+        kind="live" if at is None else "historical",
+        revision=kernel.revision,
+        state_digest=state_digest(kernel),
         time=rfc3339.render(time or datetime.now(UTC)) if at is None else None,
         clock=clock.name() if at is None else None,
     )

@@ -1,141 +1,81 @@
-"""Case files: snapshot, events and audit of one commit, to be read later and elsewhere.
+"""Evidence files: snapshot, events and audit trail of one revision, read in place of a kernel.
 
-A file is the kernel's own words and a digest of them. It is evidence for people, and nothing in
-aeroctl comes back to it by itself (state model 5.2).
+A file holds the kernel's own answers and a digest of them. aeroctl reads one only where the command
+line names it (state model 5.2).
 """
 
-import hashlib
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from aeroctl.contract.checks import MEASURED
+from aeroctl.contract.checks import NODE_SECTIONS
+from aeroctl.contract.moments import Ago, Purpose, Time
+from aeroctl.contract.pages import check_events, check_records
 from aeroctl.contract.terms import SECTIONS, STORED, Section
 from aeroctl.errors import Failure, failure
-from aeroctl.sources.moment import Ago, Commit, Moment, Time, written
-from aeroctl.workflows.read import Purpose, check_events, check_held, check_records
+from aeroctl.sources.collect import Document, digest
+from aeroctl.sources.moment import written
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
     from aeroctl.contract.envelope import SnapshotEnvelope
     from aeroctl.contract.events import EventsEnvelope, Logged, PinEnvelope
-    from aeroctl.workflows.read import Reading
 
-Document = dict[str, Any]
 _STORED_NOTES = ("NODE_NOT_REGISTERED", "NODE_ADDRESS_UNKNOWN")
 """Notes that the store's own keys give rise to, also where a section says the same of a node."""
 
 
-def collect(source: "Reading", at: int | None) -> Document:
-    """All that `source` holds of one commit: now, or `at`. Raises Failure.
+def load(path: str, stdin: TextIO | None) -> "EvidenceFile":
+    """The evidence file or snapshot at `path`, or (`-`) on standard input.
 
-    Whoever may not read the audit trail gets a case without it, which says so.
-    """
-    taken = source.document(source.holds(at), at)
-    commit = taken["observed_at"]["commit_id"]
-    notes = list(taken["notes"])
-    trail: Document | None = None
-    try:
-        trail = _audit(source, commit)
-    except Failure as refusal:
-        if refusal.code != "NOT_AUTHORIZED":
-            raise
-        notes.append({"code": "AUDIT_NOT_SHOWN", "subject": None, "message": refusal.message})
-    data = {"snapshot": taken["data"], "events": _events(source, commit), "audit": trail}
-    case = {
-        "api_version": taken["api_version"],
-        "observed_at": taken["observed_at"],
-        "data": data,
-        "notes": notes,
-    }
-    return {**case, "digest": digest(case)}
-
-
-def digest(case: Mapping[str, Any]) -> str:
-    """SHA-256 of a case in canonical form, without its digest: however the file is indented."""
-    content = {key: value for key, value in case.items() if key != "digest"}
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _events(source: "Reading", commit: int) -> Document:
-    answer, page = source.events(0, commit)
-    whole: Document = {"base": page["base"], "events": page["events"], "pins": page["pins"]}
-    while answer.data.next is not None:
-        answer, page = source.events(answer.data.next, commit)
-        if any(event["kind"] == "gap" for event in page["events"]):
-            raise failure("COMMIT_COMPACTED", "history was compacted while it was read")
-        whole["events"] += page["events"]
-        whole["pins"] += page["pins"]
-        check_held(whole["events"])
-        check_held(whole["pins"])
-    return whole
-
-
-def _audit(source: "Reading", commit: int) -> Document:
-    answer, records = source.audit(0, commit)
-    broken = list(answer.data.broken)
-    while answer.data.next is not None:
-        answer, more = source.audit(answer.data.next, commit)
-        records += more
-        broken += answer.data.broken
-        check_held(records)
-        check_held(broken)
-    return {
-        "records": records,
-        "broken": [each.model_dump(mode="json") for each in broken],
-        "head": answer.data.head.model_dump(mode="json"),
-    }
-
-
-def load(path: str) -> "CaseFile":
-    """The case or snapshot in a file, or (`-`) on standard input.
-
-    Raises CASE_UNREADABLE, CASE_DAMAGED, UNKNOWN_API_VERSION.
+    Raises EVIDENCE_UNREADABLE, EVIDENCE_DAMAGED, UNKNOWN_API_VERSION.
     """
     try:
         if path == "-":
-            body = sys.stdin.buffer.read() if sys.stdin else b""
+            body = stdin.buffer.read() if stdin else b""
         else:
             with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs a start-up
                 body = file.read()
     except OSError as error:
-        raise failure("CASE_UNREADABLE", f"{path}: {error.strerror}") from error
+        raise failure("EVIDENCE_UNREADABLE", f"{path}: {error.strerror}") from error
     return parsed(body, path)
 
 
-def parsed(body: bytes, name: str) -> "CaseFile":
-    """A file's content, if it is whole and of this contract. `name`: of the file, for errors."""
+def parsed(body: bytes, name: str) -> "EvidenceFile":
+    """A file's content, if it is complete and keeps the contract. `name`: for errors."""
     from pydantic_core import from_json
 
     try:
         # As json reads a file, but with nothing nested deeper than what follows can go.
         document = from_json(body.decode(json.detect_encoding(body)), allow_inf_nan=False)
     except ValueError as error:
-        raise failure("CASE_DAMAGED", f"{name}: not a JSON document: {error}") from error
+        raise failure("EVIDENCE_DAMAGED", f"{name}: not a JSON document: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
-        raise failure("CASE_DAMAGED", f"{name}: neither a case nor a snapshot")
+        raise failure(
+            "EVIDENCE_DAMAGED", f"{name}: neither an evidence file nor a snapshot of aeroctl"
+        )
     if document.get("api_version") != "v1":
         raise failure(
-            "UNKNOWN_API_VERSION", f"{name} speaks {document.get('api_version')}, aeroctl v1"
+            "UNKNOWN_API_VERSION",
+            f"{name} has API version {document.get('api_version')}; aeroctl reads v1",
         )
     whole = "snapshot" in document["data"]
     if whole and document.get("digest") != digest(document):
-        raise failure("CASE_DAMAGED", f"{name}: its content does not match its digest")
-    case = CaseFile(name, document, whole)
-    case.check()
-    return case
+        raise failure("EVIDENCE_DAMAGED", f"{name}: its content does not match its digest")
+    file = EvidenceFile(name, document, whole)
+    file.check()
+    return file
 
 
 @dataclass(frozen=True, slots=True)
-class CaseFile:
-    """A file as a kernel that has stood still: it answers what the kernel would have answered.
+class EvidenceFile:
+    """A source that answers from a file what the kernel would have answered at its revision.
 
-    `whole`: it holds events and audit too. A method raises NOT_IN_CASE for what it does not hold.
+    `whole`: the file holds events and audit trail too. Methods raise NOT_IN_EVIDENCE for
+    what it lacks.
     """
 
     name: str
@@ -143,26 +83,28 @@ class CaseFile:
     whole: bool
 
     def check(self) -> None:
-        """Raise CASE_DAMAGED unless every part keeps the contract, and the events fit together."""
+        """Raise EVIDENCE_DAMAGED unless every part keeps the contract, and the events fit
+        together.
+        """
         from aeroctl.contract.standing import followed
 
         try:
             self.snapshot(self.holds(None), None)
             if self.whole:
                 page = self.events(0, None)[0].data
-                check_events(page.events, 0, self.commit_id)
+                check_events(page.events, 0, self.revision)
                 begins = bool(page.events) and page.events[0].kind == "gap"
                 steps = page.events[1:] if begins else page.events
-                followed(page.base, filter(attrgetter("exact"), steps), self.commit_id)
+                followed(page.base, filter(attrgetter("exact"), steps), self.revision)
                 if self.content["data"]["audit"] is not None:
                     check_records(self.audit(0, None)[0])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise failure("CASE_DAMAGED", f"{self.name}: {error}") from error
+            raise failure("EVIDENCE_DAMAGED", f"{self.name}: {error}") from error
 
     @property
-    def commit_id(self) -> int:
-        """The one commit that it holds."""
-        return cast("int", self.content["observed_at"]["commit_id"])
+    def revision(self) -> int:
+        """The one revision whose state it holds."""
+        return cast("int", self.content["observed_at"]["revision"])
 
     def holds(self, at: int | None) -> Sequence[Section]:
         """As Kernel.holds: of those, what is in the file."""
@@ -181,10 +123,10 @@ class CaseFile:
         lacking = [
             name
             for name in sections
-            if self._snapshot.get(name) is None or (at is not None and name in MEASURED)
+            if self._snapshot.get(name) is None or (at is not None and name in NODE_SECTIONS)
         ]
         if lacking:
-            raise failure("NOT_IN_CASE", f"{self.name} does not hold {', '.join(lacking)}")
+            raise failure("NOT_IN_EVIDENCE", f"{self.name} does not hold {', '.join(lacking)}")
         silent = _silent(self._snapshot, SECTIONS) - _silent(self._snapshot, sections)
         known = set(SECTIONS)
         return {
@@ -217,13 +159,13 @@ class CaseFile:
         records = [
             record
             for record in trail["records"]
-            if record["sequence"] > after and record["commit_id"] >= (since or 0)
+            if record["sequence"] > after and record["revision"] >= (since or 0)
         ]
         broken = [
             each
             for each in trail["broken"]
             if (each["sequence"] is None or each["last"] > after)
-            and each["commit_id"] >= (since or 0)
+            and each["revision"] >= (since or 0)
         ]
         page = {"records": records, "broken": broken, "head": trail["head"], "next": None}
         return AuditEnvelope.model_validate_json(json.dumps(self._answer(page, at))), records
@@ -234,70 +176,72 @@ class CaseFile:
         from aeroctl.contract.standing import followed
 
         held = self._part("events")
-        if after > self.commit_id:
-            words = f"{self.name} ends at commit {self.commit_id}: nothing is after {after}"
-            raise failure("FUTURE_COMMIT", words)
+        if after > self.revision:
+            words = f"{self.name} ends at revision {self.revision}, before revision {after}"
+            raise failure("FUTURE_REVISION", words)
         base = Standing.model_validate_json(json.dumps(held["base"]))
-        pins = [pin for pin in held["pins"] if pin["commit_id"] > after]
+        pins = [pin for pin in held["pins"] if pin["revision"] > after]
         page = {"base": held["base"], "events": held["events"], "pins": pins, "next": None}
-        if after > base.commit_id:
-            before = [event for event in held["events"] if event["commit_id"] <= after]
+        if after > base.revision:
+            before = [event for event in held["events"] if event["revision"] <= after]
             steps = [Event.model_validate_json(json.dumps(event)) for event in before]
             exact = [event for event in steps if event.exact and event.kind != "gap"]
             base = followed(base, exact, after)
             page["base"] = base.model_dump(mode="json")
         # A gap that began earlier begins, for this reader, where the reading does.
         page["events"] = [
-            {**event, "commit_id": max(event["commit_id"], after + 1), "before": after + 1}
+            {**event, "revision": max(event["revision"], after + 1), "before": after + 1}
             if event["kind"] == "gap" and event["before"] <= after < event["after"]
             else event
             for event in held["events"]
-            if (event["after"] if event["kind"] == "gap" else event["commit_id"]) > after
+            if (event["after"] if event["kind"] == "gap" else event["revision"]) > after
         ]
         return EventsEnvelope.model_validate_json(json.dumps(self._answer(page, at))), page
 
-    def pin(self, moment: Moment, purpose: Purpose = "state") -> "PinEnvelope":
-        """As Kernel.pin, from the logs that it holds. A while ago counts from when it was taken."""
+    def pin(self, moment: Time | Ago, purpose: Purpose = "state") -> "PinEnvelope":
+        """As Kernel.pin, from the logs that it holds. `Ago`: before it was written."""
         from aeroctl.contract.events import PinEnvelope
         from aeroctl.contract.pinning import NotPinned, Pinning, settled
 
-        if self._part("audit") is None:  # without its times another commit might be taken
-            words = f"{self.name} holds no audit trail, whose times say which commit stood when"
-            raise failure("NOT_IN_CASE", words)
+        if self._part("audit") is None:  # without its times another revision might be taken
+            words = f"{self.name} lacks the audit trail, whose times date the revisions"
+            raise failure("NOT_IN_EVIDENCE", words)
         now = self.content["observed_at"]["time"]
         try:
             pinning = Pinning(_time(moment, now), now)
-            for each in self._logged():
-                pinning.see(each)
-            pin = pinning.pinned(self.commit_id if now else 0, self.commit_id)
+            for logged in self._logged():
+                pinning.see(logged)
+            pin = pinning.pinned(self.revision if now else 0, self.revision)
             if purpose == "state":
                 pinning.check_bounded(pin, ends=now is None)
                 pin = settled(pin, self._changes(pin.first, pin.last), 0)
         except NotPinned as error:
             raise failure("TIME_NOT_PINNED", f"{self.name}: {error}") from error
         except ValueError as error:  # such as the 31st of June
-            raise failure("CASE_DAMAGED", f"{self.name}: a time in it is none: {error}") from error
+            raise failure(
+                "EVIDENCE_DAMAGED", f"{self.name}: it holds an invalid time: {error}"
+            ) from error
         return PinEnvelope.model_validate(self._answer(pin.model_dump(), None))
 
     def _changes(self, first: int, last: int) -> list[int]:
-        """The commits after `first` up to `last` at which something is told."""
-        told = [*self._part("events")["events"], *self._part("audit")["records"]]
-        return sorted({each["commit_id"] for each in told if first < each["commit_id"] <= last})
+        """The revisions after `first` up to `last` that have an event or an audit record."""
+        entries = [*self._part("events")["events"], *self._part("audit")["records"]]
+        return sorted({entry["revision"] for entry in entries if first < entry["revision"] <= last})
 
     def _logged(self) -> "Iterator[Logged]":
-        """The times that pins, records and the kernel's history give to commits."""
+        """The times that pins, records and the kernel's history give to revisions."""
         from aeroctl.contract.events import Logged
 
         def logged(each: Document, reached: int, source: str) -> Logged:
-            names = ("commit_id", "time", "clock")
+            names = ("revision", "time", "clock")
             return Logged(**{name: each[name] for name in names}, reached=reached, source=source)
 
         for pin in self._part("events")["pins"]:
             yield Logged(**{name: pin[name] for name in Logged.model_fields})
         reached = newest = 0
         for record in self._part("audit")["records"]:
-            if record["commit_id"] > newest:  # those of one commit were written at once
-                reached, newest = newest, record["commit_id"]
+            if record["revision"] > newest:  # those of one revision were written at once
+                reached, newest = newest, record["revision"]
             yield logged(record, reached, "audit")
         for event in self._part("events")["events"]:
             if event["time"] is not None and event["exact"]:
@@ -310,18 +254,20 @@ class CaseFile:
 
     def _part(self, name: str) -> Any:
         if not self.whole:
-            words = f"{self.name} is a snapshot alone: it holds no {name}"
-            raise failure("NOT_IN_CASE", words)
+            words = f"{self.name} is a snapshot only, without {name}"
+            raise failure("NOT_IN_EVIDENCE", words)
         return self.content["data"][name]
 
     def _observed(self, at: int | None) -> Document:
-        """As the kernel would say it when asked for the commit `at`. Raises NOT_IN_CASE."""
+        """`observed_at` as the kernel writes it for the revision `at`. Raises NOT_IN_EVIDENCE."""
         observed: Document = self.content["observed_at"]
         if at is None:
             return observed
-        if at != self.commit_id:
-            raise failure("NOT_IN_CASE", f"{self.name} holds commit {self.commit_id}, not {at}")
-        return {**observed, "snapshot": "explicit", "time": None, "clock": None}
+        if at != self.revision:
+            raise failure(
+                "NOT_IN_EVIDENCE", f"{self.name} holds revision {self.revision}, not {at}"
+            )
+        return {**observed, "kind": "historical", "time": None, "clock": None}
 
     def _answer(self, page: object, at: int | None) -> Document:
         return {
@@ -333,21 +279,22 @@ class CaseFile:
 
     def _not_authorized(self) -> Failure:
         words = [each for each in self.content["notes"] if each["code"] == "AUDIT_NOT_SHOWN"]
-        return failure("NOT_AUTHORIZED", words[0]["message"] if words else "the file has no trail")
+        return failure(
+            "NOT_AUTHORIZED", words[0]["message"] if words else "the file holds no audit trail"
+        )
 
 
-def _time(moment: Moment, now: str | None) -> str:
+def _time(moment: Time | Ago, now: str | None) -> str:
     from aeroctl.contract.pinning import NotPinned
 
     if isinstance(moment, Time):
         return moment.text
-    if isinstance(moment, Commit) or now is None:
-        raise NotPinned("the file does not say what time it was taken")
-    assert isinstance(moment, Ago)
+    if now is None:
+        raise NotPinned("the file does not say at what time it was taken")
     try:
         return written(datetime.fromisoformat(now) - timedelta(seconds=moment.seconds))
     except (OverflowError, ValueError) as error:
-        raise NotPinned("that is before there were times") from error
+        raise NotPinned("that is before the year 1") from error
 
 
 def _silent(snapshot: Document, sections: Sequence[Section]) -> set[tuple[str, str, str]]:
@@ -355,7 +302,7 @@ def _silent(snapshot: Document, sections: Sequence[Section]) -> set[tuple[str, s
     return {
         (row["unavailable"]["code"], row["node"], row["unavailable"]["message"])
         for section in sections
-        if section in MEASURED
+        if section in NODE_SECTIONS
         for row in snapshot.get(section) or ()
         if row["unavailable"] is not None
     }

@@ -1,35 +1,23 @@
-"""A point of the kernel's history, as an operator names it: a commit, a time, or how long ago."""
+"""A point of the kernel's history, as an operator names it: a revision, a time, or how long ago."""
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from aeroctl.contract.moments import Ago, Time
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit of the kernel's consensus store."""
+class AtRevision:
+    """A revision of the kernel's consensus store."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
-    """An instant as the contract writes it: RFC 3339 in UTC."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ago:
-    """So many seconds before now, by the clock of whoever keeps the log."""
-
-    seconds: int
-
-
-Moment = Commit | Time | Ago
+Moment = AtRevision | Time | Ago
 
 
 def parse(text: str) -> Moment:
@@ -39,8 +27,8 @@ def parse(text: str) -> Moment:
     """
     if text.isascii() and text.isdecimal():
         if len(text) > 16 or not 0 < int(text) < 2**53:
-            raise ValueError(f"no commit has the number {text[:32]}")
-        return Commit(int(text))
+            raise ValueError(f"revision numbers are 1 to 2^53 - 1, not {text[:32]}")
+        return AtRevision(int(text))
     duration = _DURATION.fullmatch(text)
     if duration is not None and text:
         pairs = zip(duration.groups(), _UNITS.values(), strict=True)
@@ -50,11 +38,11 @@ def parse(text: str) -> Moment:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"{text!r} is no commit (812), no time (2026-11-23T10:15:19Z), "
-            "and no duration (90s, 10m, 1h30m, 2d)"
+            f"expected a revision (812), a time (2026-11-23T10:15:19Z) or a duration (90s, 10m, "
+            f"1h30m, 2d), not {text!r}"
         ) from None
     if instant.tzinfo is None:
-        raise ValueError(f"{text!r} names no time zone; for UTC, end it with Z")
+        raise ValueError(f"{text!r} lacks a time zone; for UTC, end it with Z")
     return Time(written(instant))
 
 
@@ -63,5 +51,5 @@ def written(instant: datetime) -> str:
     try:
         utc = instant.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{instant} is no time in UTC") from None
+        raise ValueError(f"{instant} is outside the years that UTC can write") from None
     return utc.replace(tzinfo=None).isoformat() + "Z"

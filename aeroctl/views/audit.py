@@ -29,7 +29,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class AuditView:
-    """`records` in order of sequence, which is the order of their commits."""
+    """`records` in order of sequence, which is the order of their revisions."""
 
     records: tuple[AuditRecord, ...]
     broken: tuple[BrokenRecord, ...]
@@ -85,13 +85,13 @@ def _row(each: AuditRecord) -> tuple[Cell, ...]:
     confirmed = each.confirmation
     return (
         each.sequence,
-        each.commit_id,
+        each.revision,
         each.kind,
         each.request_id,
         each.command,
         each.target,
         each.identity,
-        each.authority,
+        each.leader,
         confirmed.given if confirmed else None,
         ", ".join(confirmed.acknowledged) or None if confirmed else None,
         each.outcome,
@@ -104,14 +104,14 @@ def _row(each: AuditRecord) -> tuple[Cell, ...]:
 def _hole(each: BrokenRecord) -> tuple[Cell, ...]:
     """What stands in a record's place; the problem where a record has its reason."""
     nothing = (None,) * 9
-    return (each.sequence, each.commit_id, Flagged("broken"), *nothing, Flagged(each.problem), None)
+    return (each.sequence, each.revision, Flagged("broken"), *nothing, Flagged(each.problem), None)
 
 
 def layout(view: AuditView) -> tuple[Block, ...]:
     """A line per record, then the verdict."""
     blocks: list[Block] = [
         Grid(
-            "SEQUENCE COMMIT KIND REQUEST COMMAND TARGET IDENTITY AUTHORITY CONFIRMED "
+            "SEQUENCE REVISION KIND REQUEST COMMAND TARGET IDENTITY AUTHORITY CONFIRMED "
             "ACKNOWLEDGED OUTCOME CODE REASON TIME",
             tuple(
                 row

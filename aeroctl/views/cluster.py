@@ -1,4 +1,4 @@
-"""View `cluster`: topology, roles, and who holds authority."""
+"""View `cluster`: topology, roles, and who holds the leader key."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class AuthorityFact:
-    """Who holds write authority, and the commit at which that reign began (P6-A1)."""
+class LeaderFact:
+    """Who holds the leader key, and the revision at which that leader term began (P6-A1)."""
 
     node: str
-    reign: int
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ClusterView:
 
     name: str
     system_id: str | None
-    authority: AuthorityFact | None
+    leader: LeaderFact | None
     paused: bool
     standby_cluster: bool
     lease_ttl_seconds: int | None
@@ -65,7 +65,7 @@ def derive(snapshot: "Snapshot") -> ClusterView:
     return ClusterView(
         name=cluster.name,
         system_id=cluster.system_id,
-        authority=authority_fact(cluster),
+        leader=leader_fact(cluster),
         paused=cluster.paused,
         standby_cluster=cluster.standby_cluster,
         lease_ttl_seconds=cluster.lease_ttl_seconds,
@@ -76,10 +76,10 @@ def derive(snapshot: "Snapshot") -> ClusterView:
     )
 
 
-def authority_fact(cluster: "Cluster") -> AuthorityFact | None:
-    """Who holds authority; None if nobody does."""
-    held = cluster.authority
-    return AuthorityFact(held.node, held.reign) if held else None
+def leader_fact(cluster: "Cluster") -> LeaderFact | None:
+    """Who holds the leader key; None if nobody does."""
+    held = cluster.leader
+    return LeaderFact(held.node, held.since) if held else None
 
 
 def synchronous_fact(cluster: "Cluster") -> SynchronousFact:
@@ -90,11 +90,11 @@ def synchronous_fact(cluster: "Cluster") -> SynchronousFact:
     )
 
 
-def authority_cell(authority: AuthorityFact | None) -> Cell:
-    """Holder and reign; nobody is flagged."""
-    if authority is None:
+def leader_cell(leader: LeaderFact | None) -> Cell:
+    """Holder and leader term; nobody is flagged."""
+    if leader is None:
         return Flagged("nobody")
-    return f"{authority.node}, since commit {authority.reign}"
+    return f"{leader.node}, since revision {leader.since}"
 
 
 def synchronous_cell(sync: SynchronousFact) -> Cell:
@@ -111,19 +111,19 @@ def layout(view: ClusterView) -> tuple[Block, ...]:
     facts: tuple[tuple[str, Cell], ...] = (
         ("cluster", view.name),
         ("system id", view.system_id),
-        ("authority", authority_cell(view.authority)),
+        ("leader", leader_cell(view.leader)),
         ("paused", flagged(view.paused, view.paused)),
         ("synchronous", synchronous_cell(view.synchronous)),
     )
-    columns = "NODE ROLE STATE HOLDS-AUTHORITY WRITABLE TIMELINE LSN LAG"
+    columns = "NODE ROLE STATE LEADER WRITABLE TIMELINE LSN LAG"
 
     def cells(node: NodeRow) -> tuple[Cell, ...]:
         return (
             node.name,
-            flagged(node.summary, node.authority_disagreement),
+            flagged(node.summary, node.leader_disagreement),
             state_cell(node),
-            flagged(node.holds_authority, node.authority_disagreement),
-            flagged(node.writable, node.authority_disagreement),
+            flagged(node.is_leader, node.leader_disagreement),
+            flagged(node.writable, node.leader_disagreement),
             timeline_cell(node),
             node.lsn,
             sized(node.lag_bytes),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from aeroctl.contract.terms import MEASURED, SECTIONS, Section
+from aeroctl.contract.terms import NODE_SECTIONS, SECTIONS, Section
 from aeroctl.views.blocks import Block, Cell, Facts, Grid
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ _PLAIN = re.compile(r"[\w.:/ -]+", re.ASCII)
 class Side:
     """Which kernel state is compared, as the kernel says it (`observed_at`)."""
 
-    snapshot: str
-    commit_id: int
-    epoch: str
+    kind: str
+    revision: int
+    state_digest: str
     time: str | None
     clock: str | None
 
@@ -108,7 +108,7 @@ def values(
         node, value, inside = None, part, ""
         if section == "nodes":
             node = part.name
-        elif section in MEASURED:
+        elif section in NODE_SECTIONS:
             node, value = part.node, part.value
             if (section, node) in silent:
                 value, inside = part.unavailable, "unavailable"
@@ -121,7 +121,7 @@ def _silent(snapshot: "Snapshot", sections: Sequence[Section]) -> set[tuple[Sect
     return {
         (section, row.node)
         for section in sections
-        if section in MEASURED
+        if section in NODE_SECTIONS
         for row in getattr(snapshot, section)
         if row.unavailable is not None
     }
@@ -184,7 +184,7 @@ def _order(change: Change) -> tuple[bool, str, str]:
 
 def _side(observed: "ObservedAt") -> Side:
     return Side(
-        observed.snapshot, observed.commit_id, observed.epoch, observed.time, observed.clock
+        observed.kind, observed.revision, observed.state_digest, observed.time, observed.clock
     )
 
 
@@ -231,7 +231,7 @@ def layout(view: DiffView) -> tuple[Block, ...]:
 
 def _words(side: Side) -> str:
     time = "" if side.time is None else f", {side.time} by the clock of {side.clock}"
-    return f"commit {side.commit_id}, epoch {side.epoch}{time}"
+    return f"revision {side.revision}, state digest {side.state_digest}{time}"
 
 
 def _raw(value: Scalar) -> Cell:

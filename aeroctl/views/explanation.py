@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Grid
+from aeroctl.views.rules import evidence_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -10,13 +11,15 @@ if TYPE_CHECKING:
     from aeroctl.contract.explanation import Explanation
     from aeroctl.contract.rules import Rule
 
+ENFORCED_BY = {"kernel": "aerokernel", "patroni": "Patroni", "none": "advisory"}
+"""Who refuses the change where a rule does not hold."""
 RULES = "RULE EVALUATION ENFORCED-BY EVIDENCE MEANS"
 
 
 def layout(view: "Explanation") -> tuple[Block, ...]:
     """The action, the proof, who is affected, what can't be undone, what would be overridden."""
     about = view.inputs
-    held = view.authority
+    held = view.leader
     blocks: list[Block] = [
         Facts(
             (
@@ -25,7 +28,7 @@ def layout(view: "Explanation") -> tuple[Block, ...]:
                 ("action", view.action),
                 ("cluster", about.cluster),
                 ("system id", about.system_id),
-                ("authority", f"{held.node}, since commit {held.reign}" if held else None),
+                ("leader", f"{held.node}, since revision {held.since}" if held else None),
                 ("conclusion", _conclusion(view.conclusion)),
             )
         ),
@@ -88,7 +91,7 @@ def rule_row(rule: "Rule") -> tuple[Cell, ...]:
     return (
         rule.rule_id,
         _evaluation(rule),
-        rule.enforced_by,
+        ENFORCED_BY[rule.enforced_by],
         evidence_of(rule),
         rule.description,
     )
@@ -97,17 +100,6 @@ def rule_row(rule: "Rule") -> tuple[Cell, ...]:
 def rule_rows(rules: "Iterable[Rule]") -> tuple[tuple[Cell, ...], ...]:
     """Rules as rows under `RULES`."""
     return tuple(map(rule_row, rules))
-
-
-def evidence_of(rule: "Rule") -> str:
-    """The raw evidence on one line."""
-    return ", ".join(f"{fact.name}={_value(fact.value)}" for fact in rule.evidence)
-
-
-def _value(value: str | bool | float | None) -> str:
-    if value is None:
-        return "-"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _evaluation(rule: "Rule") -> Cell:

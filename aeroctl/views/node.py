@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from aeroctl.contract.terms import MEASURED
+from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.views import replication, snapshots
 from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Grid, sized
 from aeroctl.views.mvcc import MvccRow, mvcc_row
@@ -86,10 +86,10 @@ def layout(view: NodeView) -> tuple[Block, ...]:
     node = view.node
     facts: list[tuple[str, Cell]] = [
         ("node", node.name),
-        ("role", flagged(node.summary, node.authority_disagreement)),
+        ("role", flagged(node.summary, node.leader_disagreement)),
         ("state", state_cell(node)),
-        ("holds authority", flagged(node.holds_authority, node.authority_disagreement)),
-        ("writable", flagged(node.writable, node.authority_disagreement)),
+        ("holds the leader key", flagged(node.is_leader, node.leader_disagreement)),
+        ("writable", flagged(node.writable, node.leader_disagreement)),
         ("timeline", timeline_cell(node)),
         ("lsn", node.lsn),
         ("received", node.received_lsn),
@@ -110,7 +110,7 @@ def layout(view: NodeView) -> tuple[Block, ...]:
         words = (
             f"{last.role}, {last.state or 'state unknown'}, timeline {last.timeline or 'unknown'}"
         )
-        facts.append(("last entry", f"at commit {last.commit_id}: {words}"))
+        facts.append(("last entry", f"at revision {last.revision}: {words}"))
     if node.shares_address_with:
         facts.append(("same address as", Flagged(", ".join(node.shares_address_with))))
     facts += [(f"{each.fact} differs", Flagged(each.words)) for each in node.disagreements]
@@ -170,4 +170,4 @@ def layout(view: NodeView) -> tuple[Block, ...]:
 
 def view_of(name: str) -> View[NodeView]:
     """The view of the node `name`."""
-    return View(NodeView, partial(derive, name), layout, ("cluster", "nodes"), MEASURED)
+    return View(NodeView, partial(derive, name), layout, ("cluster", "nodes"), NODE_SECTIONS)

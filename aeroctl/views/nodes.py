@@ -1,6 +1,7 @@
-"""View `nodes`: every node, what it says it is, and whether that agrees with who holds authority.
+"""View `nodes`: every node, what it says it is, and whether that agrees with who holds the leader
+key.
 
-Lag is counted in the positions that the nodes recorded in the consensus store, so that one commit
+Lag is counted in the positions that the nodes recorded in the consensus store, so that one revision
 holds both ends of the subtraction; where they record none (Patroni before 4.1), in their own. What
 a node says itself beats what the store says of it: where the two contradict each other, both are
 shown, and there is no lag.
@@ -40,9 +41,9 @@ class LagReference:
 
 @dataclass(frozen=True, slots=True)
 class LastEntryFact:
-    """What a node said of itself before its entry went, as of a commit at which it was there."""
+    """What a node said of itself before its entry went, as of a revision at which it was there."""
 
-    commit_id: int
+    revision: int
     role: Role
     state: str | None
     timeline: int | None
@@ -61,27 +62,27 @@ class NodeRow:
     replication_state: str | None
     streaming: bool | None
     """It receives write-ahead log, by its own word; in history by the store's. null: not known, or
-    the two contradict each other; and for the holder of authority."""
+    the two contradict each other; and for the leader."""
     registered: bool
     known_from: tuple[KnownFrom, ...]
     last_entry: LastEntryFact | None
     """Of an unregistered node: what it said of itself before its entry went."""
     retired: bool
     """Unregistered, and the kernel's configuration says that it is gone for good."""
-    holds_authority: bool
+    is_leader: bool
     writable: bool | None
     """null: the node was not asked (history), did not answer, or can't tell."""
-    authority_disagreement: bool | None
-    """Writable without holding authority, or the other way round (P6-A1)."""
+    leader_disagreement: bool | None
+    """Writable without holding the leader key, or the other way round (P6-A1)."""
     on_timeline: bool | None
-    """It is on the timeline of the holder of authority, by its own word where it was asked."""
+    """It is on the timeline of the leader, by its own word where it was asked."""
     timeline: int | None
     timeline_status: TimelineStatus
     lsn: str | None
     received_lsn: str | None
     replayed_lsn: str | None
     lag_bytes: int | None
-    """WAL not yet replayed, against `lag_measured_against`; null for the holder of authority."""
+    """WAL not yet replayed, against `lag_measured_against`; null for the leader."""
     receive_lag_bytes: int | None
     upstream: str | None
     """Where it streams from, as its receiver says."""
@@ -121,13 +122,13 @@ def derive(snapshot: "Snapshot") -> NodesView:
 
 
 def lag_reference(cluster: "Cluster") -> LagReference | None:
-    """The position that a holder of authority last recorded; None if there is none.
+    """The position that a leader last recorded; None if there is none.
 
     The store does not say which holder that was, so neither do we.
     """
     if cluster.leader_lsn is None:
         return None
-    source = "last recorded in the consensus store by a holder of authority"
+    source = "last recorded in the consensus store by a leader"
     return LagReference(cluster.leader_lsn, source)
 
 
@@ -163,9 +164,9 @@ def _row(
     status = _timeline_status(node, measured, timeline, different)
     receiver = measured.receiver if measured else None
     upstream = receiver.upstream if receiver else None
-    should_write = node.holds_authority and not cluster.standby_cluster
+    should_write = node.is_leader and not cluster.standby_cluster
     # On another branch of history a position is no measure of distance.
-    comparable = not (node.holds_authority or different) and status in ("current", "behind")
+    comparable = not (node.is_leader or different) and status in ("current", "behind")
     received, replayed = node.received_lsn, node.replayed_lsn
     if measured is not None and measured.in_recovery and received is None and replayed is None:
         received, replayed = measured.received_lsn, measured.replayed_lsn
@@ -175,14 +176,14 @@ def _row(
         role=node.role,
         state=node.state,
         replication_state=node.replication_state,
-        streaming=None if node.holds_authority else accounts.streaming(node, measured, asked),
+        streaming=None if node.is_leader else accounts.streaming(node, measured, asked),
         registered=node.registered,
         known_from=tuple(node.known_from),
         last_entry=_last_entry(node),
         retired=node.retired and not node.registered,
-        holds_authority=node.holds_authority,
+        is_leader=node.is_leader,
         writable=writable,
-        authority_disagreement=None if writable is None else writable != should_write,
+        leader_disagreement=None if writable is None else writable != should_write,
         on_timeline=accounts.on_timeline(node, measured, asked, timeline),
         timeline=node.timeline,
         timeline_status=status,
@@ -211,13 +212,13 @@ def _last_entry(node: "Node") -> LastEntryFact | None:
     last = node.last_entry
     if last is None:
         return None
-    return LastEntryFact(last.commit_id, last.role, last.state, last.timeline, last.lsn)
+    return LastEntryFact(last.revision, last.role, last.state, last.timeline, last.lsn)
 
 
 def _timeline(nodes: "Iterable[Node]", said: "Mapping[str, NodeReplication | None]") -> int | None:
-    """The timeline of the holder of authority, in its own words where it answers."""
+    """The timeline of the leader, in its own words where it answers."""
     for node in nodes:
-        if node.holds_authority:
+        if node.is_leader:
             own = said.get(node.name)
             return own.timeline if own and accounts.firm(own) else node.timeline
     return None
@@ -237,10 +238,14 @@ def _timeline_status(
 
 
 def _summary(node: "Node", writable: bool | None, upstream: str | None, standby: bool) -> str:
-    """The role in words: authority and writability first, because they must agree (P6-A1)."""
+    """The role in words: leader and writability first, because they must agree (P6-A1)."""
     role = node.role.replace("_", " ")
-    if node.holds_authority:
-        words = f"{role}, holds authority" if node.registered else "holds authority, not registered"
+    if node.is_leader:
+        words = (
+            f"{role}, holds the leader key"
+            if node.registered
+            else "holds the leader key, not registered"
+        )
         if standby:
             return words
         return words + {True: ", writable", False: ", NOT writable", None: ""}[writable]
@@ -260,7 +265,7 @@ def flagged(cell: Cell, wrong: bool | None) -> Cell:
 
 
 def timeline_cell(node: NodeRow) -> Cell:
-    """The timeline, and how it relates to the one of the holder of authority."""
+    """The timeline, and how it relates to the one of the leader."""
     if node.timeline is None or node.timeline_status in ("current", "unknown"):
         return node.timeline
     return Flagged(f"{node.timeline} ({node.timeline_status})")
@@ -283,16 +288,14 @@ def lag_facts(reference: LagReference | None) -> Facts:
 
 def layout(view: NodesView) -> tuple[Block, ...]:
     """One row per node."""
-    columns = (
-        "NODE ROLE STATE HOLDS-AUTHORITY WRITABLE TIMELINE LSN REPLAYED LAG UPSTREAM HOST PORT"
-    )
+    columns = "NODE ROLE STATE LEADER WRITABLE TIMELINE LSN REPLAYED LAG UPSTREAM HOST PORT"
     rows = tuple(
         (
             node.name,
             node.role,
             state_cell(node),
-            flagged(node.holds_authority, node.authority_disagreement),
-            flagged(node.writable, node.authority_disagreement),
+            flagged(node.is_leader, node.leader_disagreement),
+            flagged(node.writable, node.leader_disagreement),
             timeline_cell(node),
             node.lsn,
             node.replayed_lsn,

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from aeroctl.views.blocks import Block, Cell, Facts, Flagged, Grid
-from aeroctl.views.explanation import RULES, evidence_of, rule_rows
+from aeroctl.views.explanation import RULES, rule_rows
+from aeroctl.views.rules import evidence_of
 
 if TYPE_CHECKING:
-    from aeroctl.contract.cluster import Authority
+    from aeroctl.contract.cluster import Leader
     from aeroctl.contract.errors import EngineReply
     from aeroctl.contract.requests import RequestStatus
     from aeroctl.contract.rules import Rule
@@ -24,30 +25,30 @@ _MEANS: dict[str, tuple[str, str, str]] = {
         "Patroni did not take the request up.",
         "It is not known whether Patroni took the request up.",
     ),
-    "cleared_in_same_reign": (
-        "The request was withdrawn while the same reign went on.",
-        "The reign ended in which Patroni took the request up.",
-        "The request was not seen to be withdrawn while the same reign went on.",
+    "cleared_in_same_leader_term": (
+        "The request was withdrawn while the same leader term went on.",
+        "The leader term ended in which Patroni took the request up.",
+        "The request was not seen to be withdrawn while the same leader term went on.",
     ),
     "holder_stayed_primary": (
-        "The holder of that reign stayed primary.",
-        "The holder of that reign stopped being primary.",
-        "It is not known whether the holder of that reign stayed primary.",
+        "The holder of that leader term stayed primary.",
+        "The holder of that leader term stopped being primary.",
+        "It is not known whether the holder of that leader term stayed primary.",
     ),
     "agent_moved_on": (
         "The holder's Patroni has gone on since: it will not act on the request any more.",
         "The holder's Patroni has not gone on since: it may still act on the request.",
         "It is not known whether the holder's Patroni can still act on the request.",
     ),
-    "authority_passed": (
-        "Authority passed as it was asked for.",
-        "Authority did not pass as it was asked for.",
-        "It is not known yet whether authority passes as it was asked for.",
+    "leader_passed": (
+        "The leader key passed as it was asked for.",
+        "The leader key did not pass as it was asked for.",
+        "It is not known yet whether the leader key passes as it was asked for.",
     ),
     "new_holder_is_primary": (
-        "The new holder of authority is primary.",
-        "The new holder of authority did not become primary.",
-        "It is not known yet whether the new holder of authority is primary.",
+        "The new leader is primary.",
+        "The new leader did not become primary.",
+        "It is not known yet whether the new leader is primary.",
     ),
     "history_complete": (
         "The store's history since the request is complete.",
@@ -62,7 +63,7 @@ can be as it should be: in a promotion the holder stops being primary.
 
 def layout(view: "RequestStatus") -> tuple[Block, ...]:
     """The outcome, then the evidence for it."""
-    commits = view.commits
+    revisions = view.revisions
     facts: list[tuple[str, Cell]] = [
         ("request", view.request_id),
         ("recorded", view.recorded),
@@ -73,11 +74,11 @@ def layout(view: "RequestStatus") -> tuple[Block, ...]:
         ("code", view.code),
         ("message", view.message),
         ("engine's reply", _reply(view.engine_reply)),
-        ("authority before", _authority(view.authority_before)),
-        ("authority after", _authority(view.authority_after)),
-        ("requested at commit", commits.requested),
-        ("dispatched at commit", commits.dispatched),
-        ("outcome at commit", commits.outcome),
+        ("leader before", _leader(view.leader_before)),
+        ("leader after", _leader(view.leader_after)),
+        ("requested at revision", revisions.requested),
+        ("dispatched at revision", revisions.dispatched),
+        ("outcome at revision", revisions.outcome),
     ]
     blocks: list[Block] = [Facts(tuple(facts))]
     rows = tuple(_evidence_row(rule, view.outcome) for rule in view.evidence)
@@ -103,7 +104,7 @@ def _speaks_against(rule_id: str, evaluation: "Evaluation", outcome: "RequestOut
         return False
     if evaluation == "undetermined":
         return outcome in ("in_progress", "unknown", "not_executed")
-    if rule_id == "cleared_in_same_reign":
+    if rule_id == "cleared_in_same_leader_term":
         return evaluation == "holds"
     if rule_id == "holder_stayed_primary":  # that it did not is an interruption, or a transfer
         return evaluation == "does_not_hold" and outcome in ("rolled_back", "rejected", "unknown")
@@ -120,8 +121,8 @@ def _means(rule: "Rule") -> str:
     return said[rule.evaluation]
 
 
-def _authority(held: "Authority | None") -> str | None:
-    return f"{held.node}, since commit {held.reign}" if held else None
+def _leader(held: "Leader | None") -> str | None:
+    return f"{held.node}, since revision {held.since}" if held else None
 
 
 def _reply(reply: "EngineReply | None") -> str | None:

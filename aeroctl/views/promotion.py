@@ -1,4 +1,4 @@
-"""View `promotion`: where the promotion state machine stands, and how authority moved before."""
+"""View `promotion`: where the promotion state machine stands, and how leaders changed before."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from aeroctl.contract.terms import PromotionState
 from aeroctl.views.blocks import Block, Facts, Flagged, Grid
 from aeroctl.views.cluster import (
-    AuthorityFact,
+    LeaderFact,
     SynchronousFact,
-    authority_cell,
-    authority_fact,
+    leader_cell,
+    leader_fact,
     synchronous_cell,
     synchronous_fact,
 )
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A transfer of authority that was asked for and not yet taken up."""
+    """A transfer of the leader key that was asked for and not yet taken up."""
 
-    commit_id: int
+    revision: int
     from_node: str | None
     to_node: str | None
     """null: the kernel picks."""
@@ -40,7 +40,7 @@ class Switch:
     ended_at_lsn: str
     reason: str
     time: str | None
-    new_authority: str | None
+    new_leader: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class PromotionView:
     """`history` is ordered by timeline, oldest first, unless asked otherwise."""
 
     state: PromotionState
-    authority: AuthorityFact | None
+    leader: LeaderFact | None
     pending: Pending | None
     paused: bool
     synchronous: SynchronousFact
@@ -62,12 +62,12 @@ def derive(snapshot: "Snapshot") -> PromotionView:
     assert cluster is not None
     return PromotionView(
         state=promotion.state,
-        authority=authority_fact(cluster),
+        leader=leader_fact(cluster),
         pending=_pending(promotion.pending),
         paused=cluster.paused,
         synchronous=synchronous_fact(cluster),
         history=tuple(
-            Switch(each.timeline, each.ended_at_lsn, each.reason, each.time, each.new_authority)
+            Switch(each.timeline, each.ended_at_lsn, each.reason, each.time, each.new_leader)
             for each in sorted(promotion.history, key=lambda each: each.timeline)
         ),
     )
@@ -76,7 +76,7 @@ def derive(snapshot: "Snapshot") -> PromotionView:
 def _pending(pending: "PendingPromotion | None") -> Pending | None:
     if pending is None:
         return None
-    return Pending(pending.commit_id, pending.from_node, pending.to_node, pending.scheduled_at)
+    return Pending(pending.revision, pending.from_node, pending.to_node, pending.scheduled_at)
 
 
 def layout(view: PromotionView) -> tuple[Block, ...]:
@@ -86,16 +86,16 @@ def layout(view: PromotionView) -> tuple[Block, ...]:
         to = view.pending.to_node or "whom the kernel picks"
         when = f", not before {view.pending.scheduled_at}" if view.pending.scheduled_at else ""
         pending = f"{view.pending.from_node or 'nobody'} to {to}{when}"
-        pending += f" (commit {view.pending.commit_id})"
+        pending += f" (revision {view.pending.revision})"
     history = tuple(
-        (each.timeline, each.ended_at_lsn, each.new_authority, each.time, each.reason)
+        (each.timeline, each.ended_at_lsn, each.new_leader, each.time, each.reason)
         for each in view.history
     )
     return (
         Facts(
             (
                 ("state", flagged(view.state, view.state != "Steady")),
-                ("authority", authority_cell(view.authority)),
+                ("leader", leader_cell(view.leader)),
                 ("pending", Flagged(pending) if view.pending else pending),
                 ("paused", flagged(view.paused, view.paused)),
                 ("synchronous", synchronous_cell(view.synchronous)),

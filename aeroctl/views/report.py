@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """What the page may load: nothing but the style that it holds."""
-_STORY = ("COMMIT", "KIND", "NODE", "WHAT", "TIME AND ITS CLOCK", "REQUEST")
+_STORY = ("REVISION", "KIND", "NODE", "WHAT", "TIME AND ITS CLOCK", "REQUEST")
 _REQUESTS = (
-    "REQUEST", "WHO", "COMMAND", "TARGET", "REASON", "CONFIRMED", "ACKNOWLEDGED", "COMMITS",
+    "REQUEST", "WHO", "COMMAND", "TARGET", "REASON", "CONFIRMED", "ACKNOWLEDGED", "REVISIONS",
     "WHAT CAME OF IT",
 )  # fmt: skip
 
@@ -53,8 +53,8 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a report is made of, all of one commit. `envelope`: with its sections cluster, nodes and
-    promotion at least. `notes`: the envelope's, and what else is to be said.
+    """What a report is made of, all of one revision. `envelope`: with its sections cluster, nodes
+    and promotion at least. `notes`: the envelope's, and what else is to be said.
     """
 
     envelope: "SnapshotEnvelope"
@@ -73,7 +73,7 @@ def render(evidence: Evidence) -> str:
     records: list[AuditRecord | BrokenRecord] = []
     if trail is not None:
         records = [*trail.records, *trail.broken]
-    entries = list(merged(evidence.events, sorted(records, key=attrgetter("commit_id"))))
+    entries = list(merged(evidence.events, sorted(records, key=attrgetter("revision"))))
     told = Told(
         evidence.base,
         entries,
@@ -91,7 +91,7 @@ def render(evidence: Evidence) -> str:
         ("nodes", "Nodes", _blocks(nodes.layout(nodes.derive(snapshot)))),
         ("replication", "Replication", _replication(snapshot)),
     )
-    title = f"Cluster {snapshot.cluster.name} at commit {observed.commit_id}"
+    title = f"Cluster {snapshot.cluster.name} at revision {observed.revision}"
     contents = (element("li", link(name, ident)) for ident, name, _ in sections)
     body = (
         _hatch(),
@@ -127,10 +127,10 @@ def _heading(snapshot: "Snapshot", observed: "ObservedAt") -> Markup:
         (
             ("cluster", snapshot.cluster.name),
             ("system id", snapshot.cluster.system_id),
-            ("commit", observed.commit_id),
-            ("epoch", observed.epoch),
+            ("revision", observed.revision),
+            ("state_digest", observed.state_digest),
             ("time", time),
-            ("authority", cluster.authority_cell(cluster.authority_fact(snapshot.cluster))),
+            ("leader", cluster.leader_cell(cluster.leader_fact(snapshot.cluster))),
         )
     )
 
@@ -158,12 +158,12 @@ def _topology(snapshot: "Snapshot") -> Markup:
     if not rows:
         return _none("no nodes")
     assert snapshot.cluster is not None
-    held = snapshot.cluster.authority
+    held = snapshot.cluster.leader
     about = "Every node is below the one that it streams from, as its own receiver says."
     if snapshot.replication is None:
         about = "Who streams from whom is not known: history does not hold it."
     picture = element(
-        "div", topology_svg(rows, held.reign if held else None), class_="wide", tabindex=0
+        "div", topology_svg(rows, held.since if held else None), class_="wide", tabindex=0
     )
     return joined([_about(about), picture])
 
@@ -173,7 +173,7 @@ def _lanes(told: Told) -> Markup:
     if not drawn:
         return _none("nothing happened")
     lines = (
-        ("holds", "holds authority"),
+        ("holds", "holds the leader key"),
         ("there", "registered; no line: not registered"),
         ("gap", "gap: history was compacted, not all is known"),
     )
@@ -181,7 +181,7 @@ def _lanes(told: Told) -> Markup:
     legend += [element("li", icon(shape), said) for shape, said in LEGEND]
     parts = [
         _about(
-            "A column is a commit, in the kernel's order; columns are no measure of time. Above "
+            "A column is a revision, in the kernel's order; columns are no measure of time. Above "
             "it is the time of day where one was logged, by the clock that the story names. Every "
             "mark leads to its line in the story."
         ),
@@ -196,15 +196,15 @@ def _lanes(told: Told) -> Markup:
 
 
 def _story(told: Told) -> Markup:
-    """A row per entry; those of one commit are drawn together."""
+    """A row per entry; those of one revision are drawn together."""
     rows = []
     last = None
     for entry, ident, said in zip(told.entries, told.ids, told.words, strict=True):
-        style = "gap" if entry.kind == "gap" else "same" if entry.commit_id == last else None
-        last = entry.commit_id
+        style = "gap" if entry.kind == "gap" else "same" if entry.revision == last else None
+        last = entry.revision
         request = entry.request_id
         cells: tuple[HtmlCell, ...] = (
-            entry.commit_id,
+            entry.revision,
             entry.kind,
             entry.node,
             Flagged(said) if flagged(entry) else said,
@@ -250,9 +250,9 @@ def _request(
             ": ".join(part for part in (each.outcome or each.kind, each.code, each.message) if part)
             for each in ends
         )
-    commits = _lines(
+    revisions = _lines(
         (
-            joined([f"{each.kind} ", link(str(each.commit_id), places[each.sequence])])
+            joined([f"{each.kind} ", link(str(each.revision), places[each.sequence])])
             for each in records
         ),
         "id",
@@ -260,13 +260,13 @@ def _request(
     return (
         first.request_id,
         # An id that is not fresh may have been sent by another caller.
-        _lines(dict.fromkeys(f"{each.identity} ({each.authority})" for each in records)),
+        _lines(dict.fromkeys(f"{each.identity} ({each.leader})" for each in records)),
         first.command,
         first.target,
         first.reason,
         None if confirmed is None else f"{confirmed.kind}, {confirmed.given}",
         None if confirmed is None else ", ".join(confirmed.acknowledged) or None,
-        commits,
+        revisions,
         came,
     )
 

@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from aeroctl.contract.base import Model
-from aeroctl.contract.casefile import CaseEnvelope
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import ErrorBody
+from aeroctl.contract.evidence import EvidenceEnvelope
 from aeroctl.contract.explanation import ExplanationEnvelope
 from aeroctl.contract.requests import RequestEnvelope
 from aeroctl.views.audit import AuditView
@@ -19,7 +19,7 @@ from aeroctl.views.timeline import TimelineView
 WHOLE: dict[str, type[Model]] = {
     "explanation": ExplanationEnvelope,
     "outcome": RequestEnvelope,
-    "case": CaseEnvelope,
+    "evidence": EvidenceEnvelope,
 }
 VIEWS: dict[str, type] = {
     "node": NodeView,

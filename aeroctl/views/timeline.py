@@ -1,6 +1,6 @@
-"""View `timeline`: what happened, from events and audit records of one commit, as one story.
+"""View `timeline`: what happened, from events and audit records of one revision, as one story.
 
-Ordered by commit and never by clock (P7-D1): what one commit did happened at once. Pure.
+Ordered by revision and never by clock (P7-D1): what one revision did happened at once. Pure.
 """
 
 import heapq
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 class Entry:
     """One event or one audit record. null: not known, or there is no such thing in this entry."""
 
-    commit_id: int
-    """At which it happened, or was recorded; of a gap, the first commit that is missing."""
+    revision: int
+    """At which it happened, or was recorded; of a gap, the first revision that is missing."""
     index: int
-    """Place within the commit, from 0: events, then records."""
+    """Place within the revision, from 0: events, then records."""
     source: Literal["event", "audit"]
     kind: EventKind | RecordKind | Literal["broken"]
     """`broken`: a place in the audit trail that holds no record that can be believed."""
@@ -35,16 +35,16 @@ class Entry:
     """Of a record: the target that was asked for."""
     subject: str | None
     before: int | bool | str | None
-    """Of a record: who held authority when it was asked; of a gap: its first commit."""
+    """Of a record: who held the leader key when it was asked; of a gap: its first revision."""
     after: int | bool | str | None
-    """Of a record: who held authority at its outcome; of a gap: its last commit."""
-    reign: int | None
-    """Of the authority that was gained or lost; of a record: that of `after`."""
+    """Of a record: who held the leader key at its outcome; of a gap: its last revision."""
+    since: int | None
+    """Of the leader key that was taken or lost; of a record: that of `after`."""
     cause: Cause | None
     detail: str | None
     """Of a record: the action that was asked of the engine."""
     exact: bool
-    """false: it happened no later than `commit_id`, in a gap, and its place there is not known."""
+    """false: it happened no later than `revision`, in a gap, and its place there is not known."""
     time: str | None
     """By `clock`; it orders nothing."""
     clock: str | None
@@ -68,7 +68,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class TimelineView:
-    """The story of the commits `since` to `until`, both included."""
+    """The story of the revisions `since` to `until`, both included."""
 
     since: int
     until: int
@@ -81,12 +81,12 @@ def merged(
     events: Iterable[Event], records: Iterable[AuditRecord | BrokenRecord]
 ) -> Iterator[Entry]:
     """One story of both, each in its own order. Holds one of each at a time."""
-    commit, index = None, 0
+    revision, index = None, 0
     both: Iterator[Event | AuditRecord | BrokenRecord]
-    both = heapq.merge(events, records, key=attrgetter("commit_id"))
+    both = heapq.merge(events, records, key=attrgetter("revision"))
     for each in both:
-        index = index + 1 if each.commit_id == commit else 0
-        commit = each.commit_id
+        index = index + 1 if each.revision == revision else 0
+        revision = each.revision
         if isinstance(each, Event):
             yield of_event(each, index)
         elif isinstance(each, AuditRecord):
@@ -98,7 +98,7 @@ def merged(
 def of_event(event: Event, index: int) -> Entry:
     """An event as an entry."""
     return Entry(
-        commit_id=event.commit_id,
+        revision=event.revision,
         index=index,
         source="event",
         kind=event.kind,
@@ -106,7 +106,7 @@ def of_event(event: Event, index: int) -> Entry:
         subject=event.subject,
         before=event.before,
         after=event.after,
-        reign=event.reign,
+        since=event.since,
         cause=event.cause,
         detail=event.detail,
         exact=event.exact,
@@ -128,9 +128,9 @@ def of_event(event: Event, index: int) -> Entry:
 
 def of_record(record: AuditRecord, index: int) -> Entry:
     """An audit record as an entry."""
-    before, after = record.authority_before, record.authority_after
+    before, after = record.leader_before, record.leader_after
     return Entry(
-        commit_id=record.commit_id,
+        revision=record.revision,
         index=index,
         source="audit",
         kind=record.kind,
@@ -138,7 +138,7 @@ def of_record(record: AuditRecord, index: int) -> Entry:
         subject=None,
         before=before.node if before else None,
         after=after.node if after else None,
-        reign=after.reign if after else None,
+        since=after.since if after else None,
         cause=None,
         detail=record.dispatch.action if record.dispatch else None,
         exact=True,
@@ -161,7 +161,7 @@ def of_record(record: AuditRecord, index: int) -> Entry:
 def of_broken(broken: BrokenRecord, index: int) -> Entry:
     """A broken place of the audit trail as an entry."""
     return Entry(
-        commit_id=broken.commit_id,
+        revision=broken.revision,
         index=index,
         source="audit",
         kind="broken",
@@ -169,7 +169,7 @@ def of_broken(broken: BrokenRecord, index: int) -> Entry:
         subject=broken.key,
         before=None,
         after=None,
-        reign=None,
+        since=None,
         cause=None,
         detail=None,
         exact=False,
@@ -191,7 +191,7 @@ def of_broken(broken: BrokenRecord, index: int) -> Entry:
 
 @dataclass(slots=True)
 class Span:
-    """The commits between a request's first record and its last; no last one while it is open."""
+    """The revisions between a request's first record and its last; no last one while it is open."""
 
     request_id: str
     first: int | None = None
@@ -201,8 +201,8 @@ class Span:
     def follow(self, each: Entry | AuditRecord) -> None:
         """Take in the next entry or record; others' change nothing."""
         if each.request_id == self.request_id:
-            self.first = each.commit_id if self.first is None else self.first
-            self.last = max(each.commit_id, self.last or 0)
+            self.first = each.revision if self.first is None else self.first
+            self.last = max(each.revision, self.last or 0)
             self.open = self.open and each.kind not in ("outcome", "refused")
 
     def covers(self, entry: Entry) -> bool:
@@ -211,7 +211,7 @@ class Span:
             return entry.request_id == self.request_id
         if self.first is None or self.last is None:
             return False
-        return self.first <= entry.commit_id and (self.open or entry.commit_id <= self.last)
+        return self.first <= entry.revision and (self.open or entry.revision <= self.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ def words(entry: Entry) -> str:
     if entry.source == "event" and entry.detail:
         said += f" ({entry.detail})"
     if not entry.exact and entry.kind != "broken":
-        said += f"; no later than commit {entry.commit_id}, its place is not known"
+        said += f"; no later than revision {entry.revision}, its place is not known"
     return said
 
 
@@ -314,9 +314,9 @@ def _outcome(entry: Entry) -> str:
 
 
 _SAID: dict[str, Callable[[Entry], str]] = {
-    "authority_gained": lambda entry: f"gains authority, reign {_fact(entry.reign)}",
-    "authority_lost": lambda entry: (
-        f"loses authority, reign {_fact(entry.reign)}: {_because(entry)}"
+    "leader_gained": lambda entry: f"takes the leader key, leader term {_fact(entry.since)}",
+    "leader_lost": lambda entry: (
+        f"loses the leader key, leader term {_fact(entry.since)}: {_because(entry)}"
     ),
     "member_joined": lambda _: "registers",
     "member_left": lambda entry: f"is gone, was {_fact(entry.before)}: {_because(entry)}",
@@ -326,7 +326,7 @@ _SAID: dict[str, Callable[[Entry], str]] = {
     "resumed": lambda _: "automatic failover is resumed",
     "timeline_ended": lambda entry: f"ends timeline {_fact(entry.before)}",
     "gap": lambda entry: (
-        f"commits {_fact(entry.before)} to {_fact(entry.after)} are missing: "
+        f"revisions {_fact(entry.before)} to {_fact(entry.after)} are missing: "
         "history was compacted, only its result is known"
     ),
     "requested": _requested,
@@ -353,10 +353,10 @@ def flagged(entry: Entry) -> bool:
 def layout(view: TimelineView, picture: "Picture | None") -> tuple[Block, ...]:
     """A line per entry, with the lanes beside them if there is a picture of them."""
     grid = Grid(
-        "COMMIT KIND NODE WHAT TIME CLOCK REQUEST",
+        "REVISION KIND NODE WHAT TIME CLOCK REQUEST",
         tuple(
             (
-                entry.commit_id,
+                entry.revision,
                 entry.kind,
                 entry.node,
                 Flagged(words(entry)) if flagged(entry) else words(entry),
@@ -379,7 +379,7 @@ def layout(view: TimelineView, picture: "Picture | None") -> tuple[Block, ...]:
 
 def line(entry: Entry) -> str:
     """An entry on a line of its own, where what follows is not known yet."""
-    parts = [f"{entry.commit_id:>8}  {entry.kind:<21}  {entry.node or '-':<12}  {words(entry)}"]
+    parts = [f"{entry.revision:>8}  {entry.kind:<21}  {entry.node or '-':<12}  {words(entry)}"]
     if (time := when(entry)) is not None:
         parts.append(f"{time} by the clock of {entry.clock}")
     if entry.request_id is not None:

@@ -22,7 +22,7 @@ class View(Generic[Data]):
     derive: Callable[["Snapshot"], Data]
     layout: Callable[[Data], tuple[Block, ...]]
     sections: tuple[Section, ...]
-    """Needed; history must hold them when a commit is asked for."""
+    """Needed; history must hold them when a revision is asked for."""
     live: tuple[Section, ...] = ()
     """Shown as well in a live snapshot; null where history can't have them."""
     rows: str | None = None

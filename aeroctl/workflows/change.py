@@ -1,27 +1,25 @@
-"""How a change is asked for: explain, confirm, send once, show the outcome."""
+"""A change, step by step: explain, confirm, send once, show the outcome."""
 
-import os
-import signal
 import socket
-import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aeroctl import __version__
-from aeroctl.adapter.kernel import Departure, Wait
-from aeroctl.cli import App
+from aeroctl.adapter.call import Wait
+from aeroctl.adapter.steps import Departure
+from aeroctl.app import App
 from aeroctl.contract.commands import Command
-from aeroctl.contract.requests import Client, CommandRequest, RequestStatus
+from aeroctl.contract.requests import Client, CommandRequest, Confirmation, RequestStatus
 from aeroctl.contract.terms import Outcome, RequestOutcome
 from aeroctl.errors import Exit, Failure, failure
-from aeroctl.output.output import told
 from aeroctl.views import explanation as explained
 from aeroctl.views import outcome
-from aeroctl.views.explanation import evidence_of
+from aeroctl.views.rules import evidence_of
 from aeroctl.workflows.confirm import Consent, confirm, require
+from aeroctl.workflows.interruption import Interruption, interruptible
 
 if TYPE_CHECKING:
     from aeroctl.contract.explanation import ExplanationEnvelope
@@ -30,8 +28,7 @@ if TYPE_CHECKING:
 GRACE = 5.0
 """Seconds that an answer may take beyond the kernel's own deadline."""
 LONGEST = 24 * 3600
-"""Seconds: the longest deadline of a kernel that is believed."""
-_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+"""Seconds: the longest deadline that is taken from a kernel."""
 _EXITS: dict[RequestOutcome, Exit] = {
     "executed": Exit.DONE,
     "executed_other": Exit.NOT_AS_ASKED,
@@ -41,7 +38,7 @@ _EXITS: dict[RequestOutcome, Exit] = {
     "in_progress": Exit.UNKNOWN,
     "unknown": Exit.UNKNOWN,
 }
-_TOLD: dict[RequestOutcome, Outcome] = {
+_OUTCOMES: dict[RequestOutcome, Outcome] = {
     "executed": "executed",
     "executed_other": "executed",
     "rolled_back": "executed",
@@ -50,13 +47,13 @@ _TOLD: dict[RequestOutcome, Outcome] = {
     "in_progress": "unknown",
     "unknown": "unknown",
 }
-"""A request's outcome as an error can tell it."""
+"""A request's outcome in the three words that an error has for it."""
 
 
 def exit_of(status: RequestStatus) -> Exit:
-    """What an outcome says to the shell; nothing but `executed` is success (P7-E2).
+    """The exit code for an outcome; nothing but `executed` is success (P7-E2).
 
-    That something was not executed is said only where it can't be any more.
+    `not_executed` gets its own code only where the request can't be executed any more.
     """
     if status.outcome == "not_executed" and not status.final:
         return Exit.UNKNOWN
@@ -66,61 +63,78 @@ def exit_of(status: RequestStatus) -> Exit:
 def change(
     app: App, command: Command, target: str | None, reason: str | None, consent: Consent
 ) -> Exit:
-    """Have the kernel do one thing, once, if the operator means it. Raises Failure."""
-    interactive = all(each is not None and each.isatty() for each in (sys.stdin, sys.stderr))
-    require(command, consent, interactive)
-    if sys.stdout is None:  # found out before anything is done, not after
+    """Have the kernel do one thing, once, if the operator confirms it. Raises Failure."""
+    kernel = app.kernel  # reads the token from standard input, if so asked, before any answer
+    require(command, consent, app.streams.interactive)
+    if app.streams.stdout is None:  # an error before anything is done, not after
         raise failure("OUTPUT_FAILED", "standard output is closed")
-    with _interrupted(app) as interrupted:
-        envelope = app.kernel.explain(command.name, target)
-        _admissible(envelope)
+    with interruptible(app.dialogue) as interruption:
+        envelope = kernel.explain(command.name, target)
+        _check_admissible(envelope)
         app.dialogue.show(envelope, explained.layout(envelope.data))
-        confirmation = confirm(envelope.data, consent, app.dialogue)
-        seen = envelope.data.observed_snapshot
-        request = CommandRequest(
-            request_id=fresh_request_id(),
-            target=target,
-            reason=reason,
-            epoch=seen.epoch,
-            commit_id=seen.commit_id,
-            confirmation=confirmation,
-            client=claims(),
-        )
-        cluster = envelope.data.inputs.cluster
-        app.dialogue.sending(
-            request.request_id, {"command": command.name, "target": target, "cluster": cluster}
-        )
-        departure = Departure()
-        interrupted.means = lambda: _unsure(departure, request.request_id)
-        allowed = min(envelope.data.deadline_seconds, LONGEST) + GRACE
-        try:
-            wait = Wait(app.patience or allowed, app.dialogue.waiting)
-            answer = app.kernel.command(command.name, request, departure, wait)
-        finally:
-            app.dialogue.done()
-        status = answer.data
-        words = f"the outcome is {status.outcome}; it is not shown whole"
-        interrupted.means = lambda: _unshown(failure("INTERRUPTED", words), status)
-        try:
-            app.output.show(answer, status, outcome.layout(status))
-        except Failure as error:
-            raise _unshown(error, status) from error
+        confirmation = confirm(envelope.data, consent, app.streams.stdin, app.dialogue)
+        request = _request(envelope, target, reason, confirmation)
+        status = _send(app, command, request, envelope, interruption)
         return exit_of(status)
 
 
+def _request(
+    envelope: "ExplanationEnvelope", target: str | None, reason: str | None, given: Confirmation
+) -> CommandRequest:
+    state = envelope.data.observed_snapshot
+    return CommandRequest(
+        request_id=fresh_request_id(),
+        target=target,
+        reason=reason,
+        state_digest=state.state_digest,
+        revision=state.revision,
+        confirmation=given,
+        client=claims(),
+    )
+
+
+def _send(
+    app: App,
+    command: Command,
+    request: CommandRequest,
+    envelope: "ExplanationEnvelope",
+    interruption: Interruption,
+) -> RequestStatus:
+    """Send the request, once, and print its outcome. Raises Failure."""
+    dialogue, request_id = app.dialogue, request.request_id
+    about = {"command": command.name, "target": request.target}
+    dialogue.sending(request_id, {**about, "cluster": envelope.data.inputs.cluster})
+    departure = Departure()
+    interruption.means = lambda: _unsure(departure, request_id)
+    allowed = min(envelope.data.deadline_seconds, LONGEST) + GRACE
+    try:
+        wait = Wait(app.settings.timeout or allowed, dialogue.waiting)
+        answer = app.kernel.command(command.name, request, departure, wait)
+    finally:
+        dialogue.done()
+    status = answer.data
+    words = f"interrupted while printing the outcome, which is {status.outcome}"
+    interruption.means = lambda: _unshown(failure("INTERRUPTED", words), status)
+    try:
+        app.output.show(answer, status, outcome.layout(status))
+    except Failure as error:
+        raise _unshown(error, status) from error
+    return status
+
+
 def _unshown(error: Failure, status: RequestStatus) -> Failure:
-    """That an outcome can't be shown does not undo it (P7-E2)."""
-    told_as = "unknown" if exit_of(status) == Exit.UNKNOWN else _TOLD[status.outcome]
-    return replace(error, outcome=told_as, request_id=status.request_id)
+    """The error where an outcome can't be shown: it keeps that outcome (P7-E2)."""
+    known = "unknown" if exit_of(status) == Exit.UNKNOWN else _OUTCOMES[status.outcome]
+    return replace(error, outcome=known, request_id=status.request_id)
 
 
 def fresh_request_id() -> str:
-    """A new id for every run: what was sent once is never sent again (P7-F3)."""
+    """A new id for every run, so that no request is ever sent twice (P7-F3)."""
     return str(uuid.uuid4())
 
 
 def claims() -> Client:
-    """Who we say we are; the kernel writes it down as a claim."""
+    """User, host and version as this process claims them; the kernel records them as a claim."""
     import getpass
 
     user = None
@@ -130,12 +144,12 @@ def claims() -> Client:
 
 
 def _claim(text: str) -> str:
-    """As it can be sent: what the system says of itself need not be UTF-8."""
+    """As it can be sent: names of users and hosts need not be UTF-8."""
     return text.encode(errors="backslashreplace").decode()[:255]
 
 
-def _admissible(envelope: "ExplanationEnvelope") -> None:
-    """What the kernel would not dispatch is not asked for. The decision is the kernel's (P7-E3)."""
+def _check_admissible(envelope: "ExplanationEnvelope") -> None:
+    """Raise the kernel's own refusal where its explanation says that it would refuse (P7-E3)."""
     explanation = envelope.data
     if explanation.conclusion != "refused":
         return
@@ -144,59 +158,20 @@ def _admissible(envelope: "ExplanationEnvelope") -> None:
         for rule in explanation.rules_applied
         if rule.enforced_by == "kernel" and rule.evaluation != "holds"
     ]
-    words = [f"{each.rule_id}: {each.evaluation} ({evidence_of(each)})" for each in against]
+    words = [f"{rule.rule_id}: {rule.evaluation} ({evidence_of(rule)})" for rule in against]
     raise failure(_code(against), "; ".join(words))
 
 
 def _code(against: "Sequence[Rule]") -> str:
-    """As the kernel itself would refuse it."""
+    """The code with which the kernel itself would refuse."""
     if [rule.rule_id for rule in against] != ["agent_identified"]:
         return "RULE_NOT_MET"
     return "AGENT_UNREACHABLE" if against[0].evaluation == "undetermined" else "AGENT_MISMATCH"
 
 
 def _unsure(departure: Departure, request_id: str) -> Failure:
-    """We stop waiting; what became of the request is not ours to guess (P7-E2)."""
+    """The error of an interruption while a request is sent or awaited (P7-E2)."""
     if departure.hold_back():
         return replace(failure("INTERRUPTED", "nothing was sent"), request_id=request_id)
-    found = failure("INTERRUPTED", "interrupted while waiting; the request had left")
-    return replace(found, outcome="unknown", request_id=request_id)
-
-
-class _Interruption:
-    """What an interruption means, as things stand."""
-
-    def __init__(self) -> None:
-        self.means: Callable[[], Failure] = lambda: failure("INTERRUPTED", "nothing was sent")
-
-
-@contextmanager
-def _interrupted(app: App) -> Iterator[_Interruption]:
-    """End at once, saying what it means, on Ctrl-C, a closed terminal or a request to end.
-
-    A signal that is ignored stays so. What is under way when it comes may be writing, so nothing
-    that has a lock or a buffer is used.
-    """
-    interruption = _Interruption()
-
-    def stop(*_: object) -> None:
-        code = Exit.UNKNOWN
-        try:
-            error = interruption.means()
-            code = error.exit
-            clear = "\r\x1b[K" if app.dialogue.progress else ""
-            text = clear + told(error, app.output.format != "table")
-            os.write(2, text.encode(errors="backslashreplace"))
-        finally:
-            os._exit(code)
-
-    before = {
-        each: signal.signal(each, stop)
-        for each in _SIGNALS
-        if signal.getsignal(each) not in (signal.SIG_IGN, None)
-    }
-    try:
-        yield interruption
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    error = failure("INTERRUPTED", "interrupted while waiting; the request had been sent")
+    return replace(error, outcome="unknown", request_id=request_id)

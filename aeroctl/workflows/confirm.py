@@ -1,15 +1,14 @@
 """Viewing -> Confirming -> Viewing (state model 8.1), and the only prompt in the program.
 
-A confirmation is explicit, for one command in one state, given now, and forgotten with the process
-(P7-A2; state model 6.2). Nothing but the command's own words or a terminal can give it: no
-variable, no file, no default answer, no pipe.
+A confirmation is explicit, for one command in one state, and forgotten with the process (P7-A2;
+state model 6.2). Only the command line or a terminal can give it: no variable, no file, no default
+answer, no pipe.
 """
 
 import os
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from aeroctl.contract.commands import Command
 from aeroctl.contract.consent import Confirmable, confirms
@@ -19,12 +18,12 @@ from aeroctl.errors import failure
 if TYPE_CHECKING:
     from aeroctl.contract.explanation import Explanation
     from aeroctl.contract.requests import Confirmation
-    from aeroctl.output.output import Dialogue
+    from aeroctl.output.dialogue import Dialogue
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the command line itself says. `token`: of an earlier explanation."""
+    """The consent that the command line gives. `token`: of an earlier explanation."""
 
     yes: bool = False
     token: str | None = None
@@ -33,13 +32,13 @@ class Consent:
 
     @property
     def given(self) -> bool:
-        """Whether it says anything, so that nobody is to be asked."""
+        """Whether there is any, so that no prompt is shown."""
         return self != Consent()
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One prompt, and the one answer to it that goes on."""
+    """One prompt, and the only answer to it that confirms."""
 
     text: str
     answer: str
@@ -47,7 +46,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """Where the operator stands. Viewing: nothing is asked; `confirmed` says how it ended."""
+    """The dialogue. Viewing: there is no question; `confirmed` says how the last one ended."""
 
     state: Literal["viewing", "confirming"] = "viewing"
     questions: tuple[Question, ...] = ()
@@ -65,7 +64,7 @@ class Interaction:
         Either way the state is Viewing again.
         """
         if self.state != "confirming":
-            raise ValueError("nothing was asked")
+            raise ValueError("there is no question to answer")
         question, *left = self.questions
         if typed is None or typed.strip() != question.answer:
             return Interaction()
@@ -77,39 +76,43 @@ def require(command: Command, consent: Consent, interactive: bool) -> None:
     if not interactive and not consent.given:
         raise failure(
             "CONFIRMATION_MISSING",
-            "standard input or standard error is no terminal, so nobody can be asked",
+            "a prompt needs standard input and standard error to be a terminal",
         )
     if command.confirmation == "override" and consent.yes:
-        raise failure("OVERRIDE_INCOMPLETE", "--yes does not stand in for an acknowledgement")
+        raise failure(
+            "OVERRIDE_INCOMPLETE", "--yes can't replace --acknowledge and --accept-responsibility"
+        )
 
 
 def questions(explanation: "Explanation") -> tuple[Question, ...]:
-    """What is asked: the full word `yes`; for an override the target's name, each invariant, and
+    """The prompts: for the word `yes`; for an override for the target's name, each invariant, and
     responsibility (P6-A1a).
     """
     about = explanation.inputs
     where = f"cluster {about.cluster}, system id {about.system_id}"
     if explanation.confirmation != "override":
         what = f"{about.command} {about.target or ''}".strip()
-        return (Question(f"{what} on {where}? Only yes is taken for yes:", "yes"),)
+        return (Question(f"{what} on {where}. Type yes to confirm:", "yes"),)
     assert about.target is not None
     return (
         Question(f"{about.command} on {where}. Type the node's name:", about.target),
         *(
             Question(
-                f"{each.invariant}, {each.description}, is overridden: {each.reason}. "
-                f"Type {each.invariant} to acknowledge it:",
-                each.invariant,
+                f"{override.invariant} ({override.description}) is overridden: {override.reason}. "
+                f"Type {override.invariant} to acknowledge it:",
+                override.invariant,
             )
-            for each in explanation.overrides
+            for override in explanation.overrides
         ),
-        Question("You take responsibility for what is lost? Only yes is taken for yes:", "yes"),
+        Question("Do you accept responsibility for lost data? Type yes to confirm:", "yes"),
     )
 
 
-def confirm(explanation: "Explanation", consent: Consent, dialogue: "Dialogue") -> "Confirmation":
-    """The confirmation that the command line gives, else the operator at the terminal; that there
-    is one has been required.
+def confirm(
+    explanation: "Explanation", consent: Consent, stdin: TextIO | None, dialogue: "Dialogue"
+) -> "Confirmation":
+    """The confirmation that the command line gives, or the operator at the terminal. `require` has
+    passed.
 
     Raises Failure: CONFIRMATION_STALE, OVERRIDE_INCOMPLETE, DECLINED.
     """
@@ -119,18 +122,18 @@ def confirm(explanation: "Explanation", consent: Consent, dialogue: "Dialogue") 
         if not confirms(token, _confirmable(explanation)):
             raise failure(
                 "CONFIRMATION_STALE",
-                "the token does not confirm this command in this state: either has changed",
+                "the token of --confirm is for a different command or a different state",
             )
     if explanation.confirmation == "override" and consent.given:
-        _complete(explanation, consent)
+        _check_complete(explanation, consent)
         return _confirmation(explanation, "flags", token)
     if consent.given:
         return _confirmation(explanation, "token" if consent.token is not None else "yes", token)
     interaction = Interaction().begin(questions(explanation))
     while interaction.state == "confirming":
-        _forget_typed()
+        _forget_typed(stdin)
         dialogue.ask(interaction.questions[0].text)
-        typed = _typed()
+        typed = _typed(stdin)
         if typed is None:
             dialogue.end_line()
         interaction = interaction.answer(typed)
@@ -139,12 +142,12 @@ def confirm(explanation: "Explanation", consent: Consent, dialogue: "Dialogue") 
     return _confirmation(explanation, "terminal", token)
 
 
-def _complete(explanation: "Explanation", consent: Consent) -> None:
-    """An override's flags say all that would be asked, and nothing else (P7-A2, P6-A1a)."""
-    asked = {each.invariant for each in explanation.overrides}
+def _check_complete(explanation: "Explanation", consent: Consent) -> None:
+    """Raise OVERRIDE_INCOMPLETE unless the flags acknowledge exactly what is asked (P6-A1a)."""
+    required = {override.invariant for override in explanation.overrides}
     given = set(consent.acknowledged)
-    problems = [f"--acknowledge {each} is missing" for each in sorted(asked - given)]
-    problems += [f"{each} is not overridden here" for each in sorted(given - asked)]
+    problems = [f"--acknowledge {name} is missing" for name in sorted(required - given)]
+    problems += [f"{name} is not overridden here" for name in sorted(given - required)]
     if not consent.accepts_responsibility:
         problems.append("--accept-responsibility is missing")
     if problems:
@@ -152,15 +155,15 @@ def _complete(explanation: "Explanation", consent: Consent) -> None:
 
 
 def _confirmable(explanation: "Explanation") -> Confirmable:
-    """What a token of this explanation confirms."""
-    about, seen = explanation.inputs, explanation.observed_snapshot
+    """What this explanation's token confirms."""
+    about, state = explanation.inputs, explanation.observed_snapshot
     return Confirmable(
         about.command,
         about.target,
         about.cluster,
         about.system_id,
-        seen.epoch,
-        seen.failover_commit,
+        state.state_digest,
+        state.failover_revision,
     )
 
 
@@ -168,23 +171,25 @@ def _confirmation(explanation: "Explanation", given: Given, token: str) -> "Conf
     from aeroctl.contract.requests import Confirmation
 
     override = explanation.confirmation == "override"
+    overridden = explanation.overrides if override else []
     return Confirmation(
         kind="override" if override else "standard",
         given=given,
         token=token,
-        acknowledged=sorted(each.invariant for each in explanation.overrides) if override else [],
+        acknowledged=sorted(each.invariant for each in overridden),
         accepts_responsibility=override,
     )
 
 
-def _typed() -> str | None:
-    """A line from the terminal; None where the terminal ends before the line does, or is gone.
+def _typed(stdin: TextIO | None) -> str | None:
+    """A line from the terminal; None where the input ends before the line does.
 
-    Read byte by byte, because what a buffer took in would be there before the next question.
+    Read byte by byte: a buffer would keep what was typed before the next question.
     """
     line = bytearray()
     try:
-        terminal = sys.stdin.fileno()
+        assert stdin is not None
+        terminal = stdin.fileno()
         while not line.endswith((b"\n", b"\r")):
             if not (byte := os.read(terminal, 1)):
                 return None
@@ -194,9 +199,10 @@ def _typed() -> str | None:
     return line.decode(errors="replace")
 
 
-def _forget_typed() -> None:
-    """Throw away what was typed before a question: it can't have been an answer to it."""
+def _forget_typed(stdin: TextIO | None) -> None:
+    """Discard what was typed before a question: it can't be an answer to it."""
     import termios
 
     with suppress(OSError, ValueError, termios.error):
-        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+        assert stdin is not None
+        termios.tcflush(stdin.fileno(), termios.TCIFLUSH)

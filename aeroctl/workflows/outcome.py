@@ -1,4 +1,4 @@
-"""What became of a request: one read-only question, or the same again until it is decided."""
+"""What became of a request: asked once, or again and again until it is decided. Read-only."""
 
 import time
 from dataclasses import replace
@@ -9,27 +9,23 @@ from aeroctl.views.outcome import layout
 from aeroctl.workflows.change import exit_of
 
 if TYPE_CHECKING:
-    from aeroctl.cli import App
+    from aeroctl.app import App
     from aeroctl.contract.requests import RequestEnvelope, RequestStatus
 
 PATIENCE = 300.0
 INTERVAL = 1.0
 CALL = 10.0
 """Seconds: for the whole wait, between two questions, and for one answer."""
-PASSING = (
-    "KERNEL_UNREACHABLE", "KERNEL_TIMEOUT", "CONNECTION_LOST", "STORE_UNAVAILABLE", "KERNEL_BUSY",
-    "SNAPSHOT_UNSTABLE",
-)  # fmt: skip
-"""Failures that asking again may cure."""
 
 
 def show_outcome(app: "App", request_id: str, wait: bool) -> Exit:
     """Ask what became of a request, and print it. Raises Failure.
 
-    That it can't be learned says nothing about the request: its outcome is unknown (P7-E2).
+    A failure to learn it says nothing about the request: the outcome is unknown (P7-E2).
     """
+    kernel = app.kernel  # a wrong option is one, and not an unknown outcome
     try:
-        answer = final_outcome(app, request_id) if wait else app.kernel.request(request_id)
+        answer = final_outcome(app, request_id) if wait else kernel.request(request_id)
         app.output.show(answer, answer.data, layout(answer.data))
     except Failure as error:
         raise replace(error, outcome="unknown", request_id=request_id) from error
@@ -37,23 +33,23 @@ def show_outcome(app: "App", request_id: str, wait: bool) -> Exit:
 
 
 def decided(status: "RequestStatus") -> bool:
-    """Whether there is nothing to wait for: it is final, or the kernel itself waits no longer.
+    """Whether there is nothing to wait for: it is final, or the kernel itself no longer waits.
 
-    A request without a record may still be on its way.
+    A request that is not recorded may still arrive.
     """
     return status.final or (status.recorded and status.outcome == "not_executed")
 
 
 def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
-    """The outcome once the request is decided, or as it is when time is over.
+    """The outcome once the request is decided, or as it is when the time is over.
 
-    A kernel or store that can't be reached meanwhile is asked again: nothing is changed by it.
-    Raises the last Failure if there never was an answer.
+    While kernel or store can't be reached, the question is repeated: it changes nothing. Raises the
+    last Failure if the last question got no answer.
     """
     began = time.monotonic()
-    end = began + (app.patience or PATIENCE)
+    end = began + (app.settings.timeout or PATIENCE)
     last: RequestEnvelope | Failure
-    passing: tuple[str, ...] = PASSING
+    answered = False
     while True:
         left = max(end - time.monotonic(), 0.001)
         connection = replace(app.kernel.connection, timeout=min(CALL, left))
@@ -61,9 +57,10 @@ def final_outcome(app: "App", request_id: str) -> "RequestEnvelope":
             last = replace(app.kernel, connection=connection).request(request_id)
             if decided(last.data):
                 break
-            passing = (*PASSING, "TLS_FAILED")  # it was right before: the kernel is going or coming
+            answered = True
         except Failure as error:
-            if error.code not in passing:
+            # Where TLS worked before, the kernel is being restarted.
+            if not error.transient and not (answered and error.code == "TLS_FAILED"):
                 raise
             last = error
         if time.monotonic() + INTERVAL > end:

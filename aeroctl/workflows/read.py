@@ -1,110 +1,70 @@
-"""What reading commands share: where they read from, and one view of one state of it."""
+"""One view of one state, printed; and which revision is meant by a time."""
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
-from aeroctl.contract.terms import Section
+from aeroctl.app import App
 from aeroctl.errors import failure
-from aeroctl.sources.moment import Commit, Moment
+from aeroctl.output.output import Header
+from aeroctl.sources.moment import AtRevision, Moment
+from aeroctl.sources.source import Source
 
 if TYPE_CHECKING:
-    from aeroctl.contract.audit import AuditEnvelope
-    from aeroctl.contract.envelope import Envelope, Note, ObservedAt, SnapshotEnvelope
-    from aeroctl.contract.events import Event, EventsEnvelope, Pin, PinEnvelope
-    from aeroctl.output.output import Dialogue, Output
+    from aeroctl.contract.envelope import Envelope, Note
+    from aeroctl.contract.events import Pin
+    from aeroctl.output.dialogue import Dialogue
+    from aeroctl.output.output import Output
     from aeroctl.views.view import View
-
-
-Purpose = Literal["state", "edge"]
-HELD = 1_000_000
-"""Entries of a log that are held together at most; a stream (jsonl) holds a page of them."""
-
-
-class Reading(Protocol):
-    """The kernel (adapter.py), or a file that holds what it said (case.py). All raise Failure.
-
-    What comes beside an envelope is the same as it came, with what a newer kernel may have added.
-    """
-
-    def holds(self, at: int | None) -> Sequence[Section]:
-        """The sections that there are: of now, or of the commit `at`."""
-
-    def snapshot(self, sections: Sequence[Section], at: int | None) -> "SnapshotEnvelope":
-        """One consistent snapshot holding `sections`, live or of the commit `at`."""
-
-    def document(self, sections: Sequence[Section], at: int | None) -> dict[str, Any]:
-        """The same, as it came."""
-
-    def audit(
-        self, after: int, at: int | None, since: int | None = None
-    ) -> "tuple[AuditEnvelope, list[dict[str, Any]]]":
-        """Audit records after the sequence `after` and not before the commit `since`."""
-
-    def events(self, after: int, at: int | None) -> "tuple[EventsEnvelope, dict[str, Any]]":
-        """A page of events after the commit `after`."""
-
-    def pin(self, moment: Moment, purpose: Purpose = "state") -> "PinEnvelope":
-        """Which commits may have stood at a time, or a while ago; for a state, refused where they
-        differ in more than WAL positions.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """An envelope without its data, and with what reading it has to add to its notes."""
-
-    api_version: str
-    observed_at: "ObservedAt"
-    notes: "list[Note]"
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One invocation's reading: from where, and to where."""
+    """Where one invocation reads from, and where it writes to."""
 
-    source: Reading
+    source: Source
     output: "Output"
     dialogue: "Dialogue"
 
-    def commit_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The commit whose state is shown for a moment, None for now; and for a time, why that one.
+    def revision_of(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
+        """The revision whose state is shown for a moment, None for now; for a time also a note that
+        says why it is that revision.
 
-        A commit is taken as it is; anything else asks the kernel once. Raises Failure.
+        A time asks the source once. Raises Failure.
         """
-        if moment is None or isinstance(moment, Commit):
+        if moment is None or isinstance(moment, AtRevision):
             return (None if moment is None else moment.id), []
         pin = self.source.pin(moment).data
-        words = f"for {pin.asked}: commit {pin.first}; {_bounds(pin)}; between them "
+        words = f"{pin.asked} is revision {pin.first}: {_bounds(pin)}; between them "
         if pin.first == pin.last:
             words += "nothing was written"
         elif not pin.moved:
             words += "nothing of this cluster was written"
         else:
-            words += f"only WAL positions moved, at {pin.moved} of the commits"
+            words += f"only WAL positions moved, at {pin.moved} of the revisions"
         return pin.first, [_taken(words)]
 
     def first_since(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The first commit that may have come at a moment or after it; as `commit_of`."""
-        if moment is None or isinstance(moment, Commit):
-            return self.commit_of(moment)
+        """The first revision that may have come at a moment or after it; as `revision_of`."""
+        if moment is None or isinstance(moment, AtRevision):
+            return self.revision_of(moment)
         pin = self.source.pin(moment, "edge").data
         if pin.first == 0:
-            words = f"no time is logged at or before {pin.asked}: all that history holds is shown"
+            words = f"no time is logged at or before {pin.asked}; all available history is shown"
             return 1, [_taken(words)]
-        words = f"since {pin.asked}: from commit {pin.first + 1} on; {_bounds(pin)}"
+        words = f"since {pin.asked}: from revision {pin.first + 1} on; {_bounds(pin)}"
         if pin.first < pin.last:
-            words += f"; {_span(pin)} may have been before that time"
+            words += f"; {_span(pin)} may have happened before that time"
         return pin.first + 1, [_taken(words)]
 
     def last_until(self, moment: Moment | None) -> "tuple[int | None, list[Note]]":
-        """The last commit that may have come at a moment or before it; as `commit_of`."""
-        if moment is None or isinstance(moment, Commit):
-            return self.commit_of(moment)
+        """The last revision that may have come at a moment or before it; as `revision_of`."""
+        if moment is None or isinstance(moment, AtRevision):
+            return self.revision_of(moment)
         pin = self.source.pin(moment, "edge").data
-        words = f"until {pin.asked}: up to commit {pin.last}; {_bounds(pin)}"
+        words = f"until {pin.asked}: up to revision {pin.last}; {_bounds(pin)}"
         if pin.first < pin.last:
-            words += f"; {_span(pin)} may have been after that time"
+            words += f"; {_span(pin)} may have happened after that time"
         return pin.last, [_taken(words)]
 
     def read(
@@ -121,9 +81,9 @@ class Reader:
         from aeroctl.views.select import UnknownField, select
         from aeroctl.views.view import UnknownNode
 
-        at, notes = self.commit_of(moment)
-        held = self.source.holds(at)
-        live = tuple(section for section in view.live if section in held)
+        at, notes = self.revision_of(moment)
+        available = self.source.holds(at)
+        live = tuple(section for section in view.live if section in available)
         envelope = self.source.snapshot(view.sections + live, at)
         try:
             data = view.derive(envelope.data)
@@ -133,65 +93,40 @@ class Reader:
             raise failure("UNKNOWN_NODE", str(error)) from error
         except UnknownField as error:
             raise failure("UNKNOWN_FIELD", str(error)) from error
-        self.output.show(noted(envelope, notes), data, view.layout(data))
+        self.output.show(header(envelope, notes), data, view.layout(data))
         return data
+
+
+def reader_of(app: App, file: str | None) -> Reader:
+    """A Reader of the kernel, or of `file`. Raises Failure; connects to nothing yet."""
+    return Reader(app.kernel if file is None else app.evidence(file), app.output, app.dialogue)
+
+
+def header(envelope: "Envelope[Any]", notes: "Sequence[Note]") -> Header:
+    """What is shown around a view of `envelope`, with `notes` added to its own."""
+    return Header(envelope.api_version, envelope.observed_at, [*envelope.notes, *notes])
 
 
 def _taken(words: str) -> "Note":
     from aeroctl.contract.envelope import Note
 
-    return Note(code="COMMIT_TAKEN", subject=None, message=words)
+    return Note(code="REVISION_TAKEN", subject=None, message=words)
 
 
 def _span(pin: "Pin") -> str:
     if pin.first + 1 == pin.last:
-        return f"what commit {pin.last} did"
-    return f"what commits {pin.first + 1} to {pin.last} did"
+        return f"the changes of revision {pin.last}"
+    return f"the changes of revisions {pin.first + 1} to {pin.last}"
 
 
 def _bounds(pin: "Pin") -> str:
-    """By what its commits are known."""
+    """The logged times before and after the pin's revisions."""
     before, after = pin.before, pin.after
     if before is not None:
-        begin = f"commit {pin.first} was there by {before.time}, by the clock of {before.clock}"
+        begin = f"revision {pin.first} existed at {before.time} (clock of {before.clock})"
     else:
-        begin = f"commit {pin.first} is now" if pin.first else "nothing is logged before that"
+        begin = f"revision {pin.first} is current" if pin.first else "no earlier time is logged"
     if after is None:
-        return f"{begin}; no later time is logged, and now is commit {pin.last}"
-    return f"{begin}; commit {after.commit_id} came after {after.time}, by that of {after.clock}"
-
-
-def check_held(entries: Sized) -> None:
-    """Raise Failure ANSWER_TOO_LARGE where more are held together than there may be."""
-    if len(entries) > HELD:
-        words = f"more than {HELD} entries: -o jsonl of timeline and audit prints them as they come"
-        raise failure("ANSWER_TOO_LARGE", words)
-
-
-def check_events(events: "Sequence[Event]", after: int, commit: int) -> None:
-    """Raise ValueError unless they come in the order of commits, after `after` and up to `commit`,
-    and a gap says where it ends.
-    """
-    last = after + 1
-    for event in events:
-        if not last <= event.commit_id <= commit:
-            raise ValueError(f"an event of commit {event.commit_id} is astray")
-        last = event.commit_id
-        end = event.after
-        if event.kind == "gap" and (type(end) is not int or not last <= end <= commit):
-            raise ValueError(f"the gap at commit {event.commit_id} has no end")
-
-
-def check_records(answer: "AuditEnvelope") -> None:
-    """Raise ValueError where one is later than the state that it is of. Whether they are whole and
-    in order is for the chain to say.
-    """
-    commits = [record.commit_id for record in answer.data.records]
-    for commit in (*commits, *(hole.commit_id for hole in answer.data.broken)):
-        if commit > answer.observed_at.commit_id:
-            raise ValueError(f"a record of commit {commit} is astray")
-
-
-def noted(envelope: "Envelope[Any]", notes: "Sequence[Note]") -> Noted:
-    """What is shown above and below a view of `envelope`."""
-    return Noted(envelope.api_version, envelope.observed_at, [*envelope.notes, *notes])
+        return f"{begin}; no later time is logged, and revision {pin.last} is current"
+    end = f"revision {after.revision} came after {after.time} (clock of {after.clock})"
+    return f"{begin}; {end}"

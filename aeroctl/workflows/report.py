@@ -1,4 +1,4 @@
-"""The incident report, from the kernel or from a case file: read, checked, written."""
+"""The incident report: evidence of one revision, its audit chain verified, as a page of HTML."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,8 @@ from aeroctl.contract.chain import Chain
 from aeroctl.contract.envelope import Note
 from aeroctl.contract.terms import STORED
 from aeroctl.errors import Failure, failure
-from aeroctl.sources.evidence_file import CaseFile, collect
+from aeroctl.sources.collect import collect
+from aeroctl.sources.evidence_file import EvidenceFile
 from aeroctl.views import audit
 from aeroctl.views.report import Evidence, Trail, render
 
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
 def show_report(reader: "Reader", moment: "Moment | None") -> None:
     """Write the page. Raises Failure."""
     if reader.output.format != "table":
-        raise failure("USAGE", "a report is a page of HTML: not with -o json or jsonl")
+        raise failure("USAGE", "a report is HTML; it can't be combined with -o json or -o jsonl")
     reader.output.plain(render(_evidence(reader, moment)))
 
 
 def _evidence(reader: "Reader", moment: "Moment | None") -> Evidence:
-    """All of one commit (P7-D1)."""
-    at, notes = reader.commit_of(moment)
-    # What the kernel says goes through a case too, so that a file of it gives the same page.
-    case = CaseFile("the kernel's answer", collect(reader.source, at), whole=True)
-    envelope = case.snapshot(list(dict.fromkeys([*STORED, *case.holds(None)])), None)
-    events, _ = case.events(0, None)
+    """Everything of one revision (P7-D1)."""
+    at, notes = reader.revision_of(moment)
+    # The kernel's answers are read through an evidence file too: a file gives the same page.
+    file = EvidenceFile("the kernel's answer", collect(reader.source, at), whole=True)
+    envelope = file.snapshot(list(dict.fromkeys([*STORED, *file.holds(None)])), None)
+    events, _ = file.events(0, None)
     notes = [*envelope.notes, *notes]
     trail = None
     try:
-        trail = _checked(case)
+        trail = _trail(file)
     except Failure as refusal:
         if refusal.code != "NOT_AUTHORIZED":
             raise
@@ -40,9 +41,9 @@ def _evidence(reader: "Reader", moment: "Moment | None") -> Evidence:
     return Evidence(envelope, events.data.base, events.data.events, trail, notes)
 
 
-def _checked(case: CaseFile) -> Trail:
-    """The trail, and what following its chain found (P7-O3): over the records as they came."""
-    page, raw = case.audit(0, None)
+def _trail(file: EvidenceFile) -> Trail:
+    """The trail, and the verdict on its chain (P7-O3), computed over the records as they came."""
+    page, raw = file.audit(0, None)
     chain, head = Chain(), page.data.head
     chain.follow(raw, page.data.broken)
     found = chain.end(head.sequence, head.hash)

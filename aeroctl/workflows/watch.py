@@ -1,8 +1,8 @@
 """`--watch`: the same view again and again, one snapshot per frame, until it is interrupted.
 
-Between two frames nothing is kept but the last one, to mark what changed since. On a terminal
-frames replace one another; elsewhere they follow one another. The cursor stays visible and the
-screen the usual one, so that nothing is to be restored, whatever ends the process (P7-F2).
+Only the last frame is kept, to mark what changed since. At a terminal frames replace one another;
+elsewhere they follow one another. The cursor stays visible and the screen the usual one, so that
+nothing has to be restored, however the process ends (P7-F2).
 """
 
 import gc
@@ -14,57 +14,59 @@ from typing import NoReturn, Protocol
 import click
 
 from aeroctl.errors import Exit, Failure, failure
-from aeroctl.output.output import Dialogue, Frame, Output, told
+from aeroctl.output.dialogue import Dialogue, error_text
+from aeroctl.output.output import Output
+from aeroctl.output.text import Frame
 from aeroctl.safe_text import width
 from aeroctl.views.marks import compared
 
 Pieces = Sequence[Frame | str]
-LASTING = ("OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "COMMIT_COMPACTED", "NOT_IN_CASE")
-"""Failures that asking again can't cure, although their kind can pass."""
+LASTING = ("OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_EVIDENCE")
+"""Failures that asking again can't cure, although others of their exit code may pass."""
 _PARTS = re.compile(r"\x1b\[[0-9;]*m|.")
-"""A style, or a character that takes room."""
+"""A style sequence, or one character."""
 
 
 def watch(
     seconds: float, output: Output, dialogue: Dialogue, frame: Callable[[Output], object]
 ) -> NoReturn:
-    """Show what `frame` reads and writes to the Output that it is given, every `seconds`.
+    """Every `seconds` show what `frame` reads and writes to the Output that it is given.
 
-    A kernel that is away, or has no consistent snapshot, is said and asked again; any other Failure
-    is raised. Ends with exit 0 when nobody reads stdout any more, and by an interrupt.
+    While the kernel is away, or has no consistent snapshot, that is shown instead; any other
+    Failure is raised. Ends with exit 0 when stdout's reader closes it, and by an interrupt.
     """
     if output.format == "json":
-        raise failure("USAGE", "--watch is no single document: use -o jsonl, one on each line")
+        raise failure("USAGE", "--watch can't be combined with -o json; use -o jsonl")
     period = f"{click.get_current_context().command_path}, every {seconds:g} s"
-    stage: _Stage = _Sequel(output, dialogue)
+    display: _Display = _Scroll(output, dialogue)
     if output.format == "table" and output.screen():
-        stage = _Screen(output, period)
+        display = _Screen(output, period)
     while True:
         pieces: list[Frame | str] = []
         try:
-            frame(replace(output, taken=pieces.append))
+            frame(replace(output, collect=pieces.append))
         except Failure as error:
             if not passing(error):
                 raise
-            goes_on = stage.failed(error)
+            goes_on = display.failed(error)
         else:
-            goes_on = stage.show(pieces)
+            goes_on = display.show(pieces)
         if not goes_on:
             raise click.exceptions.Exit(Exit.DONE)
-        gc.collect(0)  # as in trail.pages
-        # After the answer: a slow kernel is not asked more often (P7-S2).
+        gc.collect(0)  # as in audit.pages
+        # Counted from the answer on: a slow kernel is not asked more often (P7-S2).
         if not output.pause(seconds):
             raise click.exceptions.Exit(Exit.DONE)
 
 
 def passing(error: Failure) -> bool:
-    """Whether asking again may help: the kernel is away, or has no consistent snapshot now."""
-    no_state = error.domain == "transport" or error.exit == Exit.NO_SNAPSHOT
-    return no_state and error.code not in LASTING
+    """Whether a later attempt may succeed: the kernel is away, or has no consistent snapshot."""
+    temporary = error.domain == "transport" or error.exit == Exit.NO_SNAPSHOT
+    return temporary and error.code not in LASTING
 
 
-class _Stage(Protocol):
-    """Where frames appear. Both methods: False when nobody looks any more."""
+class _Display(Protocol):
+    """Where frames appear. Both methods return False once stdout's reader has closed it."""
 
     def show(self, pieces: Pieces) -> bool: ...
 
@@ -72,24 +74,24 @@ class _Stage(Protocol):
 
 
 @dataclass(slots=True)
-class _Sequel:
+class _Scroll:
     """One frame after the other: a pipe, a file, a terminal that can't be written over."""
 
     output: Output
     dialogue: Dialogue
     separator: str = ""
-    said: Failure | None = None
+    reported: Failure | None = None
 
     def show(self, pieces: Pieces) -> bool:
         text = self.separator + "".join(map(self.output.text, pieces))
-        self.separator, self.said = "\n" if self.output.format == "table" else "", None
+        self.separator, self.reported = "\n" if self.output.format == "table" else "", None
         return self.output.plain(text)
 
     def failed(self, error: Failure) -> bool:
-        """Said once for as long as it lasts."""
-        if error != self.said:
+        """Reported once for as long as it lasts."""
+        if error != self.reported:
             self.dialogue.failed(error)
-        self.said = error
+        self.reported = error
         return True
 
 
@@ -104,20 +106,20 @@ class _Screen:
 
     def show(self, pieces: Pieces) -> bool:
         marked, gone = _marked(self.last, pieces)
-        heading = self.period + _commit(pieces, ": commit {}")
+        heading = self.period + _revision(pieces, ": revision {}")
         if self.last:
-            heading += _commit(self.last, ", the frame before {}") + "; * is what changed since"
+            heading += _revision(self.last, ", previous frame {}") + "; * marks changes"
         if gone:
-            heading += f"; gone: {', '.join(gone)}"
+            heading += f"; removed: {', '.join(gone)}"
         self.last = pieces
         return self._draw([self.output.styled(heading, "bold")], self._lines(marked))
 
     def failed(self, error: Failure) -> bool:
-        """The last frame stays, every line of it marked as old: it is not the present (P7-D1)."""
+        """The last frame stays, every line of it marked as old: it may be outdated (P7-D1)."""
         heading = f"{self.period}: NO NEW STATE"
         if self.last:
-            heading += "; ~ is old" + _commit(self.last, ", of commit {}")
-        reason = told(error, as_json=False).splitlines()
+            heading += "; ~ marks old lines" + _revision(self.last, ", of revision {}")
+        reason = error_text(error, as_json=False).splitlines()
         old = [f"~ {line}".rstrip() for line in self._lines(self.last)]
         return self._draw([self.output.styled(heading, "bold red"), *reason], old)
 
@@ -128,15 +130,15 @@ class _Screen:
         columns, lines = self.output.screen() or (80, 24)
         text = "\x1b[H" + drawn([*head, "", *body], columns, lines - 1)
         if not self.begun:
-            text = "\n" * lines + text  # what stands on the screen is scrolled up, not erased
+            text = "\n" * lines + text  # scroll up what is on the screen, do not erase it
         self.begun = True
         return self.output.plain(text)
 
 
 def drawn(lines: Sequence[str], columns: int, room: int) -> str:
-    """The lines that `room` lines of a terminal can show whole, and how many those are not.
+    """The first lines that fit into `room` lines of a terminal, and how many are left out.
 
-    Each erases what it does not cover, so that nothing flickers, and the last one all below it.
+    Each line erases the rest of its row, so that nothing flickers; the last one all rows below.
     """
     shown: list[str] = []
     heights: list[int] = []
@@ -155,9 +157,9 @@ def drawn(lines: Sequence[str], columns: int, room: int) -> str:
 
 
 def _covering(line: str, columns: int) -> tuple[str, int]:
-    """A line that erases what it leaves free, and how many lines of the terminal it takes.
+    """A line that erases the rest of its row, and how many rows of the terminal it takes.
 
-    After the last column there is nothing to erase: a terminal would erase that column.
+    At the end of a full row nothing is erased: a terminal would erase its last column.
     """
     parts, height, used = [], 1, 0
     for part in _PARTS.findall(line):
@@ -174,7 +176,7 @@ def _covering(line: str, columns: int) -> tuple[str, int]:
 
 
 def _marked(before: Pieces, now: Pieces) -> tuple[list[Frame | str], list[str]]:
-    """The pieces with marks at what changed, and the rows that are gone."""
+    """The pieces with marks at what changed, and the rows that were removed."""
     marked: list[Frame | str] = []
     gone: list[str] = []
     for number, piece in enumerate(now):
@@ -190,7 +192,7 @@ def _marked(before: Pieces, now: Pieces) -> tuple[list[Frame | str], list[str]]:
     return marked, gone
 
 
-def _commit(pieces: Pieces, words: str) -> str:
-    """The commit that the pieces show, in words; nothing where they are no views."""
+def _revision(pieces: Pieces, words: str) -> str:
+    """`words` with the revision that the pieces show; empty where they are not views."""
     views = [piece for piece in pieces if isinstance(piece, Frame)]
-    return words.format(views[0].observed.commit_id) if views else ""
+    return words.format(views[0].observed.revision) if views else ""

@@ -20,7 +20,7 @@ class Seen:
     """A key in an agent's view. `hand`: it was written without a lease."""
 
     value: str
-    commit: int
+    revision: int
     hand: bool = False
 
 
@@ -48,7 +48,7 @@ class Agents:
     def __init__(self, *, idle: bool, prompt: bool) -> None:
         self.idle, self.prompt = idle, prompt
         self.healthy = True
-        self.commit = 100
+        self.revision = 100
         self.keys: dict[str, KeyValue] = {"failover": KeyValue(EMPTY, 20, 90)}
         self.hands: set[int] = set()
         self.events: list[Event] = []
@@ -60,31 +60,31 @@ class Agents:
         for node in self.nodes.values():
             node.view = {key: Seen(pair.value, pair.modified) for key, pair in self.keys.items()}
         self.acted: list[tuple[str, int, int]] = []
-        """Who began to step down, for which commit of the failover key, and when."""
+        """Who began to step down, for which revision of the failover key, and when."""
         self.refused: set[int] = set()
-        """The commits of the failover key that an agent cleared, and would not act on."""
+        """The revisions of the failover key that an agent cleared, and would not act on."""
         self.primaries: list[tuple[str, int]] = []
         self.renewed: list[tuple[str, int]] = []
 
     # what anybody may do
 
     def write(self, key: str, value: str | None, *, by: str | None = None) -> int:
-        """One key, at one commit; `by` whom: that agent sees it at once."""
+        """One key, at one revision; `by` whom: that agent sees it at once."""
         if value is None and key not in self.keys:
-            return self.commit
-        self.commit += 1
+            return self.revision
+        self.revision += 1
         if by is None:
-            self.hands.add(self.commit)
+            self.hands.add(self.revision)
         if value is None:
             del self.keys[key]
-            self.events.append(Event(self.commit, key, None, 0))
+            self.events.append(Event(self.revision, key, None, 0))
         else:
-            created = self.keys[key].created if key in self.keys else self.commit
-            self.keys[key] = KeyValue(value, created, self.commit, 7)
-            self.events.append(Event(self.commit, key, value, created, 7))
+            created = self.keys[key].created if key in self.keys else self.revision
+            self.keys[key] = KeyValue(value, created, self.revision, 7)
+            self.events.append(Event(self.revision, key, value, created, 7))
         if by is not None:
             self._see(by, self.events[-1])
-        return self.commit
+        return self.revision
 
     def deliver(self, name: str) -> None:
         """The next event reaches an agent's view."""
@@ -127,7 +127,7 @@ class Agents:
                 self._touch(name)
             if node.action is not None:
                 if leader and leader.value == name:
-                    self.renewed.append((name, self.commit))
+                    self.renewed.append((name, self.revision))
             elif leader is None:
                 yield from self._race(name, view)
             elif leader.value != name:
@@ -150,7 +150,7 @@ class Agents:
             if found is not None and found.value != name:
                 return False
             self.write("leader", name, by=name)
-        self.renewed.append((name, self.commit))
+        self.renewed.append((name, self.revision))
         return True
 
     def _asked(self, name: str, view: dict[str, Seen]) -> bool:
@@ -160,13 +160,13 @@ class Agents:
         if failover is None or not asked:
             return False
         if asked.get("leader", name) == name and asked.get("member") != name and self.healthy:
-            self.acted.append((name, failover.commit, self.commit))
+            self.acted.append((name, failover.revision, self.revision))
             self.nodes[name].action = self._step_down(name)
             return True
         found = self.keys.get("failover")
-        if found is not None and found.modified == failover.commit:
+        if found is not None and found.modified == failover.revision:
             self.write("failover", EMPTY, by=name)
-            self.refused.add(failover.commit)
+            self.refused.add(failover.revision)
         while self.nodes[name].delivered < len(self.events):
             self.deliver(name)  # a comparison that fails has the view made anew (_restart_watcher)
         return False
@@ -215,7 +215,7 @@ class Agents:
         if seen is None or seen.value != value:
             self.write(key, value, by=name)
             if node.role == "primary" and node.action is None:
-                self.primaries.append((name, self.commit))
+                self.primaries.append((name, self.revision))
 
     def _entry(self, name: str) -> str:
         node = self.nodes[name]
@@ -224,13 +224,13 @@ class Agents:
 
     def _see(self, name: str, event: Event) -> None:
         view = self.nodes[name].view
-        if event.key in view and view[event.key].commit > event.commit_id:
+        if event.key in view and view[event.key].revision > event.revision:
             return
         if event.value is None:
             view.pop(event.key, None)
         else:
-            hand = event.commit_id in self.hands
-            view[event.key] = Seen(event.value, event.commit_id, hand)
+            hand = event.revision in self.hands
+            view[event.key] = Seen(event.value, event.revision, hand)
 
 
 def _names(failover: Seen | None) -> dict[str, str]:

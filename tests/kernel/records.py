@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import httpx
 
 from aeroctl.contract.audit import Confirmed, Dispatch, Head, RecordFacts
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.requests import Client
 from aeroctl.kernel.audit import ledger, trail
 from aeroctl.kernel.postgres.queries import Access
@@ -24,7 +24,7 @@ CONFIRMED = Confirmed(kind="standard", given="yes", acknowledged=[], accepts_res
 
 
 def facts(kind: Any = "requested", request_id: str = ID, **changes: Any) -> RecordFacts:
-    """What a record says; of a promotion of n1 while n3 holds authority."""
+    """What a record says; of a promotion of n1 while n3 holds the leader key."""
     values: dict[str, Any] = {
         "kind": kind,
         "request_id": request_id,
@@ -35,15 +35,15 @@ def facts(kind: Any = "requested", request_id: str = ID, **changes: Any) -> Reco
         "command": "request_promotion",
         "target": "n1",
         "identity": "alice",
-        "authority": "operator",
+        "leader": "operator",
         "client": Client(user="alice", host="laptop", version="0.1"),
         "reason": "a ü reason",
-        "epoch": "e" * 32,
-        "observed_commit_id": 41,
+        "state_digest": "e" * 32,
+        "observed_revision": 41,
         "token_digest": "d" * 64,
         "confirmation": None if kind == "requested" else CONFIRMED,
-        "authority_before": Authority(node="n3", reign=12),
-        "authority_after": None,
+        "leader_before": Leader(node="n3", since=12),
+        "leader_after": None,
         "dispatch": None,
         "outcome": None,
         "code": None,
@@ -53,15 +53,15 @@ def facts(kind: Any = "requested", request_id: str = ID, **changes: Any) -> Reco
     return RecordFacts(**(values | changes))
 
 
-def dispatched(before: Authority, failover_commit: int = 0, **changes: Any) -> list[RecordFacts]:
+def dispatched(before: Leader, failover_revision: int = 0, **changes: Any) -> list[RecordFacts]:
     """The three records that come before an execution."""
     dispatch = Dispatch(
         action='POST /switchover {"candidate":"n1","leader":"n3"}',
         receiver="n3",
-        failover_commit=failover_commit,
+        failover_revision=failover_revision,
         deadline_seconds=40,
     )
-    changes = {"authority_before": before} | changes
+    changes = {"leader_before": before} | changes
     return [
         facts("requested", **changes),
         facts("confirmed", **changes),
@@ -83,10 +83,10 @@ class Kept:
             seconds=5,
         )
 
-    async def begin(self) -> Authority:
-        """The engine's keys; returns who holds authority."""
+    async def begin(self) -> Leader:
+        """The engine's keys; returns who holds the leader key."""
         puts = [Put(self.source.prefix + key, text(value)) for key, value in STORED.items()]
-        return Authority(node="n3", reign=await self.store.transact([], puts) or 0)
+        return Leader(node="n3", since=await self.store.transact([], puts) or 0)
 
     async def engine(self, key: str, value: Any) -> int:
         """The engine writes a key."""
@@ -122,10 +122,10 @@ def kept(store: Store, scope: str, work: Callable[[Kept], Awaitable[Result]]) ->
     return asyncio.run(run())
 
 
-def chain(texts: Sequence[str], commits: Sequence[int] | None = None) -> list[dict[str, Any]]:
+def chain(texts: Sequence[str], revisions: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """Stored records as a reader gets them."""
-    dated = zip(texts, commits or range(1, len(texts) + 1), strict=True)
-    return [json.loads(text) | {"commit_id": commit} for text, commit in dated]
+    dated = zip(texts, revisions or range(1, len(texts) + 1), strict=True)
+    return [json.loads(text) | {"revision": revision} for text, revision in dated]
 
 
 EMPTY = Head(sequence=0, hash="0" * 64)

@@ -29,6 +29,7 @@ from aeroctl.kernel.postgres import queries
 from aeroctl.kernel.postgres.queries import Spoken
 from aeroctl.views import health
 from aeroctl.views.nodes import node_rows
+from aeroctl.views.rules import evidence_of
 from tests.kernel.keyspaces import STORED, kernel, keyspace, member, stored
 
 NAMES = ["n1", "n2", "n3", "pg-4", "n5"]
@@ -142,7 +143,7 @@ def asked(state: Kernel, said: dict[str, Any]) -> tuple[State, Any]:
 def shown(state: Kernel, said: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     kernels, data = asked(state, said)
     view = health.derive(data)
-    found = {rule.rule: rule.evaluation for rule in view.rules}
+    found = {rule.rule_id: rule.evaluation for rule in view.rules}
     assert (
         found["single_writer"]
         == single_writer.evaluate(Change(kernels, "n1"), "request_promotion").evaluation
@@ -196,7 +197,7 @@ def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[Kernel, dict[str, A
         if own is None or not row.counts:
             continue
         streams = own.in_recovery and own.receiver is not None and own.receiver.status
-        if not row.holds_authority and streams != "streaming":
+        if not row.is_leader and streams != "streaming":
             assert found["all_streaming"] == "does_not_hold"
             assert row.streaming is False
         if holder is not None and not holder.in_recovery and own.timeline != holder.timeline:
@@ -204,7 +205,7 @@ def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[Kernel, dict[str, A
             assert row.on_timeline is not True
         if accounts.disagreements(node, own):
             assert (row.lag_bytes, row.receive_lag_bytes) == (None, None)
-            if not row.holds_authority:
+            if not row.is_leader:
                 assert found["lag_within_limit"] != "holds"
         target = rules.rules("request_promotion", row.name, kernels)
         again = {rule.rule_id: rule.evaluation for rule in target}
@@ -290,10 +291,13 @@ def test_both_accounts_are_in_the_evidence() -> None:
     said = {"n1": HAND_MADE, "n2": account(), "n3": account(in_recovery=False, writable=True)}
     state = kernel()
     kernels, data = asked(state, said)
-    evidence = {rule.rule: rule.evidence for rule in health.derive(data).rules}
-    assert evidence["all_streaming"] == ("not so: n1 (role: store replica, node not in recovery)")
+    evidence = {rule.rule_id: evidence_of(rule) for rule in health.derive(data).rules}
+    assert evidence["all_streaming"] == (
+        "failing: n1 (role: store replica, node not in recovery); holding: 1; nodes: 2"
+    )
     assert evidence["same_timeline"] == (
-        "not so: n1 (role: store replica, node not in recovery; timeline: store 1, node 2)"
+        "failing: n1 (role: store replica, node not in recovery; timeline: store 1, node 2); "
+        "holding: 2; nodes: 3"
     )
     facts = {
         fact.name: fact.value
@@ -337,15 +341,15 @@ class TestAnswers:
         said = {"n1": account(), "n2": answer, "n3": account(in_recovery=False, writable=True)}
         _, data = asked(kernel(), said)
         view = health.derive(data)
-        (rule,) = [rule for rule in view.rules if rule.rule == "all_answer"]
+        (rule,) = [rule for rule in view.rules if rule.rule_id == "all_answer"]
         assert rule.evaluation == evaluation
         if isinstance(answer, str):
-            assert rule.evidence.endswith(f"n2 ({answer})")
+            assert f"n2 ({answer})" in evidence_of(rule)
         assert view.answering == (2 if isinstance(answer, str) else 3)
 
 
 class TestSynchronous:
-    """Health: whom the store says is waited for, and whom the holder of authority waits for."""
+    """Health: whom the store says is waited for, and whom the leader waits for."""
 
     def rule(self, config: Any, *senders: tuple[str, str], silent: bool = False) -> Any:
         set_ = {"leader": "n3", "sync_standby": "n2"}
@@ -368,14 +372,18 @@ class TestSynchronous:
         holder = account(in_recovery=False, writable=True, senders=streams)
         said = {"n1": account(), "n2": account(), "n3": "NODE_TIMEOUT" if silent else holder}
         _, data = asked(state, said)
-        (rule,) = [rule for rule in health.derive(data).rules if rule.rule == "synchronous_standby"]
-        return rule.evaluation, rule.evidence
+        (rule,) = [
+            rule for rule in health.derive(data).rules if rule.rule_id == "synchronous_standby"
+        ]
+        return rule.evaluation, evidence_of(rule)
 
     @pytest.mark.parametrize(("mode", "state"), [(True, "sync"), ("quorum", "quorum")])
     def test_it_is_waited_for(self, mode: Any, state: str) -> None:
         words = "on" if mode is True else "quorum"
         on = {"synchronous_mode": mode}
-        assert self.rule(on, ("N2", state), ("n1", "async")) == ("holds", f"{words}: n2")
+        assert self.rule(on, ("N2", state), ("n1", "async")) == (
+            "holds", f"mode: {words}; standbys: n2; leader_waits_for: n2",
+        )  # fmt: skip
 
     @pytest.mark.parametrize(
         "senders",
@@ -383,14 +391,17 @@ class TestSynchronous:
     )
     def test_it_is_not(self, senders: list[tuple[str, str]]) -> None:
         found = self.rule({"synchronous_mode": True}, *senders)
-        assert found == ("does_not_hold", "on: n2; n3 waits for none of them")
+        waited = [name for name, state in senders if state == "sync"]
+        words = ", ".join(waited) or "-"
+        shown = f"mode: on; standbys: n2; leader_waits_for: {words}"
+        assert found == ("does_not_hold", shown)
 
     def test_nobody_says(self) -> None:
         found = self.rule({"synchronous_mode": True}, silent=True)
-        assert found == ("undetermined", "on: n2; the holder of authority does not say")
+        assert found == ("undetermined", "mode: on; standbys: n2; leader_answers: false")
 
     def test_where_it_is_off(self) -> None:
-        assert self.rule({}, silent=True) == ("holds", "off")
+        assert self.rule({}, silent=True) == ("holds", "mode: off")
 
 
 class TestExpected:
@@ -399,30 +410,34 @@ class TestExpected:
         said = {node.name: account() for node in sections.nodes(state)}
         said["n3"] = account(in_recovery=False, writable=True)
         _, data = asked(state, said)
-        return {rule.rule: (rule.evaluation, rule.evidence) for rule in health.derive(data).rules}
+        return {
+            rule.rule_id: (rule.evaluation, evidence_of(rule)) for rule in health.derive(data).rules
+        }
 
     def test_none(self) -> None:
         assert self.rules(Expected())["expected_members"][0] == "holds"
 
     def test_a_name_that_nothing_else_knows(self) -> None:
         found = self.rules(Expected(names=("n1", "n9")))
-        assert found["expected_members"] == ("does_not_hold", "missing: n9")
+        assert found["expected_members"] == (
+            "does_not_hold", "missing: n9; registered: 3; expected: 2",
+        )  # fmt: skip
         assert found["single_writer"][0] == "undetermined"
 
     def test_a_count(self) -> None:
         assert self.rules(Expected(count=3))["expected_members"][0] == "holds"
         found = self.rules(Expected(count=4))
-        assert found["expected_members"] == ("does_not_hold", "3 registered, 4 expected")
+        assert found["expected_members"] == ("does_not_hold", "registered: 3; expected: 4")
         assert found["single_writer"] == (
             "undetermined",
-            "expected, and nothing names them: 1",
+            "expected_members_without_a_name: 1; holding: 2; nodes: 2",
         )
 
     def test_who_is_retired_need_prove_nothing(self) -> None:
         gone: Any = {"members__n2": None}  # its slot is there
         assert self.rules(Expected(), **gone)["single_writer"][0] == "undetermined"
         found = self.rules(Expected(retired=("n2",)), **gone)
-        assert found["single_writer"] == ("holds", "gone for good: n2")
+        assert found["single_writer"] == ("holds", "retired: n2; holding: 1; nodes: 2")
         assert {evaluation for evaluation, _ in found.values()} == {"holds"}
         found = self.rules(Expected(count=3, retired=("n2",)), **gone)  # it is none of the three
         assert found["single_writer"][0] == "undetermined"
@@ -450,7 +465,7 @@ class TestAddresses:
         said = {name: account() for name in nodes}
         found, _ = shown(kernel(**changes), said)
         assert found["single_writer"] == "undetermined"
-        assert found["authority_writable"] == "undetermined"
+        assert found["leader_writable"] == "undetermined"
         assert found["all_answer"] == "undetermined"
         assert found["all_streaming"] == "undetermined"
 

@@ -361,7 +361,7 @@ class TestBeforeDispatch:
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
             w.agent.asked.clear()
-            for changes, code in (({"epoch": "other"}, 409), ({"target": "n9"}, 400)):
+            for changes, code in (({"state_digest": "other"}, 409), ({"target": "n9"}, 400)):
                 again = await w.request("request_promotion", "n1")
                 w.agent.asked.clear()
                 answer = await w.send("request_promotion", again | changes)
@@ -541,14 +541,14 @@ class TestTls:
 
     def asked(self, tmp_path: Path, server: Any, client: Any, host: str = "127.0.0.1") -> Identity:
         """Who answers. `server`, `client`: what is done to their contexts before."""
-        authority = trustme.CA()
-        issued = authority.issue_cert(host)
+        leader = trustme.CA()
+        issued = leader.issue_cert(host)
         listens = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         issued.configure_cert(listens)
         asks = ssl.create_default_context()
-        authority.configure_trust(asks)
-        server(listens, authority)
-        client(asks, authority)
+        leader.configure_trust(asks)
+        server(listens, leader)
+        client(asks, leader)
 
         async def run() -> Identity:
             async def act(_: Any) -> tuple[int, str]:
@@ -566,12 +566,12 @@ class TestTls:
     def nothing(self, *_: Any) -> None:
         return None
 
-    def wants_certificate(self, context: ssl.SSLContext, authority: trustme.CA) -> None:
+    def wants_certificate(self, context: ssl.SSLContext, leader: trustme.CA) -> None:
         context.verify_mode = ssl.CERT_REQUIRED
-        authority.configure_trust(context)
+        leader.configure_trust(context)
 
-    def has_certificate(self, context: ssl.SSLContext, authority: trustme.CA) -> None:
-        authority.issue_cert("client.test").configure_cert(context)
+    def has_certificate(self, context: ssl.SSLContext, leader: trustme.CA) -> None:
+        leader.issue_cert("client.test").configure_cert(context)
 
     def old(self, context: ssl.SSLContext, _: trustme.CA) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_2

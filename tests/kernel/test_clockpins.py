@@ -1,4 +1,6 @@
-"""Keeping clock pins: one server's part in it, against a real etcd. Their use: test_commits.py."""
+"""Keeping clock pins: one server's part in it, against a real etcd. Their use:
+test_revisions.py.
+"""
 
 import asyncio
 import logging
@@ -59,7 +61,7 @@ def keeper(source: Source) -> Keeper:
 
 async def pins(world: World) -> list[Logged]:
     key = ledger.clock_key(world.scope)
-    end = (await world.store.read_together([], [key])).commit_id
+    end = (await world.store.read_together([], [key])).revision
     return (await clock_pins.written(world.source.store, world.source.scope, 0, end))[0]
 
 
@@ -77,8 +79,8 @@ def test_never_more_than_one_an_interval(etcd_store: Store, tmp_path: Path, cloc
             clock.wall -= ahead
             assert 0 <= wait <= 60
             found = await pins(world)
-            if found[-1].commit_id != last:
-                last = found[-1].commit_id
+            if found[-1].revision != last:
+                last = found[-1].revision
                 written.append(clock.seconds)
             clock.go(7)
         assert len(written) == len(await pins(world))
@@ -146,7 +148,7 @@ def test_a_pin_says_what_was_there_by_its_time(
         await keeper(world.source).look()
         (pin,) = await pins(world)
         assert datetime.fromisoformat(pin.time) == began
-        assert (pin.reached, pin.commit_id) == (seen, seen + 2)
+        assert (pin.reached, pin.revision) == (seen, seen + 2)
 
     run(etcd_store, tmp_path, test)
 
@@ -216,7 +218,7 @@ def test_trouble_is_said_once(
                     await asyncio.Event().wait()
                 code = codes.pop(0)
                 if code:
-                    raise Failure(503, "transport", code, f"{code}: no")
+                    raise Failure(code, f"{code}: no")
                 await super().look()
                 return 0
 
@@ -248,10 +250,10 @@ def test_nothing_runs_on_when_the_server_ends(etcd_store: Store, tmp_path: Path)
     run(etcd_store, tmp_path, test)
 
 
-def pin(commit: int, minute: int, reached: int | None = None, clock: str = "k") -> Logged:
+def pin(revision: int, minute: int, reached: int | None = None, clock: str = "k") -> Logged:
     return Logged(
-        commit_id=commit,
-        reached=commit - 1 if reached is None else reached,
+        revision=revision,
+        reached=revision - 1 if reached is None else reached,
         time=f"2026-01-01T10:{minute:02d}:00Z",
         clock=clock,
         source="clock",
@@ -266,7 +268,7 @@ def times(events: Sequence[Event]) -> list[tuple[str | None, str | None]]:
 
 
 def test_events_lie_between_pins() -> None:
-    events = [event(commit, "paused") for commit in (1, 4, 6, 9, 12)]
+    events = [event(revision, "paused") for revision in (1, 4, 6, 9, 12)]
     pins = [pin(3, 1), pin(5, 2), pin(8, 3, reached=5, clock="m"), pin(10, 4)]
     found = dated(events, pins)
     assert times(found) == [(None, "01"), ("01", "02"), ("02", "04"), ("03", "04"), ("04", None)]
@@ -279,7 +281,7 @@ def test_pins_that_contradict_each_other_bound_nothing() -> None:
 
 
 def test_what_is_not_exact_has_no_beginning() -> None:
-    """It happened no later than its commit; and of a gap nothing is known."""
+    """It happened no later than its revision; and of a gap nothing is known."""
     late = event(4, "timeline_ended", exact=False)
     assert times(dated([gap(1, 3), late], [pin(2, 1), pin(5, 2)])) == [(None, None), (None, "02")]
 

@@ -94,7 +94,7 @@ def test_executed(inside: In, command: str, target: str, posted: Any) -> None:
         assert seen == DISPATCHED  # P7-O3: before anything is asked of the engine
         assert w.agent.posts == [(f"POST {posted[0]}", posted[1])]
         assert found.engine_reply.body == "Successfully"
-        assert (found.authority_before.node, found.authority_after.node) == ("n3", "n1")
+        assert (found.leader_before.node, found.leader_after.node) == ("n3", "n1")
         (shown,) = [rule for rule in found.evidence if rule.rule_id == "writable"]
         assert shown.evaluation == "undetermined"  # there is no database here
 
@@ -102,9 +102,9 @@ def test_executed(inside: In, command: str, target: str, posted: Any) -> None:
         assert (kept.in_flight, kept.request) == (None, (1, 2, 3, 4))
         records = await w.records()
         assert [record.kind for record in records] == [*DISPATCHED, "outcome"]
-        assert len({record.commit_id for record in records[:3]}) == 1
-        assert found.commits.dispatched == records[0].commit_id
-        assert found.commits.outcome == records[3].commit_id
+        assert len({record.revision for record in records[:3]}) == 1
+        assert found.revisions.dispatched == records[0].revision
+        assert found.revisions.outcome == records[3].revision
         assert {record.identity for record in records} == {"the-operator"}
         assert records[0].confirmation is None
         assert records[1].confirmation is not None
@@ -127,7 +127,7 @@ def test_another_node_than_asked(inside: In) -> None:
         body = await w.request("request_promotion", "n1")
         w.script.append(transferring(w, "n3", "n2", 'Switched over to "n2" instead of "n1"'))
         found = status(await w.send("request_promotion", body))
-        assert (found.outcome, found.authority_after.node) == ("executed_other", "n2")
+        assert (found.outcome, found.leader_after.node) == ("executed_other", "n2")
 
     inside(test)
 
@@ -210,7 +210,7 @@ def test_the_engine_says_that_it_failed_and_steps_down_all_the_same(
 
 
 def test_a_rejection_that_is_not_proved_is_no_denial(inside: In) -> None:
-    """The engine's reply is lost: that the same reign goes on is not all there is to know."""
+    """The engine's reply is lost: that the same leader term goes on is not all there is to know."""
 
     async def test(w: World) -> None:
         async def act(asked: Any) -> None:
@@ -279,10 +279,10 @@ class TestRefusals:
         code: str,
         http: int,
         *,
-        authority: str | None = "operator",
+        leader: str | None = "operator",
         command: str = "request_promotion",
     ) -> Error:
-        answer = await w.send(command, body, authority)
+        answer = await w.send(command, body, leader)
         found = error(answer, code)
         assert (answer.status_code, found.request_id) == (http, body["request_id"]), answer.text
         assert w.agent.posts == []
@@ -292,14 +292,14 @@ class TestRefusals:
         assert (await w.kept(body["request_id"])).in_flight is None
         return found
 
-    @pytest.mark.parametrize("authority", ["observer", "auditor", None])
-    def test_who_may_not(self, inside: In, authority: str | None) -> None:
+    @pytest.mark.parametrize("leader", ["observer", "auditor", None])
+    def test_who_may_not(self, inside: In, leader: str | None) -> None:
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
-            found = await self.refused(w, body, "NOT_AUTHORIZED", 403, authority=authority)
+            found = await self.refused(w, body, "NOT_AUTHORIZED", 403, leader=leader)
             assert found.invariants == ["P7-A1"]
             (record, _) = await w.records()
-            assert record.identity == (f"the-{authority}" if authority else "anonymous")
+            assert record.identity == (f"the-{leader}" if leader else "anonymous")
             assert record.confirmation is None
             later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
             assert (status(later).outcome, status(later).final) == ("rejected", True)
@@ -315,7 +315,7 @@ class TestRefusals:
             found = error(await w.send("request_promotion", body), "REQUEST_SEEN", "unknown")
             assert found.invariants == ["P7-F3", "P7-E2"]
             again = await w.kept(body["request_id"])
-            assert (again.request, again.request_commit) == (kept.request, kept.request_commit)
+            assert (again.request, again.request_revision) == (kept.request, kept.request_revision)
             kinds = await w.kinds(body["request_id"])
             assert kinds == [*DISPATCHED, "outcome", "refused"]
             assert len(w.agent.posts) == 1
@@ -338,7 +338,7 @@ class TestRefusals:
     def test_also_a_refused_one(self, inside: In) -> None:
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
-            await self.refused(w, body | {"epoch": "another"}, "STATE_CHANGED", 409)
+            await self.refused(w, body | {"state_digest": "another"}, "STATE_CHANGED", 409)
             error(await w.send("request_promotion", body), "REQUEST_SEEN")
             assert w.agent.posts == []
 
@@ -377,7 +377,7 @@ class TestRefusals:
 
         inside(test)
 
-    def test_the_same_holder_in_a_new_reign(self, inside: In) -> None:
+    def test_the_same_holder_in_a_new_leader_term(self, inside: In) -> None:
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
             await w.put(leader=None)
@@ -400,20 +400,22 @@ class TestRefusals:
         inside(test)
 
     def test_a_token_of_before_another_attempt(self, inside: In) -> None:
-        """The epoch comes back after a rejection; the confirmation does not."""
+        """The state digest comes back after a rejection; the confirmation does not."""
 
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
             await w.arrive({"leader": "n3", "candidate": "n1"})
             await w.put(failover={})
-            assert (await w.request("request_promotion", "n1"))["epoch"] == body["epoch"]
+            assert (await w.request("request_promotion", "n1"))["state_digest"] == body[
+                "state_digest"
+            ]
             await self.refused(w, body, "CONFIRMATION_INVALID", 403)
 
         inside(test)
 
-    def test_a_commit_that_nobody_has_seen(self, inside: In) -> None:
+    def test_a_revision_that_nobody_has_seen(self, inside: In) -> None:
         async def test(w: World) -> None:
-            body = await w.request("request_promotion", "n1") | {"commit_id": 2**53 - 1}
+            body = await w.request("request_promotion", "n1") | {"revision": 2**53 - 1}
             found = await self.refused(w, body, "CONFIRMATION_INVALID", 403)
             assert str(2**53 - 1) in found.message
 
@@ -434,9 +436,9 @@ class TestRefusals:
         ("command", "target", "rule", "change"),
         [
             ("request_promotion", "n3", "target_is_replica", {}),
-            ("request_promotion", "n1", "authority_held", {"leader": None}),
+            ("request_promotion", "n1", "has_leader", {"leader": None}),
             ("request_promotion", "n1", "nothing_pending", {"failover": {"member": "n2"}}),
-            ("request_demotion", "n1", "target_holds_authority", {}),
+            ("request_demotion", "n1", "target_is_leader", {}),
             ("request_promotion", "n1", "holder_is_primary", {"members__n3": None}),
             (
                 "request_promotion",
@@ -555,7 +557,7 @@ class TestOneConsent:
 
     def test_after_a_refusal(self, inside: In) -> None:
         async def test(w: World) -> None:
-            for changes in ({"epoch": "another"}, {"target": "n9"}, {"commit_id": 2**53 - 1}):
+            for changes in ({"state_digest": "another"}, {"target": "n9"}, {"revision": 2**53 - 1}):
                 body = await w.request("request_promotion", "n1")
                 refused = body | changes | {"request_id": str(uuid.uuid4())}
                 assert (await w.send("request_promotion", refused)).status_code >= 400
@@ -590,13 +592,13 @@ class TestOneConsent:
 
         inside(test)
 
-    @pytest.mark.parametrize("authority", ["observer", "auditor", None])
-    def test_nobody_else_uses_it_up(self, inside: In, authority: str | None) -> None:
+    @pytest.mark.parametrize("leader", ["observer", "auditor", None])
+    def test_nobody_else_uses_it_up(self, inside: In, leader: str | None) -> None:
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
             for _ in range(throttle.MOST + 2):
                 taken = body | {"request_id": str(uuid.uuid4())}
-                error(await w.send("request_promotion", taken, authority), "NOT_AUTHORIZED")
+                error(await w.send("request_promotion", taken, leader), "NOT_AUTHORIZED")
             digests = {record.token_digest for record in await w.records()}
             assert digests == {None}
             w.script.append(transferring(w, "n3", "n1", "ok"))
@@ -644,7 +646,7 @@ class TestOneConsent:
             seen = shown["observed_snapshot"]
             about = Confirmable(
                 "request_promotion", "n1", w.scope, shown["inputs"]["system_id"],
-                seen["epoch"], seen["failover_commit"],
+                seen["state_digest"], seen["failover_revision"],
             )  # fmt: skip
             issued = int((time.time() - seconds) * 1000)
             old = consent.token(about, issued, 3600, secrets.token_bytes(8))
@@ -758,8 +760,8 @@ class TestRaces:
 
         inside(test)
 
-    def test_authority_that_changes_in_between_is(self, inside: In) -> None:
-        """P7-D2: the record is bound to the very reign that was confirmed."""
+    def test_leader_that_changes_in_between_is(self, inside: In) -> None:
+        """P7-D2: the record is bound to the very leader term that was confirmed."""
 
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
@@ -927,7 +929,7 @@ class TestTheStoreFails:
 
     def test_a_refusal_that_cannot_be_written_is_one(self, inside: In) -> None:
         async def test(w: World) -> None:
-            body = await w.request("request_promotion", "n1") | {"epoch": "another"}
+            body = await w.request("request_promotion", "n1") | {"state_digest": "another"}
 
             async def spoil(request: httpx.Request) -> httpx.Response | None:
                 if not writes(request):
@@ -993,7 +995,7 @@ class TestTheStoreFails:
             answer = await w.send("request_promotion", body)
             records = await w.records(body["request_id"])
             assert [record.kind for record in records] == [*DISPATCHED, "outcome"]
-            assert status(answer).commits.outcome == records[-1].commit_id
+            assert status(answer).revisions.outcome == records[-1].revision
             assert "OUTCOME_NOT_RECORDED" not in answer.text
             assert (await w.kept(body["request_id"])).in_flight is None
 
@@ -1054,7 +1056,7 @@ class TestTheStoreFails:
             w.script.append(act)
             answer = await w.send("request_promotion", body)
             found = status(answer)
-            assert (found.outcome, found.commits.outcome) == ("executed", None)
+            assert (found.outcome, found.revisions.outcome) == ("executed", None)
             codes = [note["code"] for note in answer.json()["notes"]]
             assert "OUTCOME_NOT_RECORDED" in codes
             later = await w.clients["observer"].get(f"/v1/requests/{body['request_id']}")
@@ -1135,12 +1137,12 @@ class TestWithoutAuthority:
 
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
-            before = (await w.store.read("/aerodb/")).commit_id
+            before = (await w.store.read("/aerodb/")).revision
 
-            async def ask(authority: str | None = "observer") -> str:
+            async def ask(leader: str | None = "observer") -> str:
                 request_id = str(uuid.uuid4())
                 answer = await w.send(
-                    "request_promotion", body | {"request_id": request_id}, authority
+                    "request_promotion", body | {"request_id": request_id}, leader
                 )
                 assert error(answer, "NOT_AUTHORIZED").request_id == request_id
                 return request_id
@@ -1153,9 +1155,9 @@ class TestWithoutAuthority:
             gaps = [bool(record.message and throttle.GAP in record.message) for record in records]
             assert gaps == [False] * (len(records) - 1) + [True]
 
-            end = (await w.kept(ids[0])).head_commit
+            end = (await w.kept(ids[0])).head_revision
             dropped = await ask()
-            assert (await w.kept(dropped)).head_commit == end
+            assert (await w.kept(dropped)).head_revision == end
             later = await w.clients["observer"].get(f"/v1/requests/{dropped}")
             assert status(later).recorded is False
             assert end - before == throttle.MOST  # the store is left alone
@@ -1197,22 +1199,22 @@ class TestWithoutAuthority:
             body = await w.request("request_promotion", "n1")
             over = asyncio.Event()
 
-            async def pester(authority: str | None) -> None:
+            async def pester(leader: str | None) -> None:
                 while not over.is_set():
                     again = asked | {"request_id": str(uuid.uuid4())}
-                    answer = await w.send("request_promotion", again, authority)
+                    answer = await w.send("request_promotion", again, leader)
                     error(answer, "NOT_AUTHORIZED")
 
             async def operate() -> None:
                 w.script.append(transferring(w, "n3", "n1", "ok"))
                 try:
                     found = status(await w.send("request_promotion", body))
-                    assert (found.outcome, found.commits.outcome is None) == ("executed", False)
+                    assert (found.outcome, found.revisions.outcome is None) == ("executed", False)
                 finally:
                     over.set()
 
             others = ["observer", "auditor", None, "observer"] * 2
-            await asyncio.gather(operate(), *(pester(authority) for authority in others))
+            await asyncio.gather(operate(), *(pester(leader) for leader in others))
 
         inside(test)
 
@@ -1231,7 +1233,7 @@ class TestWithoutAuthority:
             async def operate() -> None:
                 try:
                     found = status(await w.send("run_diagnostics", body))
-                    assert (found.outcome, found.commits.outcome is None) == ("executed", False)
+                    assert (found.outcome, found.revisions.outcome is None) == ("executed", False)
                 finally:
                     over.set()
 
@@ -1252,7 +1254,7 @@ class TestWithoutAuthority:
 class TestForced:
     """The engine checks no holder there, so the kernel does, last of all."""
 
-    def test_not_in_another_reign(self, inside: In) -> None:
+    def test_not_in_another_leader_term(self, inside: In) -> None:
         async def test(w: World) -> None:
             body = await w.request("force_promotion", "n1")
             recorded: list[bool] = []
@@ -1260,7 +1262,9 @@ class TestForced:
             moved = asyncio.Event()
 
             async def spoil(request: httpx.Request) -> None:
-                """Nobody reads anything after the dispatch before the reign is another one."""
+                """Nobody reads anything after the dispatch before the leader term is another
+                one.
+                """
                 if puts(request, ledger.inflight_key(w.scope)):
                     recorded.append(True)
                 elif recorded and request.url.path.endswith("/kv/range"):
@@ -1275,12 +1279,12 @@ class TestForced:
             w.script.append(transferring(w, "n2", "n1", "ok"))
             found = status(await w.send("force_promotion", body))
             assert (found.outcome, found.final, w.agent.posts) == ("not_executed", True, [])
-            assert "reign" in found.engine_reply.body
+            assert "since" in found.engine_reply.body
             assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
 
         inside(test)
 
-    def test_nor_where_the_reign_cannot_be_read(self, inside: In) -> None:
+    def test_nor_where_the_leader_term_cannot_be_read(self, inside: In) -> None:
         async def test(w: World) -> None:
             body = await w.request("force_promotion", "n1")
             recorded: list[bool] = []
@@ -1351,7 +1355,7 @@ class TestWhoWrites:
             monkeypatch.setattr(queries, "ask", self.told(False))
             w.script.append(act)
             found = status(await w.send("request_promotion", body))
-            assert (found.outcome, found.final, found.authority_after.node) == (
+            assert (found.outcome, found.final, found.leader_after.node) == (
                 "executed",
                 True,
                 "n1",
@@ -1371,7 +1375,7 @@ class TestRefusedAgainAndAgain:
 
         async def test(w: World) -> None:
             async def refused() -> str:
-                asked = await w.request("request_promotion", "n1") | {"epoch": "e" * 32}
+                asked = await w.request("request_promotion", "n1") | {"state_digest": "e" * 32}
                 answer = await w.send("request_promotion", asked)
                 return str(error(answer, "STATE_CHANGED").message)
 
@@ -1379,9 +1383,9 @@ class TestRefusedAgainAndAgain:
             assert sum(throttle.GAP in each for each in words) == 1
             before = await w.records()
             assert len({record.request_id for record in before}) == 4
-            end = (await w.store.read("/aerodb/")).commit_id
+            end = (await w.store.read("/aerodb/")).revision
             await asyncio.gather(*(refused() for _ in range(3)))
-            assert (await w.store.read("/aerodb/")).commit_id == end  # the store is left alone
+            assert (await w.store.read("/aerodb/")).revision == end  # the store is left alone
             assert await w.records() == before
 
             name = base64.b64encode(throttle.key(w.scope, "the-operator").encode()).decode()
@@ -1402,7 +1406,7 @@ class TestRefusedAgainAndAgain:
         monkeypatch.setattr(throttle, "MOST_OF_OPERATORS", 1)
 
         async def test(w: World) -> None:
-            asked = await w.request("request_promotion", "n1") | {"epoch": "e" * 32}
+            asked = await w.request("request_promotion", "n1") | {"state_digest": "e" * 32}
             error(await w.send("request_promotion", asked), "STATE_CHANGED")
             body = await w.request("request_promotion", "n1")
             before = await w.records()
@@ -1473,7 +1477,7 @@ class TestDiagnostics:
         async def test(w: World) -> None:
             body = await w.request("run_diagnostics", None)
             error(await w.send("run_diagnostics", body, "auditor"), "NOT_AUTHORIZED")
-            body = await w.request("run_diagnostics", None) | {"epoch": "another"}
+            body = await w.request("run_diagnostics", None) | {"state_digest": "another"}
             error(await w.send("run_diagnostics", body), "STATE_CHANGED")
             assert w.agent.asked == []
 

@@ -1,4 +1,4 @@
-"""Which commit stands for a time: only where the logs prove it."""
+"""Which revision stands for a time: only where the logs prove it."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
 
 async def ask(world: World, **query: Any) -> httpx.Response:
-    return await world.clients["observer"].get("/v1/commits", params=query)
+    return await world.clients["observer"].get("/v1/revisions", params=query)
 
 
 async def pin(world: World, **query: Any) -> Pin:
@@ -56,18 +56,18 @@ def at(minute: int, second: int = 0) -> str:
 
 
 async def clock(world: World, time: str, before: int | None = None) -> int:
-    """A clock pin of that time, written now; `before`: the commit that its writer had seen."""
+    """A clock pin of that time, written now; `before`: the revision that its writer had seen."""
     key = ledger.clock_key(world.scope)
     seen = await world.store.read_together([], [key])
     text = clock_pins.text(
-        datetime.fromisoformat(time), before or seen.commit_id, seen.keys.get(key)
+        datetime.fromisoformat(time), before or seen.revision, seen.keys.get(key)
     )
     return await world.store.transact([], [Put(key, text)]) or 0
 
 
 async def moves(world: World) -> int:
     """A write that moves a WAL position and nothing else."""
-    at = (await world.store.read_together([], [world.key("status")])).commit_id
+    at = (await world.store.read_together([], [world.key("status")])).revision
     return await world.put(status={"optime": at, "slots": {"n1": at}})
 
 
@@ -108,12 +108,12 @@ def test_audit_records_and_history(etcd_store: Store, tmp_path: Path) -> None:
         assert f"the first is {at(10)}" in message
         status, code, message = await refusal(world, time=at(31))  # the trail itself changed
         assert (status, code) == (409, "TIME_NOT_PINNED")
-        assert f"changed at commits {second}, {third}" in message
+        assert f"changed at revisions {second}, {third}" in message
 
     run(etcd_store, tmp_path, test)
 
 
-def test_records_of_one_commit_are_one(etcd_store: Store, tmp_path: Path) -> None:
+def test_records_of_one_revision_are_one(etcd_store: Store, tmp_path: Path) -> None:
     """None of them was there by the time of the next: they were written at once, and later."""
 
     async def test(world: World) -> None:
@@ -145,16 +145,16 @@ def test_a_state_is_shown_where_only_positions_moved(etcd_store: Store, tmp_path
         assert found.moved == 4
         assert found.before
         assert found.after
-        assert (found.before.commit_id, found.after.commit_id) == (first, second)
+        assert (found.before.revision, found.after.revision) == (first, second)
         gone = await world.put(members__n2=None)
         third = await clock(world, at(12))
         assert bounds(await pin(world, time=at(10, 30))) == (before, second - 1)
         assert (await pin(world, time=at(12))).first == gone
         status, code, message = await refusal(world, time=at(11, 30))
         assert (status, code) == (409, "TIME_NOT_PINNED")
-        assert f"commit {last} was there by {at(11)}" in message
-        assert f"commit {third} after {at(12)}" in message
-        assert f"the state changed at commit {gone}" in message
+        assert f"revision {last} was there by {at(11)}" in message
+        assert f"revision {third} after {at(12)}" in message
+        assert f"the state changed at revision {gone}" in message
 
     run(etcd_store, tmp_path, test)
 
@@ -186,12 +186,12 @@ def test_any_other_change_is_none_of_a_state(
         await moves(world)
         await clock(world, at(10))
         old = (await world.store.read_together([], [name])).keys.get(name)
-        commit = await world.put(**change)
+        revision = await world.put(**change)
         await world.put(**{key: old.value if old else None})
         await clock(world, at(11))
         status, code, message = await refusal(world, time=at(10, 30))
         assert (status, code) == (409, "TIME_NOT_PINNED")
-        assert f"commits {commit}, {commit + 1}" in message
+        assert f"revisions {revision}, {revision + 1}" in message
         await pin(world, time=at(10, 30), **{"for": "edge"})
 
     run(etcd_store, tmp_path, test)
@@ -205,7 +205,7 @@ def test_a_writer_that_was_frozen(etcd_store: Store, tmp_path: Path) -> None:
         change = await world.put(leader=None)
         await clock(world, at(10), before=seen)
         later = await world.put(leader="n1")
-        assert (await refusal(world, time=at(10)))[2].endswith(f"changed at commit {change}")
+        assert (await refusal(world, time=at(10)))[2].endswith(f"changed at revision {change}")
         assert bounds(await pin(world, time=at(11), **{"for": "edge"}))[0] == seen
         await clock(world, at(12))
         assert (await pin(world, time=at(12))).first == later
@@ -215,23 +215,23 @@ def test_a_writer_that_was_frozen(etcd_store: Store, tmp_path: Path) -> None:
 
 def test_so_long_ago(etcd_store: Store, tmp_path: Path) -> None:
     async def test(world: World) -> None:
-        commit = await moves(world)
+        revision = await moves(world)
         await clock(world, rfc3339.render(datetime.now(UTC) - timedelta(minutes=10)))
         answer = PinEnvelope.model_validate_json((await ask(world, ago=60)).text)
-        assert answer.data.first == commit
+        assert answer.data.first == revision
         now = datetime.fromisoformat(answer.observed_at.time or "")
         assert now - datetime.fromisoformat(answer.data.asked) == timedelta(seconds=60)
         assert (await refusal(world, ago=3600))[1] == "TIME_NOT_PINNED"
         assert (await refusal(world, ago=2**31 - 1))[1] == "TIME_NOT_PINNED"
         changed = await world.put(leader=None)
         assert (await pin(world, ago=0)).first == changed  # which is now
-        assert (await refusal(world, ago=1))[2].endswith(f"changed at commit {changed}")
+        assert (await refusal(world, ago=1))[2].endswith(f"changed at revision {changed}")
 
     run(etcd_store, tmp_path, test)
 
 
 def test_clocks_that_contradict_each_other(etcd_store: Store, tmp_path: Path) -> None:
-    """P7-D1: no clock orders anything, so such a time stands for no commit."""
+    """P7-D1: no clock orders anything, so such a time stands for no revision."""
 
     async def test(world: World) -> None:
         first = await moves(world)
@@ -315,16 +315,16 @@ def test_pins_are_found_by_halves(etcd_store: Store, tmp_path: Path, seed: int) 
 
 def test_after_compaction(etcd_store: Store, tmp_path: Path) -> None:
     async def test(world: World) -> None:
-        commits = []
+        revisions = []
         for minute in range(10, 20):
-            commits.append(await moves(world))
+            revisions.append(await moves(world))
             await clock(world, at(minute))
-        etcd_store.ask("kv/compaction", revision=str(commits[5]), physical=True)
+        etcd_store.ask("kv/compaction", revision=str(revisions[5]), physical=True)
         for minute in range(16, 20):
-            assert (await pin(world, time=at(minute))).first == commits[minute - 10]
+            assert (await pin(world, time=at(minute))).first == revisions[minute - 10]
         status, code, message = await refusal(world, time=at(14, 30))
-        assert (status, code) == (410, "COMMIT_COMPACTED")
-        assert f"begins at commit {commits[5]}" in message
+        assert (status, code) == (410, "REVISION_COMPACTED")
+        assert f"begins at revision {revisions[5]}" in message
         assert (await refusal(world, time=at(12)))[1] == "TIME_NOT_PINNED"
         page = (await world.clients["observer"].get("/v1/events")).json()["data"]
         assert [each["time"] for each in page["pins"]] == [at(minute) for minute in range(14, 20)]
@@ -341,7 +341,7 @@ def test_a_server_that_may_not_read_the_pins(etcd_store: Store, tmp_path: Path) 
 
     async def test(world: World) -> None:
         await clock(world, at(10))
-        commit = await world.put(config={"ttl": 40})
+        revision = await world.put(config={"ttl": 40})
         await clock(world, at(11))
         name = base64.b64encode(ledger.clock_key(world.scope).encode())
 
@@ -356,7 +356,7 @@ def test_a_server_that_may_not_read_the_pins(etcd_store: Store, tmp_path: Path) 
             answer = await world.clients["observer"].get("/v1/events")
             assert answer.status_code == 200
             (found,) = [
-                each for each in answer.json()["data"]["events"] if each["commit_id"] == commit
+                each for each in answer.json()["data"]["events"] if each["revision"] == revision
             ][:1]
             assert (found["not_before"], found["not_after"]) == expected
 
@@ -366,9 +366,9 @@ def test_a_server_that_may_not_read_the_pins(etcd_store: Store, tmp_path: Path) 
 def test_events_are_dated_page_by_page(etcd_store: Store, tmp_path: Path) -> None:
     async def test(world: World) -> None:
         expected: list[tuple[str | None, str | None]] = []
-        commits = []
+        revisions = []
         for minute in range(10, 15):
-            commits.append(await world.put(config={"ttl": minute}))
+            revisions.append(await world.put(config={"ttl": minute}))
             await moves(world)
             await clock(world, at(minute))
             expected.append((at(minute - 1) if minute > 10 else None, at(minute)))
@@ -379,10 +379,10 @@ def test_events_are_dated_page_by_page(etcd_store: Store, tmp_path: Path) -> Non
                 query = {"after": after, "window": window}
                 answer = await world.clients["observer"].get("/v1/events", params=query)
                 page = answer.json()["data"]
-                found += [each for each in page["events"] if each["commit_id"] in commits]
+                found += [each for each in page["events"] if each["revision"] in revisions]
                 after = page["next"]
-            dates = {each["commit_id"]: (each["not_before"], each["not_after"]) for each in found}
-            assert [dates[commit] for commit in commits] == expected, window
+            dates = {each["revision"]: (each["not_before"], each["not_after"]) for each in found}
+            assert [dates[revision] for revision in revisions] == expected, window
 
     run(etcd_store, tmp_path, test)
 
@@ -405,10 +405,10 @@ def test_page_by_page(etcd_store: Store, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(trail, "PAGE", 2)
 
     async def test(world: World) -> None:
-        commits = [await record(world, at(minute)) for minute in range(5)]
+        revisions = [await record(world, at(minute)) for minute in range(5)]
         for minute in range(1, 4):
             found = await pin(world, time=at(minute, 30), **{"for": "edge"})
-            assert bounds(found) == (commits[minute - 1], commits[minute + 1] - 1)
+            assert bounds(found) == (revisions[minute - 1], revisions[minute + 1] - 1)
 
     run(etcd_store, tmp_path, test)
 
@@ -417,12 +417,12 @@ def test_a_record_that_tells_no_time(etcd_store: Store, tmp_path: Path) -> None:
     """One that was written over by hand takes no other one's time away."""
 
     async def test(world: World) -> None:
-        commits = [await record(world, at(minute)) for minute in range(4)]
+        revisions = [await record(world, at(minute)) for minute in range(4)]
         key = ledger.audit_key(world.scope, 2)
         for value in ("{", "[]", "[" * 100_000, '{"time": "2026-02-31T00:00:00Z", "clock": "x"}'):
             await world.store.transact([], [Put(key, value)])
             found = await pin(world, time=at(2, 30), **{"for": "edge"})
-            assert bounds(found) == (commits[0], commits[3] - 1)
+            assert bounds(found) == (revisions[0], revisions[3] - 1)
 
     run(etcd_store, tmp_path, test)
 
@@ -445,8 +445,10 @@ def test_what_is_asked(etcd_store: Store, tmp_path: Path) -> None:
             {"ago": 1, "for": "x"},
         ):
             assert (await refusal(world, **query))[:2] == (400, "BAD_PARAMETER"), query
-        assert (await refusal(world, time=at(1), at=2**40))[1] == "FUTURE_COMMIT"
-        assert (await world.clients[None].get("/v1/commits")).status_code == 400  # anonymous reads
+        assert (await refusal(world, time=at(1), at=2**40))[1] == "FUTURE_REVISION"
+        assert (
+            await world.clients[None].get("/v1/revisions")
+        ).status_code == 400  # anonymous reads
 
     run(etcd_store, tmp_path, test)
 
@@ -458,31 +460,31 @@ def test_it_is_bounded(etcd_store: Store, tmp_path: Path) -> None:
 
         object.__setattr__(world.source, "seconds", 0.05)
         world.wire.spoil = hang
-        for path in ("/v1/commits?ago=1", "/v1/events", "/v1/audit"):
+        for path in ("/v1/revisions?ago=1", "/v1/events", "/v1/audit"):
             answer = await world.clients["operator"].get(path)
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "KERNEL_BUSY")
 
     run(etcd_store, tmp_path, test)
 
 
-def test_the_audit_trail_since_a_commit(etcd_store: Store, tmp_path: Path) -> None:
+def test_the_audit_trail_since_a_revision(etcd_store: Store, tmp_path: Path) -> None:
     """And an observer, who reads the rest of the past, does not read that."""
 
     async def test(world: World) -> None:
-        commits = [await record(world, at(minute)) for minute in range(5)]
+        revisions = [await record(world, at(minute)) for minute in range(5)]
 
-        async def ask(authority: str, **query: int) -> httpx.Response:
-            return await world.clients[authority].get("/v1/audit", params=query)
+        async def ask(leader: str, **query: int) -> httpx.Response:
+            return await world.clients[leader].get("/v1/audit", params=query)
 
         for query, found in [
-            ({"since": commits[2]}, commits[2:]),
-            ({"since": commits[2] + 1, "limit": 1}, commits[3:4]),
-            ({"since": commits[1], "after": 3}, commits[3:]),
-            ({"since": commits[1], "at": commits[2]}, commits[1:3]),
-            ({"since": commits[4] + 1}, []),
+            ({"since": revisions[2]}, revisions[2:]),
+            ({"since": revisions[2] + 1, "limit": 1}, revisions[3:4]),
+            ({"since": revisions[1], "after": 3}, revisions[3:]),
+            ({"since": revisions[1], "at": revisions[2]}, revisions[1:3]),
+            ({"since": revisions[4] + 1}, []),
         ]:
             data = (await ask("auditor", **query)).json()["data"]
-            assert [each["commit_id"] for each in data["records"]] == found
+            assert [each["revision"] for each in data["records"]] == found
             assert data["head"]["sequence"] == (3 if "at" in query else 5)
         assert (await ask("auditor", since=0)).json()["error"]["code"] == "BAD_PARAMETER"
         assert (await ask("observer", since=1)).json()["error"]["code"] == "NOT_AUTHORIZED"

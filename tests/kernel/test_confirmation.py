@@ -15,7 +15,7 @@ from aeroctl.kernel.decide.confirmation import AHEAD_SECONDS, Clock, Issue, chec
 from aeroctl.kernel.failures import Failure
 
 NOW = 5
-"""The kernel's commit."""
+"""The kernel's revision."""
 CLOCK = Clock(datetime(2026, 11, 23, 10, 15, 19, tzinfo=UTC), 300)
 ABOUT = Confirmable("force_promotion", "n1", "demo", "7", "e", 3)
 TOKEN = Issue(CLOCK, b"8 bytes.").token(ABOUT)
@@ -44,8 +44,8 @@ def request(**changes: Any) -> CommandRequest:
             "request_id": "6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b",
             "target": "n1",
             "reason": changes.pop("reason", "the rack burns"),
-            "epoch": "e",
-            "commit_id": changes.pop("commit_id", NOW),
+            "state_digest": "e",
+            "revision": changes.pop("revision", NOW),
             "confirmation": confirmation | changes,
             "client": {"user": None, "host": None, "version": None},
         }
@@ -87,7 +87,7 @@ def test_an_override(given: str) -> None:
         {"accepts_responsibility": False},
         {"reason": None},
         {"reason": " \n"},
-        {"commit_id": NOW + 1},
+        {"revision": NOW + 1},
     ],
 )
 def test_an_incomplete_override(changes: Any) -> None:
@@ -116,7 +116,7 @@ def test_other_acknowledgements(acknowledged: list[str]) -> None:
         ({}, "CONFIRMATION_INVALID"),
         (STANDARD | {"given": "flags"}, "CONFIRMATION_INVALID"),
         (STANDARD | {"token": "f" * 64}, "CONFIRMATION_INVALID"),
-        (STANDARD | {"commit_id": NOW + 1}, "CONFIRMATION_INVALID"),
+        (STANDARD | {"revision": NOW + 1}, "CONFIRMATION_INVALID"),
         (STANDARD | {"acknowledged": ["P6-S1"]}, "ACKNOWLEDGEMENT_MISMATCH"),
     ],
 )

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.departed import FEW, STEPS, chosen, commits, departed, gone, unexplained
+from aeroctl.kernel.patroni.departed import (
+    FEW,
+    STEPS,
+    chosen,
+    departed,
+    gone,
+    revisions,
+    unexplained,
+)
 from aeroctl.kernel.patroni.keys import Departed, Kernel, Member, parse
 from aeroctl.kernel.store.etcd import Delete, Etcd, Put
 from tests.kernel.conftest import Store
@@ -44,11 +52,11 @@ class Cluster:
         assert written is not None
         return written
 
-    async def pass_by(self, commits: int) -> None:
+    async def pass_by(self, revisions: int) -> None:
         """Other writes to the store."""
         key = f"/else/{uuid.uuid4().hex}"
-        for first in range(0, commits, 100):
-            some = min(100, commits - first)
+        for first in range(0, revisions, 100):
+            some = min(100, revisions - first)
             await asyncio.gather(*(self.store.transact([], [Put(key, "x")]) for _ in range(some)))
 
     async def kernel(self) -> Kernel:
@@ -116,7 +124,7 @@ def test_a_leader_that_left_with_its_last_address(inside: Inside) -> None:
 
 @pytest.mark.parametrize("since", [3, 100, 600])
 def test_the_holder_before_this_one_however_long_ago(inside: Inside, since: int) -> None:
-    """It held authority for two commits only: no sample would meet it."""
+    """It held the leader key for two revisions only: no sample would meet it."""
 
     async def test(c: Cluster) -> None:
         await c.put(members__n9=member("n9"))
@@ -138,7 +146,7 @@ def test_a_node_that_was_there_for_a_sixth_of_the_time(inside: Inside) -> None:
         await c.pass_by(600)
         found = await c.gone()
         assert list(found) == ["n7"]
-        assert (await c.kernel()).commit_id - found["n7"].commit_id > 600
+        assert (await c.kernel()).revision - found["n7"].revision > 600
 
     inside(test)
 
@@ -161,7 +169,7 @@ def test_compaction_is_an_end_and_no_failure(inside: Inside) -> None:
         await c.put(members__n9=None)
         c.etcd.ask("kv/compaction", revision=str(compacted))
         assert list(await c.gone()) == ["n9"]
-        c.etcd.ask("kv/compaction", revision=str((await c.kernel()).commit_id))
+        c.etcd.ask("kv/compaction", revision=str((await c.kernel()).revision))
         assert await c.gone() == {}
 
     inside(test)
@@ -209,10 +217,10 @@ def test_one_transaction_has_them_all(now: int, oldest: int, created: int) -> No
     state = kernel()
     assert state.leader is not None
     leader = replace(state.leader, created=min(created, now), modified=now)
-    found = commits(replace(state, commit_id=now, leader=leader), oldest)
+    found = revisions(replace(state, revision=now, leader=leader), oldest)
     assert len(found) <= 128  # etcd: max-txn-ops
     assert found == sorted(set(found))
-    assert all(oldest <= commit < now for commit in found)
+    assert all(oldest <= revision < now for revision in found)
     near = range(max(oldest, now - 4), now)
     assert set(near) <= set(found)
     if oldest < now:
@@ -227,7 +235,7 @@ def test_one_transaction_has_them_all(now: int, oldest: int, created: int) -> No
     st.sets(st.integers(1, 90), max_size=40),
     st.data(),
 )
-def test_whatever_the_looked_at_commits_show_is_found(
+def test_whatever_the_looked_at_revisions_show_is_found(
     lives: list[tuple[str, int, int]], looked_at: set[int], data: st.DataObject
 ) -> None:
     """Entries come and go, also again under the same name; a few are read at a time."""
@@ -243,23 +251,23 @@ def test_whatever_the_looked_at_commits_show_is_found(
     for name in stay:
         entries[name, 95] = now
     there = {
-        commit: {entry for entry, until in entries.items() if entry[1] <= commit <= until}
-        for commit in looked_at
+        revision: {entry for entry, until in entries.items() if entry[1] <= revision <= until}
+        for revision in looked_at
     }
     state = replace(kernel(), members=dict.fromkeys(stay, Member()))
-    counted = {commit: len(names) for commit, names in there.items()}
+    counted = {revision: len(names) for revision, names in there.items()}
     known = {(f"members/{name}", 95): now for name in stay}
     rounds, some = 0, FEW
     while left := unexplained(counted, known):
         rounds += 1
-        for commit in chosen(left, some):
-            for name, begun in there[commit]:
+        for revision in chosen(left, some):
+            for name, begun in there[revision]:
                 entry = (f"members/{name}", begun)
-                known[entry] = max(commit, known.get(entry, 0))
+                known[entry] = max(revision, known.get(entry, 0))
         some *= FEW
     assert rounds <= 3
     last = {
-        name: max(commit for commit, names in there.items() if any(e[0] == name for e in names))
+        name: max(revision for revision, names in there.items() if any(e[0] == name for e in names))
         for name in {name for names in there.values() for name, _ in names} - stay
     }
     assert gone(state, known) == last

@@ -65,7 +65,7 @@ def found(
     (node,) = [node for node in sections.nodes(stored) if node.name == "n1"]
     applied = rules(Accounts(stored, node, sql or said("n1"), agent or told("n1"), date))
     assert len(applied) == 7
-    assert {rule.enforced_by for rule in applied} == {"nobody"}
+    assert {rule.enforced_by for rule in applied} == {"none"}
     assert {(rule.evidence[0].name, rule.evidence[0].value) for rule in applied} == {("node", "n1")}
     return {rule.rule_id: rule for rule in applied}
 

@@ -1,4 +1,4 @@
-"""The epoch changes exactly when authority-relevant state does."""
+"""The state digest changes exactly when state that decides who leads does."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import parse
 from tests.kernel.keyspaces import kernel, keyspace, member, stored
 
@@ -33,7 +33,7 @@ SYNC = {"leader": "n3", "sync_standby": "n1,n2", "quorum": 0}
     ],
 )
 def test_it_changes_with(changes: Any) -> None:
-    assert epoch(kernel(**changes)) != epoch(kernel())
+    assert state_digest(kernel(**changes)) != state_digest(kernel())
 
 
 @pytest.mark.parametrize(
@@ -50,27 +50,31 @@ def test_it_changes_with(changes: Any) -> None:
     ],
 )
 def test_it_stays_with(changes: Any) -> None:
-    assert epoch(kernel(**changes)) == epoch(kernel())
+    assert state_digest(kernel(**changes)) == state_digest(kernel())
 
 
-def test_a_new_reign_of_the_same_node_is_another_epoch() -> None:
-    assert epoch(parse("demo", keyspace(stored(), created=13))) != epoch(kernel())
+def test_a_new_leader_term_of_the_same_node_is_another_state_digest() -> None:
+    assert state_digest(parse("demo", keyspace(stored(), created=13))) != state_digest(kernel())
 
 
 def test_a_keepalive_is_not() -> None:
-    """It bumps no revision; whatever else does, `modified` is not part of the reign."""
-    assert epoch(parse("demo", keyspace(stored(), modified=99))) == epoch(kernel())
+    """It bumps no revision; whatever else does, `modified` is not part of the leader term."""
+    assert state_digest(parse("demo", keyspace(stored(), modified=99))) == state_digest(kernel())
 
 
 def test_two_requests_differ() -> None:
     one = kernel(failover={"leader": "n3", "member": "n1"})
     other = kernel(failover={"leader": "n3", "member": "n2"})
-    assert epoch(one) != epoch(other)
+    assert state_digest(one) != state_digest(other)
 
 
 def test_the_order_of_the_synchronous_set_says_nothing() -> None:
-    assert epoch(kernel(sync=SYNC)) == epoch(kernel(sync=SYNC | {"sync_standby": "n2,n1"}))
-    assert epoch(kernel(sync=SYNC)) != epoch(kernel(sync=SYNC | {"sync_standby": "n2"}))
+    assert state_digest(kernel(sync=SYNC)) == state_digest(
+        kernel(sync=SYNC | {"sync_standby": "n2,n1"})
+    )
+    assert state_digest(kernel(sync=SYNC)) != state_digest(
+        kernel(sync=SYNC | {"sync_standby": "n2"})
+    )
 
 
 @given(positions=st.lists(st.integers(0, 2**63), min_size=3, max_size=3))
@@ -81,9 +85,9 @@ def test_positions_say_nothing(positions: list[int]) -> None:
         )
         for number, position in enumerate(positions, start=1)
     }
-    assert epoch(kernel(**moved)) == epoch(kernel())
+    assert state_digest(kernel(**moved)) == state_digest(kernel())
 
 
 def test_it_is_opaque_and_short() -> None:
-    assert len(epoch(kernel())) == 32
-    assert set(epoch(kernel())) <= set("0123456789abcdef")
+    assert len(state_digest(kernel())) == 32
+    assert set(state_digest(kernel())) <= set("0123456789abcdef")

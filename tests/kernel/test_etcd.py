@@ -14,7 +14,7 @@ import pytest
 
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.sandbox.waiting import wait_until
-from aeroctl.kernel.store.etcd import COMMITS, Compare, Delete, Etcd, Put
+from aeroctl.kernel.store.etcd import REVISIONS, Compare, Delete, Etcd, Put
 from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue, Together
 from tests.kernel.conftest import Store, etcd
 from tests.kernel.keyspaces import COMPACTED, FUTURE, PREFIX, STORED, etcd_answer, refusal
@@ -61,17 +61,17 @@ def test_one_range_read_of_the_prefix() -> None:
             "range_end": base64.b64encode(b"/service/demo0").decode(),
         }
     ]
-    assert keyspace.commit_id == 57
+    assert keyspace.revision == 57
     assert keyspace.keys["leader"].value == "n3"
     assert (keyspace.keys["leader"].created, keyspace.keys["leader"].modified) == (12, 40)
 
 
-def test_history_is_dated_by_the_commit_that_was_asked_for() -> None:
+def test_history_is_dated_by_the_revision_that_was_asked_for() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert json.loads(request.content)["revision"] == "41"
         return httpx.Response(200, json=etcd_answer(STORED))
 
-    assert read(answer, at=41).commit_id == 41
+    assert read(answer, at=41).revision == 41
 
 
 def test_no_keys() -> None:
@@ -81,8 +81,8 @@ def test_no_keys() -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "code", "domain"),
     [
-        (refusal(400, 11, COMPACTED), 410, "COMMIT_COMPACTED", "kernel_rejection"),
-        (refusal(400, 11, FUTURE), 400, "FUTURE_COMMIT", "operator_input"),
+        (refusal(400, 11, COMPACTED), 410, "REVISION_COMPACTED", "kernel_rejection"),
+        (refusal(400, 11, FUTURE), 400, "FUTURE_REVISION", "operator_input"),
         (
             refusal(403, 7, "etcdserver: permission denied"),
             502,
@@ -126,7 +126,7 @@ class TestEndpoints:
                 raise kind("down", request=request)
             return httpx.Response(200, json=etcd_answer(STORED))
 
-        assert read(answer, endpoints=("http://a:1", "http://b:1")).commit_id == 57
+        assert read(answer, endpoints=("http://a:1", "http://b:1")).revision == 57
 
     def test_one_that_hangs_is_left(self) -> None:
         async def answer(request: httpx.Request) -> httpx.Response:
@@ -134,7 +134,7 @@ class TestEndpoints:
                 await asyncio.Event().wait()
             return httpx.Response(200, json=etcd_answer(STORED))
 
-        assert read(answer, endpoints=("http://a:1", "http://b:1")).commit_id == 57  # type: ignore[arg-type]
+        assert read(answer, endpoints=("http://a:1", "http://b:1")).revision == 57  # type: ignore[arg-type]
 
     def test_all_are_told_when_all_fail(self) -> None:
         def answer(request: httpx.Request) -> httpx.Response:
@@ -210,7 +210,7 @@ class TestTransactions:
             assert await etcd.transact([Compare(a, "created", 0)], [Put(b, "2")]) is None
             assert await etcd.transact([Compare(a, "modified", first + 1)], [Delete(a)]) is None
             seen = await etcd.read(prefix)
-            assert seen.commit_id == first
+            assert seen.revision == first
             assert seen.keys == {
                 "a": KeyValue("1", first, first),
                 "b": KeyValue("ü", first, first),
@@ -234,26 +234,26 @@ class TestTransactions:
                 *(etcd.transact(bound, [Put(head, str(writer))]) for writer in range(8))
             )
 
-        commits = on(etcd_store, work)
-        assert len([commit for commit in commits if commit is not None]) == 1
+        revisions = on(etcd_store, work)
+        assert len([revision for revision in revisions if revision is not None]) == 1
 
     def test_one_view_of_prefixes_and_keys(self, etcd_store: Store, prefix: str) -> None:
         async def work(etcd: Etcd) -> None:
             x, y, z = prefix + "x/", prefix + "y/", prefix + "z"
-            commit = await etcd.transact([], [Put(x + "1", "a"), Put(y + "1", "b"), Put(z, "c")])
-            assert commit is not None
+            revision = await etcd.transact([], [Put(x + "1", "a"), Put(y + "1", "b"), Put(z, "c")])
+            assert revision is not None
             seen = await etcd.read_together([x, y], [z, prefix + "absent"])
             assert seen == Together(
-                commit,
+                revision,
                 (
-                    Keyspace(x, commit, {"1": KeyValue("a", commit, commit)}),
-                    Keyspace(y, commit, {"1": KeyValue("b", commit, commit)}),
+                    Keyspace(x, revision, {"1": KeyValue("a", revision, revision)}),
+                    Keyspace(y, revision, {"1": KeyValue("b", revision, revision)}),
                 ),
-                {z: KeyValue("c", commit, commit)},
+                {z: KeyValue("c", revision, revision)},
             )
             await etcd.transact([], [Delete(z)])
             assert z not in (await etcd.read_together([], [z])).keys
-            assert await etcd.read_together([x, y], [z, prefix + "absent"], commit) == seen
+            assert await etcd.read_together([x, y], [z, prefix + "absent"], revision) == seen
 
         on(etcd_store, work)
 
@@ -287,7 +287,7 @@ class TestTransactions:
     def test_refusals(self, etcd_store: Store, prefix: str) -> None:
         async def work(etcd: Etcd) -> None:
             for call, code in [
-                (etcd.read_together([prefix], [], 2**50), "FUTURE_COMMIT"),
+                (etcd.read_together([prefix], [], 2**50), "FUTURE_REVISION"),
                 (etcd.transact([], [Put(prefix, "", lease=4711)]), "STORE_REFUSED"),
                 (etcd.transact([], [Put(prefix, "1"), Put(prefix, "2")]), "STORE_REFUSED"),
             ]:
@@ -424,16 +424,16 @@ class TestLeases:
     def test_a_key_goes_with_its_lease(self, etcd_store: Store, prefix: str) -> None:
         async def grant(etcd: Etcd) -> int:
             lease = await etcd.lease(1)
-            commit = await etcd.transact([], [Put(prefix + "inflight", "x", lease)])
-            assert commit is not None
-            return commit
+            revision = await etcd.transact([], [Put(prefix + "inflight", "x", lease)])
+            assert revision is not None
+            return revision
 
-        commit = on(etcd_store, grant)
+        revision = on(etcd_store, grant)
         wait_until(
             "the lease has ended",
             lambda: not on(etcd_store, lambda etcd: etcd.read(prefix)).keys,
         )
-        found = on(etcd_store, lambda etcd: etcd.history(prefix, commit))
+        found = on(etcd_store, lambda etcd: etcd.history(prefix, revision))
         assert [(event.key, event.value, event.created) for event in found.events] == [
             ("inflight", None, 0)
         ]
@@ -452,7 +452,7 @@ class TestHistory:
             last = await etcd.transact([], [Put(failover, "{}")])
             found = await etcd.history(prefix, start)
             assert found.complete
-            assert found.base.commit_id == start
+            assert found.base.revision == start
             assert found.base.keys["leader"].value == "n1"
             assert found.keyspace == await etcd.read(prefix)
             assert found.events == (
@@ -475,7 +475,7 @@ class TestHistory:
         async def windows(etcd: Etcd, since: int, until: int | None) -> list[History]:
             found = [await etcd.history(prefix, since, until, window=2)]
             while found[-1].events:
-                last = found[-1].keyspace.commit_id
+                last = found[-1].keyspace.revision
                 found.append(await etcd.history(prefix, last, until, window=2))
             return found
 
@@ -515,12 +515,12 @@ class TestHistory:
                 ("b", None),
                 ("a", None),
             ]
-            assert found.events[-1].commit_id == last
+            assert found.events[-1].revision == last
 
         on(etcd_store, work)
 
     def test_what_came_and_went_after_a_batch(self, etcd_store: Store, prefix: str) -> None:
-        """etcd delivers a backlog in batches of a thousand commits; here the first one leads to
+        """etcd delivers a backlog in batches of a thousand revisions; here the first one leads to
         what stands in the end, and yet it is not the last.
         """
 
@@ -537,7 +537,7 @@ class TestHistory:
                 await etcd.history(prefix, start),
                 await etcd.replay(prefix, start, last, window=5000),
             ):
-                assert found.events[-1].commit_id == last
+                assert found.events[-1].revision == last
                 assert len(found.events) == 998 + 4
 
         on(etcd_store, work)
@@ -561,7 +561,7 @@ class TestHistory:
             values = [event.value for event in found.events]
             assert values[:200] == ["backlog"] * 200
             assert values[200:] == [str(number) for number in range(len(values) - 200)]
-            assert found.events[-1].commit_id == found.keyspace.keys["k"].modified
+            assert found.events[-1].revision == found.keyspace.keys["k"].modified
 
         on(etcd_store, work)
 
@@ -577,14 +577,14 @@ class TestHistory:
                 etcd_store.ask("kv/compaction", revision=str(oldest), physical=True)
                 found = await etcd.history(prefix, start)
                 assert found.complete == (oldest == start)
-                assert found.base.commit_id == oldest
-                assert [event.commit_id - start for event in found.events] == left
+                assert found.base.revision == oldest
+                assert [event.revision - start for event in found.events] == left
                 assert found.keyspace.keys["k"].value == "4"
             assert (await etcd.history(prefix, start + 4)).complete
             for call in (etcd.read(prefix, start), etcd.read_together([], [k], start)):
                 with pytest.raises(Failure) as caught:
                     await call
-                assert caught.value.error.code == "COMMIT_COMPACTED"
+                assert caught.value.error.code == "REVISION_COMPACTED"
 
         on(etcd_store, work)
 
@@ -607,7 +607,7 @@ class TestHistory:
 
 @real
 class TestReplay:
-    """Commit by commit: the same as a watch tells, and what it can't."""
+    """Revision by revision: the same as a watch tells, and what it can't."""
 
     def test_the_same_as_a_watch(self, etcd_store: Store, prefix: str) -> None:
         async def work(etcd: Etcd) -> None:
@@ -621,7 +621,7 @@ class TestReplay:
             watched = await etcd.history(prefix, start, last)
             found = await etcd.replay(prefix, start, last, window=5000)
             assert found.events == tuple(
-                sorted(watched.events, key=lambda e: (e.commit_id, e.value is not None, e.key))
+                sorted(watched.events, key=lambda e: (e.revision, e.value is not None, e.key))
             )
             assert (found.keyspace, found.base) == (watched.keyspace, watched.base)
             assert [event.lease for event in found.events] == [lease, lease, 0, 0, 0, 0, 0]
@@ -630,8 +630,8 @@ class TestReplay:
                 events: list[Event] = []
                 while since < last:
                     page = await etcd.replay(prefix, since, last, window=window)
-                    assert page.keyspace == await etcd.read(prefix, page.keyspace.commit_id)
-                    since = page.keyspace.commit_id
+                    assert page.keyspace == await etcd.read(prefix, page.keyspace.revision)
+                    since = page.keyspace.revision
                     events += page.events
                 assert tuple(events) == found.events
 
@@ -659,13 +659,13 @@ class TestReplay:
                 etcd_store.ask("kv/compaction", revision=str(oldest), physical=True)
                 found = await etcd.replay(prefix, start, start + 4, window=5000)
                 assert found.complete == (oldest == start)
-                assert found.base.commit_id == oldest
-                assert [event.commit_id - start for event in found.events] == left
+                assert found.base.revision == oldest
+                assert [event.revision - start for event in found.events] == left
             await etcd.transact([], [Put(prefix + "k", "5")])
             etcd_store.ask("kv/compaction", revision=str(start + 5), physical=True)
             with pytest.raises(Failure) as caught:
                 await etcd.replay(prefix, start, start + 4, window=5000)
-            assert caught.value.error.code == "COMMIT_COMPACTED"
+            assert caught.value.error.code == "REVISION_COMPACTED"
 
         on(etcd_store, work)
 
@@ -681,14 +681,16 @@ class TestReplay:
             clock = itertools.count(0, 2)
             monkeypatch.setattr("aeroctl.kernel.store.etcd.uptime", lambda: next(clock))
             found = await etcd.replay(prefix, start, start + 300, window=5000)
-            assert found.keyspace == await etcd.read(prefix, start + 2 * COMMITS)
+            assert found.keyspace == await etcd.read(prefix, start + 2 * REVISIONS)
             monkeypatch.setattr("aeroctl.kernel.store.etcd.uptime", lambda: 0)
-            monkeypatch.setattr("aeroctl.kernel.store.etcd.LARGE", 50)  # less than any commit holds
+            monkeypatch.setattr(
+                "aeroctl.kernel.store.etcd.LARGE", 50
+            )  # less than any revision holds
             found = await etcd.replay(prefix, start, start + 300, window=5000)
             assert found.keyspace == await etcd.read(prefix, start + 1)
             monkeypatch.setattr("aeroctl.kernel.store.etcd.LARGE", 20_000)
             found = await etcd.replay(prefix, start, start + 300, window=5000)
-            assert found.keyspace == await etcd.read(prefix, start + 4 * COMMITS)
+            assert found.keyspace == await etcd.read(prefix, start + 4 * REVISIONS)
 
         on(etcd_store, work)
 
@@ -697,7 +699,7 @@ class TestReplay:
             key = prefix + "history"
             await etcd.transact([], [Put(key, "of another cluster")])
             await etcd.transact([], [Delete(key)])
-            assert await etcd.versions(key, (await etcd.read(prefix)).commit_id) == ()
+            assert await etcd.versions(key, (await etcd.read(prefix)).revision) == ()
             first = await etcd.transact([], [Put(key, "1")]) or 0
             second = await etcd.transact([], [Put(key, "2")]) or 0
             last = await etcd.transact([], [Put(prefix + "other", "x")]) or 0
@@ -708,6 +710,6 @@ class TestReplay:
             assert await etcd.versions(key, last) == found[1:]
             with pytest.raises(Failure) as caught:
                 await etcd.versions(key, first)
-            assert caught.value.error.code == "COMMIT_COMPACTED"
+            assert caught.value.error.code == "REVISION_COMPACTED"
 
         on(etcd_store, work)

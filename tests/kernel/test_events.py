@@ -31,7 +31,7 @@ ROW = [1, 67108960, "no recovery target specified", "2026-11-23T10:15:21.5+00:00
 NODES = ("n1", "n2")
 
 Writes = Mapping[str, tuple[Any, int] | None]
-"""What one commit writes: values with their lease, None where a key goes."""
+"""What one revision writes: values with their lease, None where a key goes."""
 
 
 def kept(old: KeyValue | None, event: store.Event) -> KeyValue:
@@ -39,12 +39,12 @@ def kept(old: KeyValue | None, event: store.Event) -> KeyValue:
     assert event.value is not None
     created = event.created
     if event.key == "leader" and old is not None:
-        created = old.created if old.value == event.value else event.commit_id
-    return KeyValue(event.value, created, event.commit_id, event.lease)
+        created = old.created if old.value == event.value else event.revision
+    return KeyValue(event.value, created, event.revision, event.lease)
 
 
-def history(base: Writes, commits: Sequence[Writes], *, complete: bool = True) -> History:
-    """A history of the store from commit 10 on, written as etcd would keep it."""
+def history(base: Writes, revisions: Sequence[Writes], *, complete: bool = True) -> History:
+    """A history of the store from revision 10 on, written as etcd would keep it."""
     start = 10
     found = {
         key: KeyValue(text(pair[0]), start, start, pair[1]) for key, pair in base.items() if pair
@@ -52,23 +52,23 @@ def history(base: Writes, commits: Sequence[Writes], *, complete: bool = True) -
     first = Keyspace(PREFIX, start, dict(found))
     made = dict.fromkeys(found, start)
     events = []
-    for commit, writes in enumerate(commits, start + 1):
+    for revision, writes in enumerate(revisions, start + 1):
         for key, pair in writes.items():
             if pair is not None:
-                made.setdefault(key, commit)
-                events.append(store.Event(commit, key, text(pair[0]), made[key], pair[1]))
+                made.setdefault(key, revision)
+                events.append(store.Event(revision, key, text(pair[0]), made[key], pair[1]))
                 found[key] = kept(found.get(key), events[-1])
             elif found.pop(key, None):
                 del made[key]
-                events.append(store.Event(commit, key, None, 0))
-    return History(Keyspace(PREFIX, start + len(commits), found), tuple(events), complete, first)
+                events.append(store.Event(revision, key, None, 0))
+    return History(Keyspace(PREFIX, start + len(revisions), found), tuple(events), complete, first)
 
 
-def told(*commits: Writes, base: Writes | None = None, **options: Any) -> list[Event]:
-    """The events of those commits, after checking that they lead to where the store ends."""
-    whole = history(base or {}, commits)
+def told(*revisions: Writes, base: Writes | None = None, **options: Any) -> list[Event]:
+    """The events of those revisions, after checking that they lead to where the store ends."""
+    whole = history(base or {}, revisions)
     found = derive(whole, 10, **options)
-    assert followed(standing(whole.base), found, whole.keyspace.commit_id) == standing(
+    assert followed(standing(whole.base), found, whole.keyspace.revision) == standing(
         whole.keyspace
     )
     return found
@@ -105,7 +105,7 @@ def values(key: str) -> st.SearchStrategy[Any]:
 
 
 KEYS = ("initialize", "leader", "failover", "config", "sync", "history", "status")
-COMMIT = st.dictionaries(
+REVISION = st.dictionaries(
     st.sampled_from((*KEYS, *(f"members/{name}" for name in NODES))), st.none(), max_size=3
 ).flatmap(
     lambda keys: st.fixed_dictionaries(
@@ -115,51 +115,51 @@ COMMIT = st.dictionaries(
 
 
 @settings(max_examples=150, deadline=None)
-@given(COMMIT, st.lists(COMMIT, max_size=8), st.data())
+@given(REVISION, st.lists(REVISION, max_size=8), st.data())
 def test_following_the_events_leads_to_what_stands(
-    base: Writes, commits: list[Writes], data: st.DataObject
+    base: Writes, revisions: list[Writes], data: st.DataObject
 ) -> None:
-    whole = history(base, commits)
+    whole = history(base, revisions)
     found = derive(whole, 10)
-    end = whole.keyspace.commit_id
+    end = whole.keyspace.revision
     assert followed(standing(whole.base), found, end) == standing(whole.keyspace)
-    places = [(event.commit_id, event.index) for event in found]
+    places = [(event.revision, event.index) for event in found]
     assert places == sorted(set(places))
-    for commit, index in places:
-        assert index == 0 or (commit, index - 1) in places
+    for revision, index in places:
+        assert index == 0 or (revision, index - 1) in places
     # and a page says nothing else than the whole does
     cut = data.draw(st.integers(10, end))
     first = History(
-        at(whole, cut), tuple(e for e in whole.events if e.commit_id <= cut), True, whole.base
+        at(whole, cut), tuple(e for e in whole.events if e.revision <= cut), True, whole.base
     )
     rest = History(
-        whole.keyspace, tuple(e for e in whole.events if e.commit_id > cut), True, first.keyspace
+        whole.keyspace, tuple(e for e in whole.events if e.revision > cut), True, first.keyspace
     )
     assert derive(first, 10) + derive(rest, cut) == found
 
 
-def test_a_name_written_over_another_one_in_place_begins_a_reign() -> None:
+def test_a_name_written_over_another_one_in_place_begins_a_leader_term() -> None:
     """Patroni before 4: an old leader that wakes up late; the key is not created anew."""
     found = told({"leader": ("n2", 7)}, {"leader": ("n2", 8)}, {"leader": None},
                  base={"leader": ("n1", 7)})  # fmt: skip
-    assert [(each.commit_id, each.kind, each.node, each.reign) for each in found] == [
-        (11, "authority_lost", "n1", 10),
-        (11, "authority_gained", "n2", 11),
-        (13, "authority_lost", "n2", 11),
+    assert [(each.revision, each.kind, each.node, each.since) for each in found] == [
+        (11, "leader_lost", "n1", 10),
+        (11, "leader_gained", "n2", 11),
+        (13, "leader_lost", "n2", 11),
     ]
 
 
-def at(whole: History, commit: int) -> Keyspace:
-    """The keyspace as it was at that commit of a history."""
+def at(whole: History, revision: int) -> Keyspace:
+    """The keyspace as it was at that revision of a history."""
     found = dict(whole.base.keys)
     for event in whole.events:
-        if event.commit_id > commit:
+        if event.revision > revision:
             break
         if event.value is None:
             del found[event.key]
         else:
             found[event.key] = kept(found.get(event.key), event)
-    return Keyspace(whole.base.prefix, commit, found)
+    return Keyspace(whole.base.prefix, revision, found)
 
 
 @settings(max_examples=50, deadline=None)
@@ -194,23 +194,23 @@ HELD: Writes = {
 
 
 class TestAuthority:
-    def test_a_reign(self) -> None:
+    def test_a_leader_term(self) -> None:
         found = told({"leader": ("n1", 7)}, {"leader": ("n1", 7)})
-        assert words(found) == [("authority_gained", "n1", None, "n1")]
-        assert found[0].reign == 11
+        assert words(found) == [("leader_gained", "n1", None, "n1")]
+        assert found[0].since == 11
 
     def test_it_is_released(self) -> None:
         found = told({"leader": None}, {"leader": ("n2", 8)}, base=HELD)
         assert words(found) == [
-            ("authority_lost", "n1", "n1", None),
-            ("authority_gained", "n2", None, "n2"),
+            ("leader_lost", "n1", "n1", None),
+            ("leader_gained", "n2", None, "n2"),
         ]
-        assert [(event.reign, event.cause) for event in found] == [(10, "released"), (12, None)]
+        assert [(event.since, event.cause) for event in found] == [(10, "released"), (12, None)]
 
     def test_it_ends_with_its_lease(self) -> None:
         found = told({"leader": None, "members/n1": None}, base=HELD)
         assert words(found) == [
-            ("authority_lost", "n1", "n1", None),
+            ("leader_lost", "n1", "n1", None),
             ("member_left", "n1", "running", None),
         ]
         assert [event.cause for event in found] == ["lease_ended", "lease_ended"]
@@ -232,11 +232,11 @@ class TestAuthority:
         (left,) = told({"members/n2": None}, base=HELD)
         assert (left.kind, left.cause) == ("member_left", "lease_ended")
 
-    def test_another_holder_in_one_commit(self) -> None:
+    def test_another_holder_in_one_revision(self) -> None:
         found = told({"leader": ("n2", 8)}, base=HELD)
-        assert [(event.kind, event.index, event.reign) for event in found] == [
-            ("authority_lost", 0, 10),
-            ("authority_gained", 1, 11),
+        assert [(event.kind, event.index, event.since) for event in found] == [
+            ("leader_lost", 0, 10),
+            ("leader_gained", 1, 11),
         ]
 
 
@@ -393,13 +393,13 @@ class TestTimelines:
         )
         assert first.detail == "at 0/4000060: no recovery target specified"
         assert [event.exact for event in (first, second)] == [True, True]
-        assert (second.before, second.commit_id) == (2, 12)
+        assert (second.before, second.revision) == (2, 12)
 
     def test_one_that_says_more_later_is_the_same(self) -> None:
         assert [event.node for event in self.ends([ROW[:4]], [ROW])] == [None]
         known = [TimelineEnd.model_validate(ROW)]
         (event,) = self.ends([ROW[:4]], [ROW], known=known)
-        assert (event.node, event.clock, event.commit_id) == ("n1", "Patroni on n1", 11)
+        assert (event.node, event.clock, event.revision) == ("n1", "Patroni on n1", 11)
 
     def test_one_that_was_left_out_and_is_back_is_none(self) -> None:
         found = self.ends([SECOND], [ROW, SECOND], base=[ROW, SECOND])
@@ -417,15 +417,15 @@ class TestTimelines:
         base: Writes = {"history": ([ROW], 0), "members/n1": (member("n1"), 0)}
         whole = history(base, [{"history": ([ROW, SECOND], 0)}], complete=False)
         gap, lost, seen = derive(whole, 3)
-        assert (gap.kind, gap.commit_id, gap.before, gap.after) == ("gap", 4, 4, 10)
-        assert (lost.before, lost.commit_id, lost.index, lost.exact) == (1, 10, 0, False)
-        assert (seen.before, seen.commit_id, seen.exact) == (2, 11, True)
+        assert (gap.kind, gap.revision, gap.before, gap.after) == ("gap", 4, 4, 10)
+        assert (lost.before, lost.revision, lost.index, lost.exact) == (1, 10, 0, False)
+        assert (seen.before, seen.revision, seen.exact) == (2, 11, True)
         with pytest.raises(ValueError, match="gap"):
             followed(standing(whole.base), [gap], 11)
 
-    def test_a_gap_of_one_commit(self) -> None:
+    def test_a_gap_of_one_revision(self) -> None:
         found = derive(history({"history": ([ROW], 0)}, [], complete=False), 9)
-        assert [(event.commit_id, event.index) for event in found] == [(10, 0), (10, 1)]
+        assert [(event.revision, event.index) for event in found] == [(10, 0), (10, 1)]
 
 
 class TestUnreadable:
@@ -474,7 +474,7 @@ def recorded() -> History:
     events = tuple(store.Event(*event) for event in kept["events"])
     base = Keyspace(PREFIX, 1, {})
     whole = History(base, events, True, base)
-    return replace(whole, keyspace=at(whole, kept["commit_id"]))
+    return replace(whole, keyspace=at(whole, kept["revision"]))
 
 
 class TestRecorded:
@@ -482,26 +482,26 @@ class TestRecorded:
     and killed, n2 was stopped as a replica, and the holder was stopped in good order.
     """
 
-    def test_from_any_commit_to_any_other(self) -> None:
+    def test_from_any_revision_to_any_other(self) -> None:
         whole = recorded()
-        states = [at(whole, commit) for commit in range(1, whole.keyspace.commit_id + 1)]
+        states = [at(whole, revision) for revision in range(1, whole.keyspace.revision + 1)]
         told = derive(whole, 1)
         for start in states[::7]:
-            for end in states[start.commit_id - 1 :]:
-                between = [e for e in told if start.commit_id < e.commit_id <= end.commit_id]
-                assert followed(standing(start), between, end.commit_id) == standing(end)
+            for end in states[start.revision - 1 :]:
+                between = [e for e in told if start.revision < e.revision <= end.revision]
+                assert followed(standing(start), between, end.revision) == standing(end)
 
-    def test_who_held_authority_and_why_it_ended(self) -> None:
+    def test_who_held_leader_and_why_it_ended(self) -> None:
         told = derive(recorded(), 1)
-        held = [event for event in told if event.kind.startswith("authority")]
+        held = [event for event in told if event.kind.startswith("leader")]
         assert [(event.kind, event.node, event.cause) for event in held] == [
-            ("authority_gained", "n1", None),
-            ("authority_lost", "n1", "released"),
-            ("authority_gained", "n2", None),
-            ("authority_lost", "n2", "lease_ended"),
-            ("authority_gained", "n1", None),
-            ("authority_lost", "n1", "released"),
-            ("authority_gained", "n2", None),
+            ("leader_gained", "n1", None),
+            ("leader_lost", "n1", "released"),
+            ("leader_gained", "n2", None),
+            ("leader_lost", "n2", "lease_ended"),
+            ("leader_gained", "n1", None),
+            ("leader_lost", "n1", "released"),
+            ("leader_gained", "n2", None),
         ]
         left = [event for event in told if event.kind == "member_left"]
         assert {event.cause for event in left} == {"lease_ended"}
@@ -514,17 +514,17 @@ class TestPages:
     """Of a real etcd's history, asked of the whole server."""
 
     @staticmethod
-    async def page(world: World, *, authority: str = "observer", **query: int) -> EventsEnvelope:
-        answer = await world.clients[authority].get("/v1/events", params=query)
+    async def page(world: World, *, leader: str = "observer", **query: int) -> EventsEnvelope:
+        answer = await world.clients[leader].get("/v1/events", params=query)
         assert answer.status_code == 200, answer.text
         return EventsEnvelope.model_validate_json(answer.text)
 
     async def all_of(self, world: World, **query: int) -> list[EventsEnvelope]:
-        found = [await self.page(world, authority="observer", **query)]
+        found = [await self.page(world, leader="observer", **query)]
         while (after := found[-1].data.next) is not None:
-            at = found[0].observed_at.commit_id
+            at = found[0].observed_at.revision
             query = {**query, "after": after, "at": at}
-            found.append(await self.page(world, authority="observer", **query))
+            found.append(await self.page(world, leader="observer", **query))
         return found
 
     @staticmethod
@@ -534,12 +534,12 @@ class TestPages:
 
     def test_however_it_is_paged(self, etcd_store: Store, tmp_path: Path) -> None:
         async def test(world: World) -> None:
-            start = (await self.page(world)).observed_at.commit_id
+            start = (await self.page(world)).observed_at.revision
             await world.put(members__n4=world.member("n4"))
             await world.put(members__n4=None)  # it leaves no trace in what stands
             await world.switch({"leader": "n3", "candidate": "n1"}, "n3", "n1")
             (whole,) = await self.all_of(world, after=start, window=20000)
-            assert whole.observed_at.snapshot == "live"
+            assert whole.observed_at.kind == "live"
             assert [event.kind for event in whole.data.events if event.node == "n4"] == [
                 "member_joined",
                 "role_changed",
@@ -548,26 +548,26 @@ class TestPages:
                 "timeline_changed",
                 "member_left",
             ]
-            held = [event for event in whole.data.events if event.kind.startswith("authority")]
+            held = [event for event in whole.data.events if event.kind.startswith("leader")]
             assert [event.node for event in held] == ["n3", "n1"]
-            end = whole.observed_at.commit_id
+            end = whole.observed_at.revision
             for window in (1, 2, 3):
                 pages = await self.all_of(world, after=start, window=window)
                 assert len(pages) == -(-(end - start) // window)
                 events = [event for page in pages for event in page.data.events]
                 assert events == whole.data.events
-                assert {page.observed_at.commit_id for page in pages} == {end}
+                assert {page.observed_at.revision for page in pages} == {end}
                 for page, then in pairwise(pages):
                     reached = then.data.base
-                    assert page.data.next == reached.commit_id
-                    assert followed(page.data.base, page.data.events, reached.commit_id) == reached
+                    assert page.data.next == reached.revision
+                    assert followed(page.data.base, page.data.events, reached.revision) == reached
             stands = standing(await world.store.read(world.source.prefix, end))
             assert followed(whole.data.base, whole.data.events, end) == stands
 
         run(etcd_store, tmp_path, test)
 
     def test_a_lease_that_ends(self, etcd_store: Store, tmp_path: Path) -> None:
-        """etcd lets all that was on it go in one commit."""
+        """etcd lets all that was on it go in one revision."""
 
         async def test(world: World) -> None:
             lease = await world.store.lease(60)
@@ -580,7 +580,7 @@ class TestPages:
             etcd_store.ask("lease/revoke", ID=str(lease))
             found = (await self.page(world, after=start)).data.events
             assert [(event.kind, event.node, event.cause) for event in found] == [
-                ("authority_lost", "n1", "lease_ended"),
+                ("leader_lost", "n1", "lease_ended"),
                 ("member_left", "n1", "lease_ended"),
             ]
 
@@ -591,7 +591,7 @@ class TestPages:
 
         async def test(world: World) -> None:
             await world.put(history=[])
-            start = (await self.page(world)).observed_at.commit_id
+            start = (await self.page(world)).observed_at.revision
             for state in ("stopping", "stopped", "starting"):
                 await world.put(members__n1=world.member("n1", state=state))
             last = await world.put(members__n1=world.member("n1"))
@@ -601,15 +601,15 @@ class TestPages:
             etcd_store.ask("kv/compaction", revision=str(last), physical=True)
             (rest,) = await self.all_of(world, after=start + 1)
             gap, end = rest.data.events
-            assert (gap.kind, gap.commit_id, gap.before, gap.after) == (
+            assert (gap.kind, gap.revision, gap.before, gap.after) == (
                 "gap",
                 start + 2,
                 start + 2,
                 last,
             )
-            assert (end.kind, end.commit_id, end.exact) == ("timeline_ended", last + 1, True)
-            assert rest.data.base.commit_id == last
-            assert await self.code(world, at=start + 1) == (410, "COMMIT_COMPACTED")
+            assert (end.kind, end.revision, end.exact) == ("timeline_ended", last + 1, True)
+            assert rest.data.base.revision == last
+            assert await self.code(world, at=start + 1) == (410, "REVISION_COMPACTED")
             first = (await self.page(world, after=0)).data.events[0]
             assert (first.kind, first.before, first.after) == ("gap", 1, last)
 
@@ -619,10 +619,10 @@ class TestPages:
         async def test(world: World) -> None:
             start = await world.put(members__n1="{")
             assert await self.code(world) == (502, "KERNEL_STATE_UNREADABLE")
-            assert (await self.page(world, at=start - 1)).observed_at.commit_id == start - 1
+            assert (await self.page(world, at=start - 1)).observed_at.revision == start - 1
             await world.put(members__n1=world.member("n1"))
             found = (await self.page(world, after=start - 1)).data.events
-            assert [event.commit_id - start for event in found] == [0] * 4 + [1] * 4
+            assert [event.revision - start for event in found] == [0] * 4 + [1] * 4
             assert "members/n1" in (found[0].detail or "")
 
         run(etcd_store, tmp_path, test)
@@ -681,9 +681,9 @@ class TestPages:
             for query in ({"after": -1}, {"window": 0}, {"window": 20001}, {"at": 0}, {"since": 1}):
                 assert await self.code(world, **query) == (400, "BAD_PARAMETER")
             for query in ({"after": now + 1}, {"at": now + 1}, {"at": now, "after": now + 1}):
-                assert await self.code(world, **query) == (400, "FUTURE_COMMIT")
-            for authority in ("operator", "auditor"):
-                assert (await self.page(world, authority=authority, after=now)).data.events == []
+                assert await self.code(world, **query) == (400, "FUTURE_REVISION")
+            for leader in ("operator", "auditor"):
+                assert (await self.page(world, leader=leader, after=now)).data.events == []
             later = await self.page(world, after=now, at=now - 1)  # past, and beyond the bound
             assert (later.data.events, later.data.next) == ([], None)
             await world.store.transact(
@@ -701,7 +701,7 @@ class TestPages:
         """P7-D1."""
 
         async def test(world: World) -> None:
-            at = (await self.page(world)).observed_at.commit_id
+            at = (await self.page(world)).observed_at.revision
             client = world.clients["observer"]
             answers = {(await client.get("/v1/events", params={"at": at})).text for _ in range(3)}
             assert len(answers) == 1

@@ -53,14 +53,14 @@ def test_what_every_explanation_shows(name: CommandName) -> None:
     state = State(kernel(), None)
     shown = explanation(COMMANDS[name], TARGETS[name], state, 33, ISSUE)
     assert (shown.explanation_type, shown.inputs.target) == (name, TARGETS[name])
-    assert shown.observed_snapshot.commit_id == 57
+    assert shown.observed_snapshot.revision == 57
     assert shown.action == COMMANDS[name].action
     assert [each.node for each in shown.affected] == ["n1", "n2", "n3"]
     assert (shown.cost is not None) == (name == "run_diagnostics")
     assert (shown.successors is not None) == (name == "request_demotion")
     assert bool(shown.overrides) == (name == "force_promotion")
     assert bool(shown.irreversible) == (name != "run_diagnostics")
-    assert shown.observed_snapshot.failover_commit == 0
+    assert shown.observed_snapshot.failover_revision == 0
     assert shown.confirmation_term_seconds == 300
     assert shown.confirmation_expires_at == "2026-11-23T10:20:19.000000Z"
     assert explanation(COMMANDS[name], TARGETS[name], state, 33, ISSUE) == shown  # P7-D1
@@ -79,21 +79,21 @@ def test_a_token_for_each_command_target_and_state() -> None:
     assert len(tokens) == 16
 
 
-@pytest.mark.parametrize("authority", ["observer", "operator", "auditor", None])
-def test_anybody_may_ask(inside: In, authority: str | None) -> None:
+@pytest.mark.parametrize("leader", ["observer", "operator", "auditor", None])
+def test_anybody_may_ask(inside: In, leader: str | None) -> None:
     async def test(w: World) -> None:
         async def spoil(request: httpx.Request) -> None:
             assert not writes(request)
 
         w.wire.spoil = spoil
-        answer = await w.clients[authority].post(
+        answer = await w.clients[leader].post(
             "/v1/explain/request_promotion", json={"target": "n1"}
         )
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "no-store"
         found = ExplanationEnvelope.model_validate_json(answer.text)
-        assert found.observed_at.commit_id == found.data.observed_snapshot.commit_id
-        assert found.observed_at.epoch == found.data.observed_snapshot.epoch
+        assert found.observed_at.revision == found.data.observed_snapshot.revision
+        assert found.observed_at.state_digest == found.data.observed_snapshot.state_digest
         # no database answers here, so what only they can tell is not known
         assert found.data.conclusion == "undetermined"
         assert [note.code for note in found.notes] == ["NODE_UNREACHABLE"] * 3
@@ -131,10 +131,8 @@ def test_what_is_not_there(
     inside: In, command: str, target: str | None, status: int, code: str, says: str
 ) -> None:
     async def test(w: World) -> None:
-        for authority in ("operator", "observer"):
-            answer = await w.clients[authority].post(
-                f"/v1/explain/{command}", json={"target": target}
-            )
+        for leader in ("operator", "observer"):
+            answer = await w.clients[leader].post(f"/v1/explain/{command}", json={"target": target})
             found = error(answer)
             assert (answer.status_code, found.code) == (status, code)
             assert (found.domain, says in found.message) == ("operator_input", True)
@@ -254,8 +252,8 @@ def test_a_command_that_is_not_in_the_table(inside: In) -> None:
 class TestAudit:
     def test_who_may_read_it(self, inside: In) -> None:
         async def test(w: World) -> None:
-            for authority, status in (("operator", 200), ("auditor", 200), ("observer", 403)):
-                answer = await w.clients[authority].get("/v1/audit")
+            for leader, status in (("operator", 200), ("auditor", 200), ("observer", 403)):
+                answer = await w.clients[leader].get("/v1/audit")
                 assert answer.status_code == status
             anonymous = await w.clients[None].get("/v1/audit")
             assert (anonymous.status_code, error(anonymous).code) == (403, "NOT_AUTHORIZED")
@@ -264,11 +262,11 @@ class TestAudit:
 
     def test_pages_and_the_past(self, inside: In) -> None:
         async def test(w: World) -> None:
-            commits = []
+            revisions = []
             for _ in range(3):
-                body = await w.request("request_promotion", "n1") | {"epoch": "another"}
+                body = await w.request("request_promotion", "n1") | {"state_digest": "another"}
                 await w.send("request_promotion", body)
-                commits.append((await w.records())[-1].commit_id)
+                revisions.append((await w.records())[-1].revision)
 
             async def page(query: str) -> AuditEnvelope:
                 answer = await w.clients["auditor"].get(f"/v1/audit?{query}")
@@ -281,11 +279,11 @@ class TestAudit:
             assert (first.data.next, first.data.head.sequence) == (4, 6)
             rest = await page("after=4&limit=4")
             assert ([each.sequence for each in rest.data.records], rest.data.next) == ([5, 6], None)
-            then = await page(f"at={commits[0]}")
+            then = await page(f"at={revisions[0]}")
             assert [each.sequence for each in then.data.records] == [1, 2]
-            assert (then.observed_at.snapshot, then.observed_at.commit_id) == (
-                "explicit",
-                commits[0],
+            assert (then.observed_at.kind, then.observed_at.revision) == (
+                "historical",
+                revisions[0],
             )
             assert then.data.head.sequence == 2
 

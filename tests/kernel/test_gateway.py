@@ -204,7 +204,7 @@ class TestGoneCallers:
         async def work(etcd: Etcd) -> None:
             for number in range(40):
                 await etcd.transact([], [Put(f"/survives/{number}", "x" * 1000)])
-            newest = (await etcd.read("/survives/")).commit_id
+            newest = (await etcd.read("/survives/")).revision
             for _ in range(30):
                 async with httpx.AsyncClient(trust_env=False) as client:
                     other = Etcd(client, [etcd_store.url], seconds=2)
@@ -248,7 +248,7 @@ def test_which_etcd_survives(version: str | None, safe: bool) -> None:
 def test_both_ways_show_the_same(
     etcd_store: Store, safe: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a transaction, or by single reads of one commit while others write on."""
+    """By a transaction, or by single reads of one revision while others write on."""
     monkeypatch.setattr("aeroctl.kernel.store.etcd.safe", lambda _: safe)
     root = f"/both{safe}/"
 
@@ -269,11 +269,11 @@ def test_both_ways_show_the_same(
             values = {pair.value for space in seen.keyspaces for pair in space.keys.values()}
             values |= {pair.value for pair in seen.keys.values()}
             assert len(values) <= 1
-            assert {space.commit_id for space in seen.keyspaces} == {seen.commit_id}
+            assert {space.revision for space in seen.keyspaces} == {seen.revision}
         done.set()
         await writing
-        with pytest.raises(Failure, match="FUTURE_COMMIT"):
-            await etcd.read_together([root], [f"{root}c"], seen.commit_id + 10_000)
+        with pytest.raises(Failure, match="FUTURE_REVISION"):
+            await etcd.read_together([root], [f"{root}c"], seen.revision + 10_000)
 
     on([etcd_store.url], work)
 
@@ -372,13 +372,13 @@ def test_whatever_takes_one_request_a_connection_in_between(etcd_store: Store) -
     async def run(url: str) -> None:
         async with httpx.AsyncClient(trust_env=False) as client:
             etcd = Etcd(client, [url], seconds=20)
-            commit = await etcd.transact([], [Put("/between/a", "1"), Put("/between/b", "2")])
-            assert commit is not None
+            revision = await etcd.transact([], [Put("/between/a", "1"), Put("/between/b", "2")])
+            assert revision is not None
             found = await etcd.read_together([], ["/between/a", "/between/b"])
             assert {key: pair.value for key, pair in found.keys.items()} == {
                 "/between/a": "1", "/between/b": "2",
             }  # fmt: skip
-            assert await etcd.counts("/between/", [commit - 1, commit]) == [0, 2]
+            assert await etcd.counts("/between/", [revision - 1, revision]) == [0, 2]
 
     with relaying(etcd_store.port) as between:
         asyncio.run(run(between.url))

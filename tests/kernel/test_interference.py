@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.errors import EngineReply
 from aeroctl.kernel.prove.judge import Asked, Judgement, Renewals, attributed, judge
@@ -41,7 +41,7 @@ class Told:
     """What was said of the request, and when."""
 
     found: Judgement
-    commit: int
+    revision: int
 
 
 class Play:
@@ -70,14 +70,14 @@ class Play:
         elif what == "act":
             agents.act(name)
         elif what == "land" and self.arrived:
-            self.landed = self.landed or agents.commit
+            self.landed = self.landed or agents.revision
         elif what == "ask" and self.arrived is None:
             value = text(KEYS[self.command])
             self.arrived = agents.write("failover", value, by=writer)
         elif what == "poll" and self.arrived and self.answered is None and agents.gone(writer):
-            self.answered = agents.commit
+            self.answered = agents.revision
         elif what == "feel":
-            self.felt = agents.commit
+            self.felt = agents.revision
         elif what == "ill":
             agents.healthy = not agents.healthy
         elif what == "judge":
@@ -86,19 +86,19 @@ class Play:
     def judge(self) -> None:
         """What the kernel says now."""
         agents = self.agents
-        now = Keyspace(PREFIX, agents.commit, dict(agents.keys))
+        now = Keyspace(PREFIX, agents.revision, dict(agents.keys))
         asked = Asked(
             command=self.command,
             target="n1" if self.command == "request_demotion" else "n2",
-            before=Authority(node="n1", reign=40),
-            failover_commit=90,
+            before=Leader(node="n1", since=40),
+            failover_revision=90,
             dispatched=100,
         )
         history = History(now, tuple(agents.events), True, agents.base)
         leader = agents.keys.get("leader")
         count = sum(
-            leader is not None and (name, commit > self.felt) == (leader.value, True)
-            for name, commit in agents.renewed
+            leader is not None and (name, revision > self.felt) == (leader.value, True)
+            for name, revision in agents.renewed
         )
         found = judge(
             asked,
@@ -109,9 +109,9 @@ class Play:
             answered=self.answered,
             renewals=Renewals(self.felt, count),
         )
-        landed = agents.commit if self.landed is None else self.landed
+        landed = agents.revision if self.landed is None else self.landed
         found = attributed(found, self.answered or landed)
-        self.told.append(Told(found, agents.commit))
+        self.told.append(Told(found, agents.revision))
 
     def finish(self) -> None:
         """Everybody goes on until nothing is left to be done."""
@@ -122,21 +122,21 @@ class Play:
                 for _ in range(8):
                     self.agents.step(name)
                     self.agents.act(name)
-        self.landed = self.landed or self.agents.commit
+        self.landed = self.landed or self.agents.revision
         self.judge()
 
     @property
     def usurped(self) -> bool:
         """Somebody gave authority away by hand: then that is what happened."""
         return any(
-            event.key == "leader" and event.value and event.commit_id in self.agents.hands
+            event.key == "leader" and event.value and event.revision in self.agents.hands
             for event in self.agents.events
         )
 
     def check(self) -> None:
         """Hold what was said against what happened."""
         ours = [each for each in self.agents.acted if each[1] == self.arrived]
-        later = [name for name, commit in self.agents.primaries if commit > (self.arrived or 0)]
+        later = [name for name, revision in self.agents.primaries if revision > (self.arrived or 0)]
         finals = [told for told in self.told if told.found.final]
         # What was felt of a pulse is in no history: later less may be told, but nothing else.
         assert len({told.found.outcome for told in finals} - {"unknown"}) <= 1
@@ -145,9 +145,9 @@ class Play:
             if outcome == "rejected":
                 assert not ours, told
             if outcome in ("executed", "executed_other", "rolled_back"):
-                assert told.found.authority_after is not None
-                assert told.found.authority_after.node in later
-                assert [each for each in ours if each[2] > told.commit] == []
+                assert told.found.leader_after is not None
+                assert told.found.leader_after.node in later
+                assert [each for each in ours if each[2] > told.revision] == []
             if outcome in ("executed", "executed_other") and not self.usurped:
                 assert self.arrived not in self.agents.refused, told
 

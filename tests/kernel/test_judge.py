@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.terms import RequestOutcome
@@ -32,10 +32,10 @@ BASIC = ["recorded", "arrived", "history_complete"]
 RULES = [
     "recorded",
     "arrived",
-    "cleared_in_same_reign",
+    "cleared_in_same_leader_term",
     "holder_stayed_primary",
     "agent_moved_on",
-    "authority_passed",
+    "leader_passed",
     "new_holder_is_primary",
     "history_complete",
 ]
@@ -79,21 +79,21 @@ def base(leader: str | None = "n1") -> Keyspace:
 
 
 def written(start: Keyspace, writes: list[Write]) -> list[Event]:
-    """The writes as the store's events, ten commits apart."""
+    """The writes as the store's events, ten revisions apart."""
     keys = dict(start.keys)
     events = []
     for place, (key, value) in enumerate(writes, 1):
-        commit = start.commit_id + 10 * place
+        revision = start.revision + 10 * place
         if key == "":
             continue
         if value is None:
             if keys.pop(key, None) is None:
                 continue
-            events.append(Event(commit, key, None, 0))
+            events.append(Event(revision, key, None, 0))
         else:
-            created = keys[key].created if key in keys else commit
-            keys[key] = KeyValue(text(value), created, commit)
-            events.append(Event(commit, key, text(value), created))
+            created = keys[key].created if key in keys else revision
+            keys[key] = KeyValue(text(value), created, revision)
+            events.append(Event(revision, key, text(value), created))
     return events
 
 
@@ -103,8 +103,8 @@ def after(start: Keyspace, events: list[Event]) -> Keyspace:
         if event.value is None:
             keys.pop(event.key, None)
         else:
-            keys[event.key] = KeyValue(event.value, event.created, event.commit_id)
-    return Keyspace(PREFIX, events[-1].commit_id if events else start.commit_id, keys)
+            keys[event.key] = KeyValue(event.value, event.created, event.revision)
+    return Keyspace(PREFIX, events[-1].revision if events else start.revision, keys)
 
 
 def history(start: Keyspace, events: list[Event], lost: int = 0) -> History:
@@ -117,8 +117,8 @@ def asked(command: CommandName = "request_promotion", leader: str | None = "n1")
     return Asked(
         command=command,
         target="n1" if command == "request_demotion" else "n2",
-        before=Authority(node=leader, reign=40) if leader else None,
-        failover_commit=90,
+        before=Leader(node=leader, since=40) if leader else None,
+        failover_revision=90,
         dispatched=DISPATCHED,
     )
 
@@ -180,7 +180,7 @@ DELETE: Write = ("failover", None)
         ([SWITCHOVER, STILL, STILL, CLEAR, STILL], "unknown", False),
         ([SWITCHOVER, CLEAR, *LOOP], "rejected", True),
         ([SWITCHOVER, DELETE, *LOOP], "rejected", True),
-        # the leader key written again within the reign (a new lease) is no new reign
+        # the leader key written again within the leader term (a new lease) is no new leader term
         ([SWITCHOVER, take("n1"), CLEAR, *LOOP], "rejected", True),
         # an entry that was gone may be written at the beginning of a loop
         ([SWITCHOVER, CLEAR, ("members/n1", None), STILL, STILL], "unknown", False),
@@ -197,7 +197,7 @@ DELETE: Write = ("failover", None)
         ([SWITCHOVER, STEPS_DOWN, CLEAR, RELEASE, take("n3"), role("n3", "primary")],
          "executed_other", True),
         ([SWITCHOVER, STEPS_DOWN, CLEAR], "unknown", False),
-        # or somebody took authority away, and the engine had no part in it
+        # or somebody took the leader key away, and the engine had no part in it
         ([SWITCHOVER, DELETE, RELEASE, take("n2"), role("n2", "primary")], "unknown", True),
         ([SWITCHOVER, CLEAR, STEPS_DOWN, take("n3"), role("n3", "primary")], "unknown", True),
         ([SWITCHOVER, RELEASE, take("n2"), CLEAR, RELEASE], "in_progress", False),
@@ -226,7 +226,7 @@ DELETE: Write = ("failover", None)
         ([SWITCHOVER, CLEAR, *LOOP, RELEASE, take("n3"), role("n3", "primary")], "rejected", True),
         # a crash, and nobody had asked
         ([RELEASE, take("n3"), role("n3", "primary")], "not_executed", False),
-        # taken up after somebody else's reign had begun: whoever it names may act on it
+        # taken up after somebody else's leader term had begun: whoever it names may act on it
         ([RELEASE, take("n3"), role("n3", "primary"), SWITCHOVER, CLEAR,
           *[role("n3", "primary")] * 2], "unknown", True),
         # even while the new holder still began to serve
@@ -278,7 +278,7 @@ def test_demotion(writes: list[Write], outcome: str, final: bool) -> None:
         ([FORCE, take("n2"), CLEAR, role("n2", "primary")], None, "executed", True),
         ([FORCE, take("n2"), CLEAR], None, "in_progress", False),
         ([FORCE], None, "in_progress", False),
-        # a node that has read it may still take authority
+        # a node that has read it may still take the leader key
         ([FORCE, CLEAR], None, "unknown", False),
         ([FORCE, CLEAR, take("n2"), role("n2", "primary")], None, "unknown", True),
         # the new holder may have read it, too, and step down again
@@ -286,7 +286,7 @@ def test_demotion(writes: list[Write], outcome: str, final: bool) -> None:
         ([FORCE, take("n3"), CLEAR, *[role("n3", "primary")] * 2], None, "executed_other", True),
         # it had the role already when it took the key: the engine was paused, and nobody led
         ([role("n2", "primary"), FORCE, take("n2")], None, "executed", True),
-        # it took authority of its own accord before the request arrived
+        # it took the leader key of its own accord before the request arrived
         (
             [take("n2"), role("n2", "primary"), FORCE, CLEAR, *[role("n2", "primary")] * 2],
             None,
@@ -304,57 +304,57 @@ def test_force(writes: list[Write], leader: str | None, outcome: str, final: boo
 
 
 def test_evidence() -> None:
-    """P7-O2: raw commits, in a fixed order, and none of it reads as if a success were a fault."""
+    """P7-O2: raw revisions, in a fixed order, and none of it reads as if a success were a fault."""
     found = judged(*EXECUTED)
     assert evaluations(found) == {
         "recorded": "holds",
         "arrived": "holds",
-        "authority_passed": "holds",
+        "leader_passed": "holds",
         "new_holder_is_primary": "holds",
         "history_complete": "holds",
     }
     facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
     assert facts == {
-        "dispatched_commit": 100,
-        "failover_commit_before": 90,
-        "arrived_commit": 110,
-        "replaced_commit": None,
-        "repeated_commit": None,
-        "stepping_down_commit": 120,
-        "reign_ended_commit": 130,
+        "dispatched_revision": 100,
+        "failover_revision_before": 90,
+        "arrived_revision": 110,
+        "replaced_revision": None,
+        "repeated_revision": None,
+        "stepping_down_revision": 120,
+        "leader_term_ended_revision": 130,
         "node_before": "n1",
-        "reign_before": 40,
+        "since_before": 40,
         "node_after": "n2",
-        "reign_after": 140,
-        "primary_commit": 160,
+        "since_after": 140,
+        "primary_revision": 160,
         "timeline_after": 1,
-        "earlier_reign_ended_commit": None,
-        "history_from_commit": 100,
-        "history_to_commit": 160,
+        "earlier_leader_term_ended_revision": None,
+        "history_from_revision": 100,
+        "history_to_revision": 160,
     }
-    assert found.authority_after == Authority(node="n2", reign=140)
+    assert found.leader_after == Leader(node="n2", since=140)
     rejected = judged(SWITCHOVER, CLEAR, *LOOP, RELEASE, take("n3"))
-    assert rejected.authority_after == Authority(node="n1", reign=40)
+    assert rejected.leader_after == Leader(node="n1", since=40)
     assert set(evaluations(rejected).values()) == {"holds"}
-    assert "authority_passed" not in evaluations(rejected)
+    assert "leader_passed" not in evaluations(rejected)
 
 
 @pytest.mark.parametrize("start", ["n1", "n3"])
-def test_a_reign_begins_when_the_name_takes_the_key(start: str) -> None:
-    """P6-A1: a key that is written over in place keeps the commit that created it."""
+def test_a_leader_term_begins_when_the_name_takes_the_key(start: str) -> None:
+    """P6-A1: a key that is written over in place keeps the revision that created it."""
     found = judged(SWITCHOVER, take("n3"), take(start), CLEAR)
     since = 130 if start == "n1" else 120
-    assert found.authority_after == Authority(node=start, reign=since)
+    assert found.leader_after == Leader(node=start, since=since)
     # as it was when the request was dispatched
     young = replace(base(), keys={**base().keys, "leader": KeyValue("n1", 40, 60)})
-    bound = replace(asked(), before=Authority(node="n1", reign=60))
+    bound = replace(asked(), before=Leader(node="n1", since=60))
     events = written(young, [SWITCHOVER, CLEAR, *LOOP])
     found = judge(bound, history(young, events), False, None, None)
-    assert (found.outcome, found.authority_after) == ("rejected", bound.before)
+    assert (found.outcome, found.leader_after) == ("rejected", bound.before)
 
 
-class TestSameReign:
-    """A reign that goes on does not prove that nothing was done in it, or will be."""
+class TestSameLeaderTerm:
+    """A leader term that goes on does not prove that nothing was done in it, or will be."""
 
     @pytest.mark.parametrize(
         "seen",
@@ -370,14 +370,14 @@ class TestSameReign:
         ],
     )
     def test_an_interruption_is_no_rejection(self, seen: Write) -> None:
-        """It was stopped, and became primary again in the same reign; the engine's word that the
-        switchover failed is then no proof that nothing was done."""
+        """It was stopped, and became primary again in the same leader term; the engine's word that
+        the switchover failed is then no proof that nothing was done."""
         for reply in (None, FAILED):
             for end in ([CLEAR, ANSWER, *LOOP], [STILL, CLEAR, ANSWER, *LOOP]):
                 found = judged(SWITCHOVER, seen, *end, reply=reply)
                 assert (found.outcome, found.final) == ("rolled_back", True)
-                assert "the same reign went on after an interruption" in str(found.message)
-                assert found.authority_after == Authority(node="n1", reign=40)
+                assert "the same leader term went on after an interruption" in str(found.message)
+                assert found.leader_after == Leader(node="n1", since=40)
                 assert evaluations(found)["holder_stayed_primary"] == "does_not_hold"
         found = judged(SWITCHOVER, seen)
         assert (found.outcome, found.final) == ("in_progress", False)
@@ -473,9 +473,9 @@ class TestSameReign:
         assert not judged(SWITCHOVER, CLEAR, seen).final
         assert not judged(SWITCHOVER, CLEAR, seen, in_flight=True).final
 
-    def test_no_reign_is_not_told_of_as_one(self) -> None:
+    def test_no_leader_term_is_not_told_of_as_one(self) -> None:
         found = judged(FORCE, CLEAR, command="force_promotion", leader=None)
-        assert "nobody held authority" in str(found.message)
+        assert "nobody held the leader key" in str(found.message)
 
 
 def test_a_request_that_was_taken_up_when_none_was_in_flight() -> None:
@@ -526,20 +526,20 @@ class TestReplaced:
         ],
     )
     @pytest.mark.parametrize("node", NAMES)
-    def test_authority_passed(self, other: Write, node: str) -> None:
+    def test_leader_passed(self, other: Write, node: str) -> None:
         found = judged(SWITCHOVER, other, RELEASE, take(node), role(node, "primary"))
         assert (found.outcome, found.final) == ("unknown", True)
-        assert "another request replaced it at commit 120" in str(found.message)
+        assert "another request replaced it at revision 120" in str(found.message)
         facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
-        assert facts["replaced_commit"] == 120
-        assert found.authority_after == Authority(node=node, reign=140)
+        assert facts["replaced_revision"] == 120
+        assert found.leader_after == Leader(node=node, since=140)
 
-    def test_the_reign_goes_on(self) -> None:
+    def test_the_leader_term_goes_on(self) -> None:
         assert not judged(SWITCHOVER, OTHER).final
         for end in ([CLEAR, *LOOP], LOOP):
             found = judged(SWITCHOVER, OTHER, *end)
             assert (found.outcome, found.final) == ("rejected", True)
-            assert str(found.message).startswith("another request replaced it at commit 120")
+            assert str(found.message).startswith("another request replaced it at revision 120")
         found = judged(SWITCHOVER, OTHER, role("n1", "demoted"), CLEAR, *LOOP)
         assert (found.outcome, found.final) == ("rolled_back", True)
 
@@ -551,14 +551,14 @@ class TestReplaced:
         """Which of the two was acted on, nothing proves."""
         found = judged(SWITCHOVER, DELETE, *EXECUTED)
         assert (found.outcome, found.final) == ("unknown", True)
-        assert "one that reads the same was made at commit 130" in str(found.message)
+        assert "one that reads the same was made at revision 130" in str(found.message)
         assert judged(SWITCHOVER, DELETE, SWITCHOVER).outcome == "in_progress"
         assert not judged(SWITCHOVER, DELETE, STILL, SWITCHOVER, CLEAR, STILL).final
         assert judged(SWITCHOVER, DELETE, SWITCHOVER, CLEAR, *LOOP).outcome == "rejected"
         assert judged(SWITCHOVER, DELETE, *LOOP, *EXECUTED).outcome == "rejected"
 
 
-class TestSeveralReigns:
+class TestSeveralLeaderTerms:
     """Whoever is first seen as primary decides."""
 
     @staticmethod
@@ -568,7 +568,7 @@ class TestSeveralReigns:
     def test_the_named_node_after_another_one(self) -> None:
         found = judged(*self.lost_by("n3"), take("n2"), role("n2", "primary"))
         assert (found.outcome, found.final) == ("executed", True)
-        assert found.authority_after == Authority(node="n2", reign=170)
+        assert found.leader_after == Leader(node="n2", since=170)
 
     @pytest.mark.parametrize(
         ("timeline", "outcome"),
@@ -582,11 +582,11 @@ class TestSeveralReigns:
             assert not found.final
             return
         assert (found.outcome, found.final) == (outcome, True)
-        assert found.authority_after == Authority(node="n1", reign=170)
+        assert found.leader_after == Leader(node="n1", since=170)
 
     def test_until_then_it_is_in_progress(self) -> None:
         found = judged(*self.lost_by("n2"))
-        assert (found.outcome, found.final, found.authority_after) == ("in_progress", False, None)
+        assert (found.outcome, found.final, found.leader_after) == ("in_progress", False, None)
         found = judged(*self.lost_by("n2"), take("n1"))
         assert (found.outcome, found.final) == ("in_progress", False)
 
@@ -676,7 +676,7 @@ class TestCompaction:
         start = replace(start, keys={k: v for k, v in start.keys.items() if k != "failover"})
         events = written(start, writes)
         found = judge(
-            replace(asked(), failover_commit=0),
+            replace(asked(), failover_revision=0),
             history(start, events, len(events)),
             False,
             None,
@@ -714,7 +714,7 @@ anything = settings(max_examples=150, deadline=None)
 
 
 def possible(start: Keyspace, writes: list[Write]) -> list[Event]:
-    """The engine takes authority only where nobody holds it."""
+    """The engine takes the leader key only where nobody holds it."""
     kept: list[Write] = []
     holder = start.keys["leader"].value if "leader" in start.keys else None
     for key, value in writes:
@@ -757,7 +757,7 @@ def test_a_final_judgement_stays(
 
 @anything
 @given(WRITES, COMMANDS, LEADERS, st.booleans())
-def test_success_is_a_new_reign_after_the_arrival(
+def test_success_is_a_new_since_after_the_arrival(
     writes: list[Write], command: CommandName, leader: str | None, in_flight: bool
 ) -> None:
     """P7-E2, told from the raw events alone."""
@@ -767,25 +767,25 @@ def test_success_is_a_new_reign_after_the_arrival(
     bound = ("failover", SWITCHOVER[1] if leader else FORCE[1])
     names = {"request_promotion": bound, "request_demotion": DEMOTION}.get(command, FORCE)[1]
     arrivals = [
-        event.commit_id
+        event.revision
         for event in events
         if event.key == "failover" and json.loads(event.value or "{}") == names
     ]
-    if found.outcome == "rolled_back" and "authority_passed" not in evaluations(found):
+    if found.outcome == "rolled_back" and "leader_passed" not in evaluations(found):
         assert leader == "n1" or any(event.key == "leader" for event in events)
     elif found.outcome in (*SUCCESSES, "rolled_back"):
-        assert found.authority_after is not None
-        reign = found.authority_after.reign
+        assert found.leader_after is not None
+        since = found.leader_after.since
         assert arrivals
-        assert reign > arrivals[0] > DISPATCHED
-        holder = found.authority_after.node
+        assert since > arrivals[0] > DISPATCHED
+        holder = found.leader_after.node
         assert any(
-            (event.commit_id, event.key, event.value) == (reign, "leader", holder)
+            (event.revision, event.key, event.value) == (since, "leader", holder)
             for event in events
         )
         if found.outcome in SUCCESSES:
             roles = {
-                event.commit_id: json.loads(event.value or "{}")["role"]
+                event.revision: json.loads(event.value or "{}")["role"]
                 for event in events
                 if event.key == f"members/{holder}"
             }
@@ -853,28 +853,28 @@ def test_nothing_is_called_rejected_that_was_interrupted(
     facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
     if found.outcome != "rejected":
         return
-    arrived, proved = facts["arrived_commit"], facts["serving_again_commit"]
+    arrived, proved = facts["arrived_revision"], facts["serving_again_revision"]
     assert isinstance(arrived, int)
     assert isinstance(proved, int)
-    assert found.authority_after is not None
-    key = f"members/{found.authority_after.node}"
+    assert found.leader_after is not None
+    key = f"members/{found.leader_after.node}"
     writes_of_it = [(80, start.keys[key].value)] + [
-        (event.commit_id, event.value) for event in events if event.key == key
+        (event.revision, event.value) for event in events if event.key == key
     ]
-    at_arrival = max(commit for commit, _ in writes_of_it if commit <= arrived)
+    at_arrival = max(revision for revision, _ in writes_of_it if revision <= arrived)
     said = [
         json.loads(value)
-        for commit, value in writes_of_it
-        if value and at_arrival <= commit <= proved
+        for revision, value in writes_of_it
+        if value and at_arrival <= revision <= proved
     ]
     down = [each for each in said if (each["role"], each["state"]) != ("primary", "running")]
     assert said[: len(down)] == down  # until it began, if it had not yet
     assert [each.get("timeline") for each in said[-2:]] == [facts["timeline"]] * 2
 
 
-def test_another_reign_of_the_same_node_is_not_the_one_that_was_bound() -> None:
-    """The reign is the fence, not the name (P6-A1)."""
+def test_another_leader_term_of_the_same_node_is_not_the_one_that_was_bound() -> None:
+    """The leader term is the fence, not the name (P6-A1)."""
     start = base("n1")
     events = written(start, [SWITCHOVER, CLEAR])
-    other = replace(asked(), before=Authority(node="n1", reign=39))
+    other = replace(asked(), before=Leader(node="n1", since=39))
     assert judge(other, history(start, events, 2), False, None, None).outcome == "unknown"

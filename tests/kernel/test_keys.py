@@ -11,7 +11,7 @@ from tests.kernel.keyspaces import kernel, keyspace, member, stored
 
 def test_a_live_clusters_keys() -> None:
     parsed = kernel()
-    assert (parsed.scope, parsed.commit_id, parsed.system_id) == ("demo", 57, "7711333723011112335")
+    assert (parsed.scope, parsed.revision, parsed.system_id) == ("demo", 57, "7711333723011112335")
     assert parsed.leader is not None
     assert parsed.leader.value == "n3"
     assert list(parsed.members) == ["n1", "n2", "n3"]
@@ -90,9 +90,9 @@ def test_keys_of_no_concern_are_left_alone() -> None:
     assert changed == kernel()
 
 
-def test_the_commits_that_a_decision_rests_on() -> None:
+def test_the_revisions_that_a_decision_rests_on() -> None:
     parsed = kernel(failover={}, config=None)
-    assert [parsed.commit_of(key) for key in ("failover", "config", "sync")] == [40, 0, 0]
+    assert [parsed.revision_of(key) for key in ("failover", "config", "sync")] == [40, 0, 0]
 
 
 def test_an_agents_address() -> None:

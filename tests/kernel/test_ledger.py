@@ -50,8 +50,8 @@ def test_a_spent_token_whose_request_can_not_be_read(value: str) -> None:
 def test_nothing_yet() -> None:
     found = ledger.parse("demo", ID, {}, prefix=PREFIX)
     assert found.head == Head(sequence=0, hash=NO_HASH)
-    assert (found.head_commit, found.in_flight, found.in_flight_commit) == (0, None, 0)
-    assert (found.request, found.request_commit) == (None, 0)
+    assert (found.head_revision, found.in_flight, found.in_flight_revision) == (0, None, 0)
+    assert (found.request, found.request_revision) == (None, 0)
 
 
 def test_what_is_written_is_read() -> None:
@@ -67,9 +67,9 @@ def test_what_is_written_is_read() -> None:
         prefix=PREFIX,
     )
     assert found.prefix == PREFIX
-    assert (found.head, found.head_commit) == (head, 9)
-    assert (found.in_flight, found.in_flight_commit) == (ID, 7)
-    assert (found.request, found.request_commit) == ((1, 2, 3), 8)
+    assert (found.head, found.head_revision) == (head, 9)
+    assert (found.in_flight, found.in_flight_revision) == (ID, 7)
+    assert (found.request, found.request_revision) == ((1, 2, 3), 8)
 
 
 def test_another_clusters_ledger_is_refused() -> None:

@@ -43,7 +43,7 @@ def test_every_operation_is_described() -> None:
         ("post", "/v1/commands/{command}"),
         ("get", "/v1/requests/{id}"),
         ("get", "/v1/events"),
-        ("get", "/v1/commits"),
+        ("get", "/v1/revisions"),
         ("get", "/v1/audit"),
         ("get", "/v1/health"),
         ("get", "/v1/ready"),

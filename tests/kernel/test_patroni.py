@@ -30,14 +30,14 @@ def codes(parsed: Kernel) -> list[tuple[str, str | None]]:
 def test_a_quiet_cluster() -> None:
     parsed = kernel()
     section = sections.cluster(parsed)
-    assert section.authority is not None
-    assert (section.authority.node, section.authority.reign) == ("n3", 12)
+    assert section.leader is not None
+    assert (section.leader.node, section.leader.since) == ("n3", 12)
     assert (section.lease_ttl_seconds, section.maximum_lag_bytes) == (20, 1048576)
     assert section.leader_lsn == "0/4000060"
     assert section.synchronous.mode == "off"
     assert sections.promotion(parsed).state == "Steady"
     assert [node.name for node in sections.nodes(parsed)] == ["n1", "n2", "n3"]
-    assert [node.holds_authority for node in sections.nodes(parsed)] == [False, False, True]
+    assert [node.is_leader for node in sections.nodes(parsed)] == [False, False, True]
     assert {node.timeline_status for node in sections.nodes(parsed)} == {"current"}
     assert sections.notes(parsed) == []
 
@@ -100,7 +100,7 @@ class TestPromotion:
         failover = {"leader": "n3", "member": None, "scheduled_at": "2026-11-23T12:00:00+02:00"}
         pending = sections.promotion(kernel(failover=failover)).pending
         assert pending is not None
-        assert (pending.commit_id, pending.from_node, pending.to_node) == (40, "n3", None)
+        assert (pending.revision, pending.from_node, pending.to_node) == (40, "n3", None)
         assert pending.scheduled_at == "2026-11-23T10:00:00.000000Z"
 
     def test_history_goes_by_timeline(self) -> None:
@@ -108,7 +108,7 @@ class TestPromotion:
         history = sections.promotion(kernel(history=rows)).history
         assert [end.timeline for end in history] == [1, 2]
         assert history[0].time == "2026-11-23T08:15:21.679000Z"
-        assert history[0].new_authority == "n3"
+        assert history[0].new_leader == "n3"
         assert (history[1].ended_at_lsn, history[1].time) == ("1/FF", None)
 
 
@@ -147,7 +147,7 @@ class TestAbsent:
     def test_named_by_the_leader_key(self) -> None:
         parsed = kernel(members__n3=None)
         node = row(parsed, "n3")
-        assert (node.registered, node.holds_authority, node.role) == (False, True, "unknown")
+        assert (node.registered, node.is_leader, node.role) == (False, True, "unknown")
         assert codes(parsed) == [("NODE_NOT_REGISTERED", "n3")]
 
     def test_named_by_its_replication_slot(self) -> None:
@@ -253,8 +253,8 @@ def test_a_password_never_leaves(password: str) -> None:
 def test_notes() -> None:
     assert codes(kernel(initialize="")) == [("CLUSTER_NOT_INITIALISED", None)]
     assert codes(kernel(config={"pause": True})) == [("CLUSTER_PAUSED", None)]
-    assert codes(kernel(leader=None)) == [("NO_AUTHORITY", None)]
-    assert codes(kernel(leader="n1")) == [("AUTHORITY_NOT_PRIMARY", "n1")]
+    assert codes(kernel(leader=None)) == [("NO_LEADER", None)]
+    assert codes(kernel(leader="n1")) == [("LEADER_NOT_PRIMARY", "n1")]
 
 
 @given(position=st.integers(0, 2**64 - 1))
@@ -298,7 +298,7 @@ def test_whatever_members_say_every_name_has_one_row(
     names = [node.name for node in sections.nodes(parsed)]
     assert names == sorted(set(names))
     assert set(names) >= set(members) | ({leader} if leader else set())
-    assert sum(node.holds_authority for node in sections.nodes(parsed)) == (leader is not None)
+    assert sum(node.is_leader for node in sections.nodes(parsed)) == (leader is not None)
     assert {slot for slot in slots if slot not in {sections.slot_name(n) for n in names}} <= set(
         names
     )

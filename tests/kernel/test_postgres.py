@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from aeroctl.contract.terms import MEASURED
+from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.postgres import queries
 from tests.kernel.keyspaces import kernel, member
@@ -80,4 +80,4 @@ def test_no_file_is_read_while_it_serves(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Path, "open", fail)
     access = queries.Access("mon", None, "postgres", 1)
-    assert asyncio.run(queries.ask([], list(MEASURED), access, None)) == {}
+    assert asyncio.run(queries.ask([], list(NODE_SECTIONS), access, None)) == {}

@@ -38,19 +38,19 @@ class Table:
     """etcd, as far as the ledger's keys go; the engine's own stay as they are."""
 
     keys: dict[str, KeyValue] = field(default_factory=dict)
-    commit: int = KERNEL.commit_id
+    revision: int = KERNEL.revision
 
     def transact(self, written: Transaction) -> bool:
         if not all(self._same(compare) for compare in written.compares):
             return False
-        self.commit += 1
+        self.revision += 1
         for change in written.changes:
             if isinstance(change, Delete):
                 self.keys.pop(change.key, None)
             else:
                 before = self.keys.get(change.key)
-                created = before.created if before else self.commit
-                self.keys[change.key] = KeyValue(change.value, created, self.commit)
+                created = before.created if before else self.revision
+                self.keys[change.key] = KeyValue(change.value, created, self.revision)
         return True
 
     def _same(self, compare: Compare) -> bool:
@@ -96,13 +96,13 @@ class Writer:
                 self.refused = error.code
 
 
-def asked(request_id: str, token: str, authority: Any, epoch: str) -> Submission:
+def asked(request_id: str, token: str, leader: Any, state_digest: str) -> Submission:
     request = {
         "request_id": request_id,
         "target": None,
         "reason": None,
-        "epoch": epoch,
-        "commit_id": KERNEL.commit_id,
+        "state_digest": state_digest,
+        "revision": KERNEL.revision,
         "confirmation": {
             "kind": "standard",
             "given": "yes",
@@ -115,7 +115,7 @@ def asked(request_id: str, token: str, authority: Any, epoch: str) -> Submission
     return Submission(
         COMMANDS["run_diagnostics"],
         CommandRequest.model_validate(request),
-        Caller(f"the-{authority}", authority),
+        Caller(f"the-{leader}", leader),
     )
 
 
@@ -124,7 +124,7 @@ REQUESTS = st.builds(
     st.sampled_from(IDS),
     st.sampled_from(TOKENS),
     st.sampled_from(AUTHORITIES),
-    st.sampled_from([ABOUT.epoch, ABOUT.epoch, "another"]),
+    st.sampled_from([ABOUT.state_digest, ABOUT.state_digest, "another"]),
 )
 
 
@@ -155,7 +155,9 @@ def test_one_token_serves_one_request(requests: list[Submission], order: list[in
         for writer in users:
             if writer.dispatched:
                 assert by.value == ledger.consent_value(writer.asked.request_id)
-            elif writer.asked.request.epoch == ABOUT.epoch:  # it would have been dispatched
+            elif (
+                writer.asked.request.state_digest == ABOUT.state_digest
+            ):  # it would have been dispatched
                 assert writer.refused in ("CONFIRMATION_REUSED", "REQUEST_SEEN")
     dispatched = [writer.asked.request_id for writer in writers if writer.dispatched]
     assert len(set(dispatched)) == len(dispatched)
@@ -169,7 +171,7 @@ def test_the_mark_itself_keeps_a_second_one_out() -> None:
     kept = ledger.parse("demo", IDS[0], {}, prefix=PREFIX, token=TOKENS[0])
     table = Table()
     for request_id, written in zip(IDS, (True, False), strict=False):
-        request = asked(request_id, TOKENS[0], "operator", ABOUT.epoch)
+        request = asked(request_id, TOKENS[0], "operator", ABOUT.state_digest)
         planned = records.dispatch_facts(None, KERNEL, 8)
         all_of_it = records.dispatch(request, PREFIX, KERNEL, kept, planned, None)
         marks = [each for each in all_of_it.compares if each.key == kept.unspent]

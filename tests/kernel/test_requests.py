@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.requests import RequestStatus
 from aeroctl.contract.rules import Rule
@@ -35,13 +35,13 @@ def scope(request: pytest.FixtureRequest) -> str:
 
 async def asked(all_: Kept) -> RequestStatus:
     envelope = await status(all_.source, ID)
-    assert envelope.observed_at.snapshot == "live"
+    assert envelope.observed_at.kind == "live"
     assert envelope.data.request_id == ID
     return envelope.data
 
 
-async def fly(all_: Kept) -> Authority:
-    """A request that is dispatched, and in flight; returns who holds authority."""
+async def fly(all_: Kept) -> Leader:
+    """A request that is dispatched, and in flight; returns who holds the leader key."""
     before = await all_.begin()
     await all_.append(*dispatched(before), flying=await all_.store.lease(60))
     return before
@@ -62,10 +62,10 @@ async def transfer(all_: Kept) -> int:
     await all_.engine("failover", SWITCHOVER)
     await all_.engine("members/n3", member("n3", "demoted"))
     await all_.store.transact([], [Delete(prefix + "leader")])
-    reign = await all_.engine("leader", "n1")
+    since = await all_.engine("leader", "n1")
     await all_.engine("failover", {})
     await all_.engine("members/n1", member("n1", "primary"))
-    return reign
+    return since
 
 
 def test_an_id_that_nobody_has_seen(etcd_store: Store, scope: str) -> None:
@@ -73,7 +73,7 @@ def test_an_id_that_nobody_has_seen(etcd_store: Store, scope: str) -> None:
         await all_.begin()
         found = await asked(all_)
         assert (found.recorded, found.outcome, found.final) == (False, "not_executed", False)
-        assert (found.command, found.commits.requested) == (None, None)
+        assert (found.command, found.revisions.requested) == (None, None)
         assert "no record" in str(found.message)
         assert rules(found) == {"recorded": "does_not_hold"}
 
@@ -89,15 +89,15 @@ def test_refused_by_the_kernel(etcd_store: Store, scope: str) -> None:
     async def work(all_: Kept) -> None:
         before = await all_.begin()
         refusal = {"code": "STATE_CHANGED", "message": "the state has moved on"}
-        records = [facts(authority_before=before), facts("refused", **refusal)]
-        commit = await all_.append(*records)
+        records = [facts(leader_before=before), facts("refused", **refusal)]
+        revision = await all_.append(*records)
         found = await asked(all_)
         assert (found.recorded, found.outcome, found.final) == (True, "rejected", True)
         assert (found.code, found.message) == ("STATE_CHANGED", "the state has moved on")
-        assert found.commits.model_dump() == {
-            "requested": commit,
+        assert found.revisions.model_dump() == {
+            "requested": revision,
             "dispatched": None,
-            "outcome": commit,
+            "outcome": revision,
         }
 
     kept(etcd_store, scope, work)
@@ -109,11 +109,11 @@ def test_dispatched_and_then_nothing(etcd_store: Store, scope: str) -> None:
     async def work(all_: Kept) -> None:
         before = await all_.begin()
         lease = await all_.store.lease(60)
-        commit = await all_.append(*dispatched(before), flying=lease)
+        revision = await all_.append(*dispatched(before), flying=lease)
         found = await asked(all_)
         assert (found.outcome, found.final) == ("in_progress", False)
-        assert (found.commits.dispatched, found.commits.outcome) == (commit, None)
-        assert (found.target, found.authority_before) == ("n1", before)
+        assert (found.revisions.dispatched, found.revisions.outcome) == (revision, None)
+        assert (found.target, found.leader_before) == ("n1", before)
         await all_.store.transact([], [Delete(ledger.inflight_key(scope))])
         found = await asked(all_)
         assert (found.outcome, found.final) == ("not_executed", False)
@@ -138,17 +138,17 @@ def test_somebody_else_is_in_flight(etcd_store: Store, scope: str) -> None:
 def test_executed_and_nobody_left_to_record_it(etcd_store: Store, scope: str) -> None:
     async def work(all_: Kept) -> None:
         await fly(all_)
-        reign = await transfer(all_)
+        since = await transfer(all_)
         found = await asked(all_)
         assert (found.outcome, found.final) == ("executed", True)
-        assert found.authority_after == Authority(node="n1", reign=reign)
+        assert found.leader_after == Leader(node="n1", since=since)
         assert rules(found).pop("writable") == "undetermined"  # nobody answers there
         assert rules(found)["new_holder_is_primary"] == "holds"
         # whatever happens later
         await all_.store.transact([], [Delete(all_.source.prefix + "leader")])
         await all_.engine("leader", "n2")
         again = await asked(all_)
-        assert (again.outcome, again.authority_after) == ("executed", found.authority_after)
+        assert (again.outcome, again.leader_after) == ("executed", found.leader_after)
 
     kept(etcd_store, scope, work)
 
@@ -187,13 +187,13 @@ def test_an_outcome_record(
     async def work(all_: Kept) -> None:
         before = await all_.begin()
         await all_.append(*dispatched(before))
-        after = Authority(node="n2", reign=77)
+        after = Leader(node="n2", since=77)
         ended = {"outcome": outcome, "engine_reply": reply, "message": "words"}
-        commit = await all_.append(facts("outcome", authority_after=after, **ended))
+        revision = await all_.append(facts("outcome", leader_after=after, **ended))
         found = await asked(all_)
         assert (found.outcome, found.final) == (shown, final)
-        assert (found.engine_reply, found.commits.outcome) == (reply, commit)
-        assert found.authority_after == (after if final else before)
+        assert (found.engine_reply, found.revisions.outcome) == (reply, revision)
+        assert found.leader_after == (after if final else before)
         assert (found.message == "words") == final
         assert rules(found)["history_complete"] == "holds"
 
@@ -225,8 +225,8 @@ def test_nobody_recorded_it_and_history_is_gone(etcd_store: Store, scope: str) -
         await asyncio.to_thread(etcd_store.ask, "kv/compaction", revision=str(late), physical=True)
         found = await asked(all_)
         assert (found.outcome, found.final) == ("unknown", False)
-        assert found.authority_after is not None
-        assert found.authority_after.node == "n1"
+        assert found.leader_after is not None
+        assert found.leader_after.node == "n1"
 
     kept(etcd_store, scope, work)
 
@@ -264,7 +264,7 @@ def says(writes: bool | None) -> Any:
 def test_the_new_holder_must_accept_writes(
     etcd_store: Store, monkeypatch: pytest.MonkeyPatch, writes: bool | None, outcome: str
 ) -> None:
-    """As in the answer to the request itself; but only while its reign stands."""
+    """As in the answer to the request itself; but only while its leader term stands."""
     monkeypatch.setattr(outcome, "writable", says(writes))
 
     async def work(all_: Kept) -> None:
@@ -334,11 +334,11 @@ def test_history_is_held_window_by_window(
         found = await asked(all_)
         assert (found.outcome, found.final) == ("not_executed", False)
         facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
-        seen = facts["history_to_commit"]  # leases of other tests may end at any time
+        seen = facts["history_to_revision"]  # leases of other tests may end at any time
         assert isinstance(seen, int)
-        assert found.commits.dispatched
-        assert found.commits.dispatched + 30 <= seen <= (await all_.source.kernel()).commit_id
-        assert facts["history_from_commit"] == found.commits.dispatched
+        assert found.revisions.dispatched
+        assert found.revisions.dispatched + 30 <= seen <= (await all_.source.kernel()).revision
+        assert facts["history_from_revision"] == found.revisions.dispatched
         assert sum(held) == 30
         assert max(held) <= 4
 
@@ -350,7 +350,7 @@ def test_it_waits_for_its_turn_no_longer_than_an_answer_may_take(
 ) -> None:
     async def work(all_: Kept) -> None:
         await all_.begin()
-        none_left = replace(all_.source, seconds=0.2, own=asyncio.Semaphore(0))
+        none_left = replace(all_.source, seconds=0.2, change_readers=asyncio.Semaphore(0))
         with pytest.raises(Failure, match="KERNEL_BUSY"):
             await status(none_left, ID)
 
@@ -426,8 +426,8 @@ def test_an_idle_holder_of_which_only_the_pulse_is_felt(
         lease = await all_.store.lease(30)
         leader = all_.source.prefix + "leader"
         await all_.store.transact([], [Delete(leader)])
-        reign = await all_.store.transact([], [Put(leader, "n3", lease)])
-        before = Authority(node="n3", reign=reign or 0)
+        since = await all_.store.transact([], [Put(leader, "n3", lease)])
+        before = Leader(node="n3", since=since or 0)
         await all_.append(*dispatched(before), flying=await all_.store.lease(60))
         await all_.engine("failover", SWITCHOVER)
         await all_.engine("failover", {})
@@ -529,7 +529,7 @@ def test_a_key_of_the_ledger_that_is_broken_is_named(etcd_store: Store, key: str
 
     async def work(all_: Kept) -> None:
         await all_.begin()
-        await all_.append(*dispatched(Authority(node="n3", reign=1)))
+        await all_.append(*dispatched(Leader(node="n3", since=1)))
         name = {"head": ledger.head_key(scope), "request": ledger.request_key(scope, ID)}[key]
         for value in ("[" * 100_000, "{}", ""):
             await all_.store.transact([], [Put(name, value)])

@@ -6,27 +6,27 @@ from aeroctl.kernel.decide.rules import DEFINITIONS
 USES: tuple[Use, ...] = ("request_promotion", "request_demotion", "force_promotion", "successor")
 
 TABLE = """
-rule                    promotion  demotion  force     successor
-authority_held          kernel     kernel    nobody    -
-target_holds_authority  -          kernel    -         -
-holder_is_primary       kernel     kernel    -         -
-holder_writable         nobody     nobody    -         -
-target_registered       engine     -         engine    engine
-target_is_replica       kernel     -         kernel    -
-target_in_recovery      nobody     -         nobody    nobody
-target_streaming        nobody     -         -         nobody
-same_timeline           by state   -         by state  by state
-lag_within_limit        by state   -         by state  by state
-failover_allowed        engine     -         engine    engine
-synchronous_standby     by state   -         nobody    by state
-successor_eligible      -          engine    -         -
-not_paused              nobody     engine    nobody    -
-nothing_pending         kernel     kernel    nobody    -
-nothing_in_flight       kernel     kernel    kernel    -
-not_standby_cluster     kernel     kernel    kernel    -
-agent_known             kernel     kernel    kernel    -
-agent_identified        kernel     kernel    kernel    -
-single_writer           nobody     nobody    nobody    -
+rule                 promotion  demotion  force     successor
+has_leader           kernel     kernel    none      -
+target_is_leader     -          kernel    -         -
+holder_is_primary    kernel     kernel    -         -
+holder_writable      none       none      -         -
+target_registered    patroni    -         patroni   patroni
+target_is_replica    kernel     -         kernel    -
+target_in_recovery   none       -         none      none
+target_streaming     none       -         -         none
+same_timeline        by state   -         by state  by state
+lag_within_limit     by state   -         by state  by state
+failover_allowed     patroni    -         patroni   patroni
+synchronous_standby  by state   -         none      by state
+successor_eligible   -          patroni   -         -
+not_paused           none       patroni   none      -
+nothing_pending      kernel     kernel    none      -
+nothing_in_flight    kernel     kernel    kernel    -
+not_standby_cluster  kernel     kernel    kernel    -
+agent_known          kernel     kernel    kernel    -
+agent_identified     kernel     kernel    kernel    -
+single_writer        none       none      none      -
 """
 
 

@@ -116,7 +116,7 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
 @pytest.mark.parametrize(
     ("rule_id", "evaluation", "by", "changes"),
     [
-        ("authority_held", "does_not_hold", "kernel", {"leader": None}),
+        ("has_leader", "does_not_hold", "kernel", {"leader": None}),
         ("holder_is_primary", "does_not_hold", "kernel", {"leader": None}),
         ("holder_is_primary", "does_not_hold", "kernel", {"members__n3": member("n3")}),
         ("holder_is_primary", "undetermined", "kernel", {"members__n3": None}),
@@ -125,47 +125,47 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
         ("target_is_replica", "undetermined", "kernel", {"members__n1": member("n1", "odd")}),
         ("target_is_replica", "does_not_hold", "kernel", {"leader": "n1"}),
         # the node's own word, against the store's
-        ("target_streaming", "does_not_hold", "nobody", {"measured": said_by("n1", receiver=None)}),
+        ("target_streaming", "does_not_hold", "none", {"measured": said_by("n1", receiver=None)}),
         (
             "target_streaming",
             "undetermined",
-            "nobody",
+            "none",
             {"members__n1": member("n1", replication_state="in archive recovery")},
         ),
         # Patroni before 4.1 says nothing of it
         (
             "target_streaming",
             "holds",
-            "nobody",
+            "none",
             {"members__n1": member("n1", replication_state=None)},
         ),
-        ("target_in_recovery", "does_not_hold", "nobody", {"measured": PROMOTED}),
-        ("target_streaming", "does_not_hold", "nobody", {"measured": PROMOTED}),
-        ("same_timeline", "does_not_hold", "nobody", {"measured": PROMOTED}),
-        ("lag_within_limit", "undetermined", "engine", {"measured": PROMOTED}),
+        ("target_in_recovery", "does_not_hold", "none", {"measured": PROMOTED}),
+        ("target_streaming", "does_not_hold", "none", {"measured": PROMOTED}),
+        ("same_timeline", "does_not_hold", "none", {"measured": PROMOTED}),
+        ("lag_within_limit", "undetermined", "patroni", {"measured": PROMOTED}),
         ("target_is_replica", "holds", "kernel", {"measured": PROMOTED}),
-        ("lag_within_limit", "undetermined", "engine", {"measured": said_by("n1", receiver=None)}),
-        ("lag_within_limit", "undetermined", "engine", {"measured": said_by("n1", lsn="0/10")}),
+        ("lag_within_limit", "undetermined", "patroni", {"measured": said_by("n1", receiver=None)}),
+        ("lag_within_limit", "undetermined", "patroni", {"measured": said_by("n1", lsn="0/10")}),
         (
             "holder_writable",
             "does_not_hold",
-            "nobody",
+            "none",
             {"measured": said_by("n3", in_recovery=True)},
         ),
-        ("holder_writable", "undetermined", "nobody", {"measured": {}}),
+        ("holder_writable", "undetermined", "none", {"measured": {}}),
         # the holder went on to a timeline that its entry does not tell yet
         (
             "same_timeline",
             "does_not_hold",
-            "nobody",
+            "none",
             {"measured": said_by("n3", in_recovery=False, writable=True, timeline=2)},
         ),
-        ("same_timeline", "undetermined", "nobody", {"members__n1": member("n1", timeline=2)}),
-        ("same_timeline", "holds", "nobody", {"members__n1": member("n1", timeline=None)}),
+        ("same_timeline", "undetermined", "none", {"members__n1": member("n1", timeline=2)}),
+        ("same_timeline", "holds", "none", {"members__n1": member("n1", timeline=None)}),
         (
             "same_timeline",
             "undetermined",
-            "nobody",
+            "none",
             {
                 "members__n1": member("n1", timeline=None),
                 "measured": said_by("n1", receiver=None),
@@ -174,7 +174,7 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
         (
             "same_timeline",
             "does_not_hold",
-            "engine",
+            "patroni",
             {
                 "members__n3": member("n3", "primary", timeline=2),
                 "measured": said_by("n3", in_recovery=False, writable=True, timeline=2),
@@ -184,40 +184,40 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
         (
             "lag_within_limit",
             "does_not_hold",
-            "engine",
+            "patroni",
             {"status": {"optime": 67108960 + 1048577}},
         ),
-        ("lag_within_limit", "holds", "engine", {"status": {"optime": 67108960 + 1048576}}),
-        ("lag_within_limit", "undetermined", "engine", {"status": {}}),
-        ("lag_within_limit", "undetermined", "engine", {"config": None}),
+        ("lag_within_limit", "holds", "patroni", {"status": {"optime": 67108960 + 1048576}}),
+        ("lag_within_limit", "undetermined", "patroni", {"status": {}}),
+        ("lag_within_limit", "undetermined", "patroni", {"config": None}),
         (
             "failover_allowed",
             "does_not_hold",
-            "engine",
+            "patroni",
             {"members__n1": member("n1", tags={"nofailover": True})},
         ),
         (
             "failover_allowed",
             "does_not_hold",
-            "engine",
+            "patroni",
             {"members__n1": member("n1", tags={"failover_priority": 0})},
         ),
         (
             "synchronous_standby",
             "does_not_hold",
-            "engine",
+            "patroni",
             {"config": {"synchronous_mode": True}},
         ),
         (
             "synchronous_standby",
             "holds",
-            "engine",
+            "patroni",
             {"config": {"synchronous_mode": True}, "sync": SYNC},
         ),
         (
             "synchronous_standby",
             "holds",
-            "engine",
+            "patroni",
             {
                 "config": {"synchronous_mode": "quorum"},
                 "sync": SYNC | {"sync_standby": "N1"},
@@ -226,10 +226,10 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
         (
             "synchronous_standby",
             "does_not_hold",
-            "nobody",
+            "none",
             {"config": {"synchronous_mode": "quorum"}},
         ),
-        ("not_paused", "does_not_hold", "nobody", {"config": {"pause": True}}),
+        ("not_paused", "does_not_hold", "none", {"config": {"pause": True}}),
         ("nothing_pending", "does_not_hold", "kernel", {"failover": {"leader": "n3"}}),
         ("nothing_in_flight", "does_not_hold", "kernel", {"in_flight": "another"}),
         (
@@ -247,14 +247,14 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
         (
             "single_writer",
             "does_not_hold",
-            "nobody",
+            "none",
             {"measured": ANSWERED | {"n2": said("n2", in_recovery=False, writable=True)}},
         ),
-        ("single_writer", "undetermined", "nobody", {"measured": ANSWERED | {"n2": silent("n2")}}),
+        ("single_writer", "undetermined", "none", {"measured": ANSWERED | {"n2": silent("n2")}}),
         (
             "single_writer",
             "undetermined",
-            "nobody",
+            "none",
             {"measured": ANSWERED | {"n2": said("n2", in_recovery=False, writable=None)}},
         ),
     ],
@@ -297,16 +297,16 @@ def test_the_last_words_of_a_silent_node_prove_nothing(rule_id: str, changes: An
 
 
 class TestDemotion:
-    def test_of_who_does_not_hold_authority(self) -> None:
+    def test_of_who_does_not_hold_leader(self) -> None:
         found = rules.rules("request_demotion", "n1", state())
-        assert rule(found, "target_holds_authority").evaluation == "does_not_hold"
+        assert rule(found, "target_is_leader").evaluation == "does_not_hold"
         assert rules.conclusion(found) == "refused"
 
     def test_pause_makes_the_engine_refuse(self) -> None:
         found = rule(
             rules.rules("request_demotion", "n3", state(config={"pause": True})), "not_paused"
         )
-        assert (found.evaluation, found.enforced_by) == ("does_not_hold", "engine")
+        assert (found.evaluation, found.enforced_by) == ("does_not_hold", "patroni")
 
     def test_every_other_node_may_succeed(self) -> None:
         assert [each.node for each in successors(state(), "n3")] == ["n1", "n2"]
@@ -346,15 +346,15 @@ class TestDemotion:
 
 class TestForce:
     def test_a_living_holder_still_checks_lag_and_a_dead_one_nothing(self) -> None:
-        for changes, by in (({}, "engine"), (DEAD, "nobody")):
+        for changes, by in (({}, "patroni"), (DEAD, "none")):
             found = rules.rules("force_promotion", "n1", state(**changes))
             assert rule(found, "lag_within_limit").enforced_by == by
-            assert rule(found, "synchronous_standby").enforced_by == "nobody"
-            assert rule(found, "nothing_pending").enforced_by == "nobody"
+            assert rule(found, "synchronous_standby").enforced_by == "none"
+            assert rule(found, "nothing_pending").enforced_by == "none"
 
     def test_without_a_holder_the_history_tells_the_timeline(self) -> None:
         found = rule(rules.rules("force_promotion", "n1", state(**DEAD)), "same_timeline")
-        assert (found.evaluation, evidence(found)["authority_timeline"]) == ("does_not_hold", 2)
+        assert (found.evaluation, evidence(found)["leader_timeline"]) == ("does_not_hold", 2)
         first = DEAD | {"history": None}
         assert (
             rule(rules.rules("force_promotion", "n1", state(**first)), "same_timeline").evaluation

@@ -108,7 +108,7 @@ def test_a_live_snapshot(client: Connect, store: Store) -> None:
     assert (response.status_code, store.requests) == (200, 2)
     assert response.headers["cache-control"] == "no-store"
     envelope = SnapshotEnvelope.model_validate_json(response.text)
-    assert (envelope.observed_at.snapshot, envelope.observed_at.commit_id) == ("live", 57)
+    assert (envelope.observed_at.kind, envelope.observed_at.revision) == ("live", 57)
     assert envelope.observed_at.time is not None
     assert str(envelope.observed_at.clock).startswith("aerokernel on ")
     assert envelope.data.promotion is None
@@ -124,10 +124,10 @@ def test_every_key_is_present(client: Connect) -> None:
 
 def test_an_explicit_snapshot(client: Connect) -> None:
     envelope = client().get("/v1/snapshot?at=41").json()
-    assert envelope["observed_at"] | {"epoch": ""} == {
-        "snapshot": "explicit",
-        "commit_id": 41,
-        "epoch": "",
+    assert envelope["observed_at"] | {"state_digest": ""} == {
+        "kind": "historical",
+        "revision": 41,
+        "state_digest": "",
         "time": None,
         "clock": None,
     }
@@ -154,8 +154,8 @@ def test_the_same_state_is_the_same_bytes(client: Connect) -> None:
         ("at=%D9%A3", 400, "BAD_PARAMETER", "operator_input"),
         (f"at={'9' * 5000}", 400, "BAD_PARAMETER", "operator_input"),
         ("at=41&include=nodes,wal", 409, "SECTION_NOT_IN_HISTORY", "kernel_rejection"),
-        ("at=9", 410, "COMMIT_COMPACTED", "kernel_rejection"),
-        ("at=58", 400, "FUTURE_COMMIT", "operator_input"),
+        ("at=9", 410, "REVISION_COMPACTED", "kernel_rejection"),
+        ("at=58", 400, "FUTURE_REVISION", "operator_input"),
     ],
 )
 def test_refusals(client: Connect, query: str, status: int, code: str, domain: str) -> None:
@@ -236,7 +236,7 @@ def test_a_bug_leaves_no_trace(client: Connect, monkeypatch: pytest.MonkeyPatch)
         ("DELETE", "/v1/requests/1", 405, "METHOD_NOT_ALLOWED"),
         ("POST", "/v1/audit", 405, "METHOD_NOT_ALLOWED"),
         ("POST", "/v1/events", 405, "METHOD_NOT_ALLOWED"),
-        ("POST", "/v1/commits", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/v1/revisions", 405, "METHOD_NOT_ALLOWED"),
         ("DELETE", "/v1/health", 405, "METHOD_NOT_ALLOWED"),
     ],
 )
@@ -274,7 +274,7 @@ class TestAuthentication:
         assert response.headers["www-authenticate"] == "Bearer"
         assert store.requests == 0
 
-    @pytest.mark.parametrize("path", ["events", "commits?ago=1", "audit"])
+    @pytest.mark.parametrize("path", ["events", "revisions?ago=1", "audit"])
     def test_nor_do_they_read_the_past(
         self, client: Connect, store: Store, token_file: Path, path: str
     ) -> None:

@@ -88,12 +88,12 @@ def test_pages(etcd_store: Store, scope: str) -> None:
         [3, 4],
         [5],
     ]
-    assert {commit for commit, _ in found} == {found[0][0]}
+    assert {revision for revision, _ in found} == {found[0][0]}
     head = found[0][1].head
     assert followed(found).end(head.sequence, head.hash) is None
     records: list[AuditRecord] = [record for _, page in found for record in page.records]
     assert [record.reason for record in records] == ["0", "1", "2", "3", "4"]
-    assert [r.commit_id - records[0].commit_id for r in records] == [0, 1, 2, 3, 4]
+    assert [r.revision - records[0].revision for r in records] == [0, 1, 2, 3, 4]
 
 
 def test_an_empty_trail(etcd_store: Store, scope: str) -> None:
@@ -101,44 +101,44 @@ def test_an_empty_trail(etcd_store: Store, scope: str) -> None:
     assert (found.records, found.head, found.next) == ([], EMPTY, None)
 
 
-def test_as_of_a_commit(etcd_store: Store, scope: str) -> None:
+def test_as_of_a_revision(etcd_store: Store, scope: str) -> None:
     async def work(all_: Kept) -> None:
-        commit = await all_.append(facts())
+        revision = await all_.append(facts())
         await all_.append(facts())
-        seen, page = await page_of(all_, 0, 10, commit)
-        assert (seen, len(page.records), page.head.sequence) == (commit, 1, 1)
+        seen, page = await page_of(all_, 0, 10, revision)
+        assert (seen, len(page.records), page.head.sequence) == (revision, 1, 1)
 
     kept(etcd_store, scope, work)
 
 
 @pytest.mark.parametrize("removed", [(), (2,), (4, 5), (1, 7)])
-def test_since_a_commit(etcd_store: Store, removed: tuple[int, ...]) -> None:
+def test_since_a_revision(etcd_store: Store, removed: tuple[int, ...]) -> None:
     """Exactly what a reader of the whole would keep; also of a trail that was tampered with."""
     scope = f"since-{len(removed)}-{sum(removed)}"
 
     async def work(all_: Kept) -> None:
-        commits = [await all_.append(facts(reason=str(n)), facts()) for n in range(4)]
+        revisions = [await all_.append(facts(reason=str(n)), facts()) for n in range(4)]
         gone = [Delete(ledger.audit_key(scope, sequence)) for sequence in removed]
         if gone:
             await all_.store.transact([], gone)
         await all_.store.transact([], [Put(f"/{scope}", "x")])
         now, whole = await page_of(all_, 0, 100, None)
-        for since in range(commits[0] - 1, now + 2):
+        for since in range(revisions[0] - 1, now + 2):
             for after in range(10):
                 seen, page = await page_of(all_, after, 100, None, since)
                 assert (seen, page.head, page.next) == (now, whole.head, None)
                 assert page.records == [
                     record
                     for record in whole.records
-                    if record.commit_id >= since and record.sequence > after
+                    if record.revision >= since and record.sequence > after
                 ]
-        seen, page = await page_of(all_, 0, 1, commits[2], commits[1])
-        assert (seen, page.head.sequence) == (commits[2], 6)  # at the commit that was asked for
-        assert [record.commit_id for record in page.records] == [commits[1]]
+        seen, page = await page_of(all_, 0, 1, revisions[2], revisions[1])
+        assert (seen, page.head.sequence) == (revisions[2], 6)  # at the revision that was asked for
+        assert [record.revision for record in page.records] == [revisions[1]]
         assert page.next == page.records[0].sequence
         await all_.store.transact([], [Delete(ledger.head_key(scope))])
-        _, page = await page_of(all_, 0, 100, None, commits[2])
-        assert min(record.commit_id for record in page.records) == commits[2]
+        _, page = await page_of(all_, 0, 100, None, revisions[2])
+        assert min(record.revision for record in page.records) == revisions[2]
 
     kept(etcd_store, scope, work)
 
@@ -186,7 +186,7 @@ def test_a_trail_that_was_cut_short(etcd_store: Store, scope: str) -> None:
 
 
 def test_a_trail_that_was_written_anew(etcd_store: Store, scope: str) -> None:
-    """A chain that holds in itself still shows by the commits of its keys."""
+    """A chain that holds in itself still shows by the revisions of its keys."""
     again = [facts(identity="mallory", cluster=scope) for _ in range(2)]
     texts, head = trail.chained(EMPTY, again)
 
@@ -227,13 +227,13 @@ def test_a_record_that_was_written_over_takes_no_other_away(
     assert sequences(found) == [each for each in range(1, 6) if each != place]
     ((first, last, problem),) = holes(found)
     assert (first, last) == (place, place)
-    assert "written over at commit" in problem
+    assert "written over at revision" in problem
     head = found[0][1].head
     broken = followed(found).end(head.sequence, head.hash)
     assert broken is not None
     assert broken.sequence == place
-    commits = [each.commit_id for _, page in found for each in (*page.records, *page.broken)]
-    assert max(commits) - min(commits) == 4  # each has the place that it had
+    revisions = [each.revision for _, page in found for each in (*page.records, *page.broken)]
+    assert max(revisions) - min(revisions) == 4  # each has the place that it had
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -278,7 +278,7 @@ def test_a_record_of_another_cluster(etcd_store: Store, scope: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("where", ["beside", "within", "commit_id"])
+@pytest.mark.parametrize("where", ["beside", "within", "revision"])
 def test_what_a_reader_would_not_be_shown_is_named(etcd_store: Store, where: str) -> None:
     """Or the hash that the reader makes of the rest would tell, or not, of what it never saw."""
     scope = f"extra-{where}"

@@ -18,7 +18,8 @@ def shown(evaluation: Evaluation) -> Rule:
         rule_id="writable",
         description="",
         evaluation=evaluation,
-        enforced_by="nobody",
+        enforced_by="none",
+        invariants=[],
         evidence=[],
     )
 

@@ -87,16 +87,16 @@ class World:
     views: dict[str, Act] = field(default_factory=dict)
 
     async def put(self, **changes: Any) -> int:
-        """Write keys as Patroni would; None deletes. The commit."""
-        commit = await self.store.transact(
+        """Write keys as Patroni would; None deletes. The revision."""
+        revision = await self.store.transact(
             [],
             [
                 Delete(self.key(name)) if value is None else Put(self.key(name), text(value))
                 for name, value in changes.items()
             ],
         )
-        assert commit is not None
-        return commit
+        assert revision is not None
+        return revision
 
     def key(self, name: str) -> str:
         return f"/service/{self.scope}/{name.replace('__', '/')}"
@@ -158,8 +158,8 @@ class World:
             "request_id": str(uuid.uuid4()),
             "target": target,
             "reason": "the rack burns" if override else None,
-            "epoch": shown["observed_snapshot"]["epoch"],
-            "commit_id": shown["observed_snapshot"]["commit_id"],
+            "state_digest": shown["observed_snapshot"]["state_digest"],
+            "revision": shown["observed_snapshot"]["revision"],
             "confirmation": {
                 "kind": shown["confirmation"],
                 "given": "flags" if override else "yes",
@@ -252,7 +252,7 @@ async def world(etcd: Store, directory: Any) -> AsyncIterator[World]:
             wire,
             source,
             await clients_of(source),
-            await clients_of(replace(source, pen=asyncio.Lock())),
+            await clients_of(replace(source, append_lock=asyncio.Lock())),
             script,
             accounts,
             views,

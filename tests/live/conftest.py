@@ -33,15 +33,13 @@ def certificates(sandbox: Sandbox) -> Path:
     """
     directory = sandbox.directory / "certificates"
     directory.mkdir()
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(directory / "ca.pem")
+    leader = trustme.CA()
+    leader.cert_pem.write_to_path(directory / "ca.pem")
     yesterday = datetime.now(UTC) - timedelta(days=1)
     for name in ("server", "client", "expired"):
         end = yesterday if name == "expired" else None
         begin = None if end is None else end - timedelta(days=1)
-        issued = authority.issue_cert(
-            "127.0.0.1", common_name=name, not_before=begin, not_after=end
-        )
+        issued = leader.issue_cert("127.0.0.1", common_name=name, not_before=begin, not_after=end)
         issued.private_key_pem.write_to_path(directory / f"{name}.key")
         issued.cert_chain_pems[0].write_to_path(directory / f"{name}.pem")
     return directory

@@ -64,12 +64,12 @@ class Round:
     refused: bool = False
     """The engine refused to be asked."""
     stepped_down: int = 0
-    reigns: list[tuple[str, int]] = field(default_factory=list)
-    """Who took the leader key after the dispatch, and by which commit."""
+    leader_terms: list[tuple[str, int]] = field(default_factory=list)
+    """Who took the leader key after the dispatch, and by which revision."""
     primaries: list[tuple[str, int]] = field(default_factory=list)
     """Who described itself as primary while it held the key, in order."""
     busy: int | None = None
-    """The commit by which the old holder's agent was no longer at rest."""
+    """The revision by which the old holder's agent was no longer at rest."""
 
     @property
     def rivals(self) -> bool:
@@ -97,9 +97,9 @@ class Round:
         begun = self.busy is not None and (self.recorded is None or self.busy < self.recorded)
         if self.stepped_down and (begun or not self.rivals):
             yield f"{self.old} stepped down"
-        first = self.reigns[0][1] if self.reigns else None
+        first = self.leader_terms[0][1] if self.leader_terms else None
         if first is not None and (self.recorded is None or first < self.recorded):
-            yield f"the reign was over at commit {first}"
+            yield f"the leader term was over at revision {first}"
 
     def _executed(self) -> Iterator[str]:
         wanted = self._first()
@@ -124,7 +124,7 @@ class Round:
             yield f"{self.old} never stepped down"
 
     def _first(self) -> str | None:
-        """Who was first seen as primary in a reign that was taken after the dispatch. The old
+        """Who was first seen as primary in a leader term that was taken after the dispatch. The old
         holder only where nobody else was: somebody may have written its name again.
         """
         names = [name for name, _ in self.primaries]
@@ -323,9 +323,9 @@ class Interference:
         records = [each for each in self.operator.trail() if each["request_id"] == request_id]
         for record in records:
             if record["kind"] == "dispatched":
-                round_.dispatched = record["commit_id"]
+                round_.dispatched = record["revision"]
             if record["kind"] == "outcome" and record["outcome"] in ENDS:
-                round_.recorded = record["commit_id"]
+                round_.recorded = record["revision"]
                 reply = record["engine_reply"]
                 round_.refused = reply is not None and (reply["status"] or 0) in REFUSED
         log = self.sandbox.nodes[round_.old].patroni.log.read_text(errors="replace")
@@ -334,27 +334,27 @@ class Interference:
             self._follow(round_)
 
     def _follow(self, round_: Round) -> None:
-        """Commit by commit, read from the store; nothing of it by the code that is tested."""
+        """Revision by revision, read from the store; nothing of it by the code that is tested."""
         holder: str | None = round_.old
         taken, seen = 0, 0
         for state in store.history(self.sandbox, round_.dispatched):
             found = state.keys.get("leader")
             name = found.value if found else None
             if name != holder:
-                holder, taken = name, state.commit_id
+                holder, taken = name, state.revision
                 if name is not None:
-                    round_.reigns.append((name, taken))
+                    round_.leader_terms.append((name, taken))
             entry = state.keys.get(f"members/{round_.old}")
             said = json.loads(entry.value) if entry else {}
             if round_.busy is None and "timeline" not in said:
-                round_.busy = state.commit_id
+                round_.busy = state.revision
             if holder is None or taken == seen or not taken:
                 continue
             entry = state.keys.get(f"members/{holder}")
             said = json.loads(entry.value) if entry else {}
             fresh = entry is not None and (entry.modified > taken or holder != round_.old)
             if fresh and (said.get("role"), said.get("state")) == ("primary", "running"):
-                round_.primaries.append((holder, state.commit_id))
+                round_.primaries.append((holder, state.revision))
                 seen = taken
 
     def _log(self, name: str) -> int:

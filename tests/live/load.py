@@ -21,7 +21,7 @@ PATHS = (
     "/v1/snapshot",
     "/v1/events",
     "/v1/events?window=200",
-    "/v1/commits?ago=1",
+    "/v1/revisions?ago=1",
     "/v1/openapi.json",
     "/v1/snapshot?include=promotion",
 )

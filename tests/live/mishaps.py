@@ -79,8 +79,8 @@ class Mishaps:
         self._post("n9", target="n9")
 
     def stale(self) -> None:
-        """An epoch that never was."""
-        self._post(self._candidate().name, epoch="0" * 32)
+        """An state digest that never was."""
+        self._post(self._candidate().name, state_digest="0" * 32)
 
     def force(self) -> None:
         """The holder is dead, and nobody takes over by himself."""
@@ -90,7 +90,7 @@ class Mishaps:
             dead.kill()
             store.expire(self.sandbox, f"{store.ENGINE}leader")
             wait_until("nobody leads", lambda: "leader" not in self.sandbox.stored())
-            act["gone"] = self.truth.commit()
+            act["gone"] = self.truth.revision()
             done = self.operator.ask(*override(self.operator, target.name))
             act |= self._said(done, "force_promotion")
             dead.start()
@@ -108,7 +108,7 @@ class Mishaps:
                 wait_until("nobody leads", lambda: "leader" not in self.sandbox.stored())
             dying.kill()
             store.expire(self.sandbox, f"{store.ENGINE}members/{dying.name}")
-            act["gone"] = self.truth.commit()
+            act["gone"] = self.truth.revision()
             act["dead"] = dying.name
             done = as_waited(self.operator.finish(started), request_id)
             act |= self._said(done, "request_promotion")
@@ -197,7 +197,7 @@ class Mishaps:
             if self.chance.random() < 0.8:
                 store.expire(self.sandbox, store.ENGINE + entry)
             wait_until(f"{node.name} has left", lambda: entry not in self.sandbox.stored(), 60)
-            act["gone"] = self.truth.commit()
+            act["gone"] = self.truth.revision()
             if held:
                 wait_until(
                     "another leads",

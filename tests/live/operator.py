@@ -79,7 +79,7 @@ class Operator:
     def __init__(self, sandbox: Sandbox, home: Path) -> None:
         self.sandbox = sandbox
         self.home = home
-        self.began = store.read(sandbox, store.ENGINE).commit_id
+        self.began = store.read(sandbox, store.ENGINE).revision
         self._posts = self._counted()
         self._own_posts = 0
         self._started: list[subprocess.Popen[str]] = []
@@ -175,22 +175,22 @@ class Operator:
             "request_id": str(uuid.uuid4()),
             "target": explanation["inputs"]["target"],
             "reason": "a test",
-            "epoch": explanation["observed_snapshot"]["epoch"],
-            "commit_id": explanation["observed_snapshot"]["commit_id"],
+            "state_digest": explanation["observed_snapshot"]["state_digest"],
+            "revision": explanation["observed_snapshot"]["revision"],
             "client": {"user": None, "host": None, "version": None},
             **changes,
             "confirmation": confirmation | changes.get("confirmation", {}),
         }
 
     def hand_over(self, target: NodeHandle) -> None:
-        """Have somebody else give authority to that node, past every aerokernel."""
+        """Have somebody else give the leader key to that node, past every aerokernel."""
         self._own_posts += 1
         done = self.sandbox.patronictl("switchover", "--candidate", target.name, "--force")
         assert done.returncode == 0, done.stderr
         self.sandbox.wait_until_ready()
 
     def schedule(self) -> None:
-        """Have somebody else schedule a transfer of authority for a far day."""
+        """Have somebody else schedule a transfer of the leader key for a far day."""
         self._own_posts += 1
         done = self.sandbox.patronictl("switchover", "--force", "--scheduled", "2100-01-01T00:00Z")
         assert done.returncode == 0, done.stderr
@@ -227,7 +227,7 @@ class Operator:
         """No record, no POST, and authority as it was."""
         assert self.trail() == []
         assert self.posts() == 0
-        assert len(self.reigns()) == 1
+        assert len(self.leader_terms()) == 1
 
     def agree(self, request_id: str, outcome: str, *options: str) -> Any:
         """`aeroctl outcome`, the audit trail and the cluster itself agree; the outcome's data."""
@@ -250,9 +250,9 @@ class Operator:
         if not dispatched:
             assert outcome in {"rejected", "not_executed"}
             return data
-        assert outcome in self._possible(dispatched[0]), (outcome, self.reigns())
-        after = data["authority_after"]
-        if outcome == "executed" and after and after["reign"] == self.reigns()[-1][1]:
+        assert outcome in self._possible(dispatched[0]), (outcome, self.leader_terms())
+        after = data["leader_after"]
+        if outcome == "executed" and after and after["since"] == self.leader_terms()[-1][1]:
             self._only_writer(after["node"])
         return data
 
@@ -278,32 +278,34 @@ class Operator:
     def trail(self) -> list[Any]:
         """The audit records of requests that were made since the test began."""
         records = self._whole_trail()[0]
-        older = {each["request_id"] for each in records if each["commit_id"] <= self.began}
+        older = {each["request_id"] for each in records if each["revision"] <= self.began}
         return [each for each in records if each["request_id"] not in older]
 
     def posts(self) -> int:
-        """How many requests for a transfer of authority reached a Patroni since the test began,
-        by Patroni's own count, without those of the test."""
+        """How many requests for a transfer of the leader key reached a Patroni since the test
+        began, by Patroni's own count, without those of the test."""
         return self._counted() - self._posts - self._own_posts
 
-    def reigns(self) -> list[tuple[str, int]]:
-        """Who held authority since the test began, in order: node, and commit of its taking it."""
+    def leader_terms(self) -> list[tuple[str, int]]:
+        """Who held the leader key since the test began, in order: node, and revision of its taking
+        it.
+        """
         found: list[tuple[str, int]] = []
         for state in store.history(self.sandbox, self.began):
             if leader := state.keys.get("leader"):
-                reign = (leader.value, leader.created)
-                if found[-1:] != [reign]:
-                    found.append(reign)
+                since = (leader.value, leader.created)
+                if found[-1:] != [since]:
+                    found.append(since)
         return found
 
     def _possible(self, dispatched: Any) -> set[str]:
         """The outcomes that the history of the leader key allows."""
         if dispatched["command"] == "run_diagnostics":
             return {"executed"}
-        later = [each for each in self.reigns() if each[1] > dispatched["commit_id"]]
+        later = [each for each in self.leader_terms() if each[1] > dispatched["revision"]]
         if not later:
             return {"rejected", "not_executed", "in_progress", "unknown"}
-        before = dispatched["authority_before"]
+        before = dispatched["leader_before"]
         first, target = later[0][0], dispatched["target"]
         if before and first == before["node"]:
             return {"rolled_back", "not_executed"}
@@ -333,13 +335,13 @@ class Operator:
             and record["sequence"] <= dispatched["sequence"]
         ]
         assert [record["kind"] for record in three] == ["requested", "confirmed", "dispatched"]
-        assert len({record["commit_id"] for record in three}) == 1
+        assert len({record["revision"] for record in three}) == 1
         if self._own_posts:
             return
         for state in store.history(self.sandbox, self.began):
             failover = state.keys.get("failover")
             if failover and failover.modified > self.began:
-                assert dispatched["commit_id"] < failover.modified
+                assert dispatched["revision"] < failover.modified
                 return
 
     def _whole_trail(self) -> tuple[list[Any], Any]:
@@ -353,7 +355,7 @@ class Operator:
                 answer = client.get(f"/v1/audit?after={after}{at}")
                 assert answer.status_code == 200, answer.text
                 page = answer.json()
-                at = f"&at={page['observed_at']['commit_id']}"
+                at = f"&at={page['observed_at']['revision']}"
                 records += page["data"]["records"]
                 head, after = page["data"]["head"], page["data"]["next"]
         return records, head

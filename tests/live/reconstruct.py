@@ -59,7 +59,7 @@ def story(seed: int, steps: int, home: Path, lines: Path) -> Story:
 
 
 def _told(truth: Truth, operator: Operator, chance: random.Random) -> Story:
-    end = truth.commit()
+    end = truth.revision()
     timeline = _lines(operator.run("timeline", "--until", str(end), "-o", "jsonl"))
     contradictions = [
         *_looks_back(truth, operator, end, chance),
@@ -78,10 +78,10 @@ def _in_pieces(
     """A part of the story says what the whole does, and so do small pages of events."""
     since, until = sorted(chance.sample(range(1, end + 1), 2))
     asked = ("timeline", "--since", str(since), "--until", str(until), "-o", "jsonl")
-    whole = [line for line in timeline if since <= line["commit_id"] <= until]
+    whole = [line for line in timeline if since <= line["revision"] <= until]
     problems = []
     if _undated(_lines(operator.run(*asked))) != _undated(whole):
-        problems.append(f"of the commits {since} to {until} something else is told by themselves")
+        problems.append(f"of the revisions {since} to {until} something else is told by themselves")
     events: list[Any] = []
     after: int | None = 0
     while after is not None:
@@ -110,25 +110,25 @@ def _looks_back(truth: Truth, operator: Operator, end: int, chance: random.Rando
     """`aeroctl snapshot --at` shows what the outside recorder saw then."""
     problems = []
     writes = truth.writes(end)
-    for commit in sorted(chance.sample(range(truth.acts[0].ended, end + 1), 3)):
-        keys = keys_at(writes, commit)
+    for revision in sorted(chance.sample(range(truth.acts[0].ended, end + 1), 3)):
+        keys = keys_at(writes, revision)
         leader = keys.get("leader")
         true = {
-            "authority": leader and (leader.value, leader.created),
+            "leader": leader and (leader.value, leader.created),
             "roles": {
                 key.removeprefix("members/"): json.loads(each.value or "").get("role")
                 for key, each in keys.items()
                 if key.startswith("members/")
             },
         }
-        data = operator.run("snapshot", "--at", str(commit)).data
-        authority = data["cluster"]["authority"]
+        data = operator.run("snapshot", "--at", str(revision)).data
+        leader = data["cluster"]["leader"]
         shown = {
-            "authority": authority and (authority["node"], authority["reign"]),
+            "leader": leader and (leader["node"], leader["since"]),
             "roles": {node["name"]: node["role"] for node in data["nodes"] if node["registered"]},
         }
         if shown != true:
-            problems.append(f"at {commit} there was {true}; shown was {shown}")
+            problems.append(f"at {revision} there was {true}; shown was {shown}")
     return problems
 
 

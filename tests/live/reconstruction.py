@@ -27,7 +27,7 @@ NOT_THERE = ("something else",)
 """What no line says."""
 ELSEWHERE = {"index", "source"}
 """What an entry of the timeline says that is none of the record's."""
-WHOSE = ("authority_lost", "authority_gained", "member_left", "member_joined")
+WHOSE = ("leader_lost", "leader_gained", "member_left", "member_joined")
 """What only somebody's doing brings about, in these tests."""
 TO_A_NODE = ("promote", "handover", "orphan", "force")
 RECORDED = {"ENGINE_REJECTED": "rejected"}
@@ -35,9 +35,9 @@ RECORDED = {"ENGINE_REJECTED": "rejected"}
 
 
 class Fact(NamedTuple):
-    """Something that became so at one commit: what, of whom, and how it is since."""
+    """Something that became so at one revision: what, of whom, and how it is since."""
 
-    commit: int
+    revision: int
     kind: str
     about: str
     value: Any
@@ -61,17 +61,17 @@ class Request:
 class Account:
     """What each PostgreSQL said of itself at rest: whether it is writable, and its timeline."""
 
-    commit: int
+    revision: int
     nodes: Mapping[str, tuple[bool, int | None]]
 
 
 @dataclass(frozen=True)
 class Act:
-    """Something that was done to the cluster, after the commit `began`, no later than `ended`.
+    """Something that was done to the cluster, after the revision `began`, no later than `ended`.
 
-    `holder`: who held authority before. `gone`: a commit by which the node had lost its lease, if
-    that was brought about; `dead`: it was another node that did. The rest is of a command that was
-    sent; `says`: the outcome or the code, nothing if no outcome could be recorded.
+    `holder`: who held the leader key before. `gone`: a revision by which the node had lost its
+    lease, if that was brought about; `dead`: it was another node that did. The rest is of a command
+    that was sent; `says`: the outcome or the code, nothing if no outcome could be recorded.
     """
 
     what: str
@@ -107,7 +107,7 @@ class Evidence:
     accounts: Sequence[Account]
     takings: Sequence[str]
     records: Sequence[Line]
-    """As the store has them, with their commits."""
+    """As the store has them, with their revisions."""
 
 
 def problems(evidence: Evidence, timeline: Iterable[Line], audit: Iterable[Line]) -> list[str]:
@@ -135,13 +135,13 @@ def rebuild(timeline: Iterable[Line], audit: Iterable[Line]) -> Told:
     standing = Standing()
     shown = []
     for line in timeline:
-        commit, index = line["commit_id"], line["index"]
-        if commit < place[0] or index != (place[1] + 1 if commit == place[0] else 0):
-            told.problems.append(f"{commit}, {index} is told after {place[0]}, {place[1]}")
-        place = commit, index
+        revision, index = line["revision"], line["index"]
+        if revision < place[0] or index != (place[1] + 1 if revision == place[0] else 0):
+            told.problems.append(f"{revision}, {index} is told after {place[0]}, {place[1]}")
+        place = revision, index
         if line["source"] == "audit":
             shown.append(line)
-            told.facts.append(Fact(commit, "record", line["request_id"], line["kind"]))
+            told.facts.append(Fact(revision, "record", line["request_id"], line["kind"]))
         else:
             fact, was = standing.follow(line)
             told.facts.append(fact)
@@ -159,12 +159,12 @@ def rebuild(timeline: Iterable[Line], audit: Iterable[Line]) -> Told:
 
 def _same(entry: Line, record: Line) -> bool:
     """Whether what the timeline shows of a record is what the audit trail does."""
-    before, after = record["authority_before"], record["authority_after"]
+    before, after = record["leader_before"], record["leader_after"]
     shown = {
         "node": record["target"],
         "before": before and before["node"],
         "after": after and after["node"],
-        "reign": after and after["reign"],
+        "since": after and after["since"],
         "detail": record["dispatch"] and record["dispatch"]["action"],
         "given": record["confirmation"] and record["confirmation"]["given"],
         "exact": True,
@@ -183,39 +183,39 @@ class Standing:
     def follow(self, line: Line) -> tuple[Fact, Any]:
         """The fact that a line tells, and what stood before it; never equal to what it can't be."""
         kind: str = line["kind"]
-        commit, node = line["commit_id"], line["node"] or ""
+        revision, node = line["revision"], line["node"] or ""
         if kind in OF_A_NODE:
             said = self._nodes.get(node)
             was = NOT_THERE if said is None else said.get(kind)
             if said is not None:
                 said[kind] = line["after"]
-            return Fact(commit, kind, node, line["after"]), was
+            return Fact(revision, kind, node, line["after"]), was
         if kind == "member_joined":
             was = NOT_THERE if node in self._nodes else None
             self._nodes[node] = {}
-            return Fact(commit, kind, node, line["after"]), was
+            return Fact(revision, kind, node, line["after"]), was
         if kind == "member_left":
             gone = self._nodes.pop(node, None)
             was = NOT_THERE if gone is None else gone.get("state_changed")
-            return Fact(commit, kind, node, line["cause"]), was
-        if kind == "authority_gained":
+            return Fact(revision, kind, node, line["cause"]), was
+        if kind == "leader_gained":
             was = NOT_THERE if self._holder else None
-            self._holder = (node, line["reign"])
-            return Fact(commit, kind, node, (line["after"], line["reign"])), was
-        if kind == "authority_lost":
-            was = node if self._holder == (node, line["reign"]) else NOT_THERE
+            self._holder = (node, line["since"])
+            return Fact(revision, kind, node, (line["after"], line["since"])), was
+        if kind == "leader_lost":
+            was = node if self._holder == (node, line["since"]) else NOT_THERE
             self._holder = None
-            return Fact(commit, kind, node, (line["reign"], line["cause"])), was
+            return Fact(revision, kind, node, (line["since"], line["cause"])), was
         if kind == "timeline_ended":
             told = (node, line["detail"], datetime.fromisoformat(line["time"]), line["clock"])
-            return Fact(commit, kind, str(line["before"]), (*told, line["exact"])), line["before"]
+            return Fact(revision, kind, str(line["before"]), (*told, line["exact"])), line["before"]
         about: str = line["subject"] or ""
         thing = OF_THE_CLUSTER.get(kind, kind) + about
         was = self._whole.get(thing)
         self._whole[thing] = line["after"]
         if kind.startswith("transfer"):
-            return Fact(commit, kind, node, line["before"] or line["after"]), was
-        return Fact(commit, kind, about, line["after"]), was
+            return Fact(revision, kind, node, line["before"] or line["after"]), was
+        return Fact(revision, kind, about, line["after"]), was
 
 
 def requests(records: Iterable[Line]) -> list[Request]:
@@ -230,8 +230,8 @@ def requests(records: Iterable[Line]) -> list[Request]:
             of_it[0]["command"],
             of_it[0]["target"],
             of_it[-1]["code"] or of_it[-1]["outcome"] or "",
-            of_it[0]["commit_id"],
-            of_it[-1]["commit_id"],
+            of_it[0]["revision"],
+            of_it[-1]["revision"],
         )
         for request_id, of_it in by_id.items()
     ]
@@ -243,11 +243,13 @@ def compare(true: Sequence[Fact], told: Sequence[Fact]) -> list[str]:
     lines = [("missing", fact) for fact in (really - said).elements()]
     lines += [("invented", fact) for fact in (said - really).elements()]
     lines += [
-        ("out of order", after) for before, after in pairwise(told) if after.commit < before.commit
+        ("out of order", after)
+        for before, after in pairwise(told)
+        if after.revision < before.revision
     ]
-    lines.sort(key=lambda line: line[1].commit)
+    lines.sort(key=lambda line: line[1].revision)
     return [
-        f"{what}: commit {fact.commit}: {fact.kind} {fact.about} {fact.value!r}"
+        f"{what}: revision {fact.revision}: {fact.kind} {fact.about} {fact.value!r}"
         for what, fact in lines
     ]
 
@@ -257,13 +259,13 @@ def check_acts(acts: Sequence[Act], told: Told) -> list[str]:
     problems = [
         f"nobody brought this about: {fact}"
         for fact in told.facts
-        if fact.kind in WHOSE and not any(act.began < fact.commit <= act.ended for act in acts)
+        if fact.kind in WHOSE and not any(act.began < fact.revision <= act.ended for act in acts)
     ]
     for act in acts:
         found = [
             fact
             for fact in told.facts
-            if fact.kind in WHOSE and act.began < fact.commit <= act.ended
+            if fact.kind in WHOSE and act.began < fact.revision <= act.ended
         ]
         problems += [f"{act}: {words}" for words in _consequences(act, found)]
     problems += _requests(acts, told.requests)
@@ -278,10 +280,10 @@ def check_accounts(accounts: Iterable[Account], facts: Iterable[Fact]) -> list[s
         holder = None
         said: dict[str, dict[str, Any]] = {}
         for fact in facts:
-            if fact.commit > account.commit:
+            if fact.revision > account.revision:
                 continue
-            if fact.kind.startswith("authority"):
-                holder = fact.about if fact.kind == "authority_gained" else None
+            if fact.kind.startswith("leader"):
+                holder = fact.about if fact.kind == "leader_gained" else None
             elif fact.kind == "member_joined":
                 said[fact.about] = {}
             elif fact.kind == "member_left":
@@ -293,18 +295,20 @@ def check_accounts(accounts: Iterable[Account], facts: Iterable[Fact]) -> list[s
             for name, each in said.items()
         }
         if told != account.nodes:
-            problems.append(f"at {account.commit} it was {account.nodes}; told was {told}")
+            problems.append(f"at {account.revision} it was {account.nodes}; told was {told}")
         writable = [name for name, (primary, _) in account.nodes.items() if primary]
         if writable != [holder]:
-            problems.append(f"at {account.commit} {writable} wrote; authority was told of {holder}")
+            problems.append(
+                f"at {account.revision} {writable} wrote; authority was told of {holder}"
+            )
     return problems
 
 
 def check_takings(takings: Sequence[str], acts: Sequence[Act], facts: Iterable[Fact]) -> list[str]:
-    """Whoever took authority by a Patroni's own words, in that order; the dead may have had no time
-    to say so.
+    """Whoever took the leader key by a Patroni's own words, in that order; the dead may have had no
+    time to say so.
     """
-    told = [fact for fact in facts if fact.kind == "authority_gained"]
+    told = [fact for fact in facts if fact.kind == "leader_gained"]
     said = [fact.about for fact in told if not any(_died(act, fact) for act in acts)]
     if list(takings) in ([fact.about for fact in told], said):
         return []
@@ -314,12 +318,14 @@ def check_takings(takings: Sequence[str], acts: Sequence[Act], facts: Iterable[F
 def _died(act: Act, fact: Fact) -> bool:
     """Whether whom the fact is about was killed while authority was on its way to it."""
     return (
-        act.what == "collision" and act.dead == fact.about and act.began < fact.commit <= act.ended
+        act.what == "collision"
+        and act.dead == fact.about
+        and act.began < fact.revision <= act.ended
     )
 
 
 def _consequences(act: Act, found: Sequence[Fact]) -> list[str]:
-    """What is told between the act's two commits must be what the act leads to."""
+    """What is told between the act's two revisions must be what the act leads to."""
     if act.what == "start":
         return []
     problems = []
@@ -331,10 +337,10 @@ def _consequences(act: Act, found: Sequence[Fact]) -> list[str]:
     problems += [
         f"it was gone before this: {fact}"
         for fact in found
-        if fact.kind == "member_left" and fact.commit > (act.gone or 0)
+        if fact.kind == "member_left" and fact.revision > (act.gone or 0)
     ]
-    lost = [(fact.about, fact.value[1]) for fact in found if fact.kind == "authority_lost"]
-    gained = [fact.about for fact in found if fact.kind == "authority_gained"]
+    lost = [(fact.about, fact.value[1]) for fact in found if fact.kind == "leader_lost"]
+    gained = [fact.about for fact in found if fact.kind == "leader_gained"]
     cause = _cause(act)
     if act.what == "collision":
         pass  # whatever comes of it: the keys, the databases and the logs say
@@ -346,7 +352,7 @@ def _consequences(act: Act, found: Sequence[Fact]) -> list[str]:
             problems.append(f"{act.holder} lost authority ({cause}); told was {lost}")
         named = act.node if act.what in TO_A_NODE else None
         if len(gained) != 1 or act.holder in gained or named not in (None, *gained):
-            problems.append(f"{named or 'another'} took authority; told was {gained}")
+            problems.append(f"{named or 'another'} took the leader key; told was {gained}")
     return problems
 
 

@@ -23,7 +23,7 @@ REFUSALS = f"{LEDGER}refusals/"
 
 @dataclass(frozen=True)
 class Entry:
-    """A key's value, and the commits at which it was created and last changed."""
+    """A key's value, and the revisions at which it was created and last changed."""
 
     value: str
     created: int
@@ -33,14 +33,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class State:
-    """All keys below a prefix, as of one commit; the prefix is cut off."""
+    """All keys below a prefix, as of one revision; the prefix is cut off."""
 
-    commit_id: int
+    revision: int
     keys: Mapping[str, Entry]
 
 
 def read(sandbox: Sandbox, prefix: str, at: int = 0) -> State:
-    """The keys below `prefix` as of the commit `at` (0: now), in one read."""
+    """The keys below `prefix` as of the revision `at` (0: now), in one read."""
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     asked = {"key": encoded(prefix), "range_end": encoded(end), "revision": at}
     answer = tell(sandbox, "/v3/kv/range", asked)
@@ -57,10 +57,10 @@ def read(sandbox: Sandbox, prefix: str, at: int = 0) -> State:
 
 
 def history(sandbox: Sandbox, since: int) -> Iterator[State]:
-    """What Patroni kept in the store, as of every commit from `since` up to now."""
+    """What Patroni kept in the store, as of every revision from `since` up to now."""
     now = read(sandbox, ENGINE)
-    for commit_id in range(since, now.commit_id):
-        yield read(sandbox, ENGINE, commit_id)
+    for revision in range(since, now.revision):
+        yield read(sandbox, ENGINE, revision)
     yield now
 
 

@@ -54,14 +54,14 @@ def test_the_primary_is_named_as_the_database_itself_says(sandbox: Sandbox) -> N
         for name, node in sandbox.nodes.items()
     }
     assert {row["name"]: row["writable"] for row in rows} == truth
-    assert [row["name"] for row in rows if row["holds_authority"]] == [leader(sandbox).name]
+    assert [row["name"] for row in rows if row["is_leader"]] == [leader(sandbox).name]
 
 
 def test_what_was_written_is_seen_as_lag_until_it_is_replayed(sandbox: Sandbox) -> None:
     sandbox.wait_until_ready()
     node = replica(sandbox)
     paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
-    # Transactional, so that its commit writes all of it at once.
+    # Transactional, so that its revision writes all of it at once.
     written = "SELECT pg_logical_emit_message(true, 'lag', repeat('x', 300000))"
 
     def lag() -> int:
@@ -90,7 +90,7 @@ def test_health_check_follows_the_cluster(sandbox: Sandbox) -> None:
     node = replica(sandbox)
     node.stop()
     assert aeroctl(sandbox, "health --check").returncode == 8
-    assert aeroctl(sandbox, "health --check --filter rule=one_authority").returncode == 0
+    assert aeroctl(sandbox, "health --check --filter rule_id=one_leader").returncode == 0
     assert aeroctl(sandbox, "health").returncode == 0
     node.start()
     sandbox.wait_until_ready()
@@ -101,9 +101,9 @@ def test_a_holder_in_recovery_is_flagged(sandbox: Sandbox) -> None:
     with holder_in_recovery(sandbox):
         rows = document(sandbox, "inspect nodes")["data"]["nodes"]
         rules = document(sandbox, "health")["data"]["rules"]
-    assert sum(row["authority_disagreement"] for row in rows) == 2
-    broken = {each["rule"] for each in rules if each["evaluation"] == "does_not_hold"}
-    assert {"authority_writable", "single_writer", "nothing_pending"} <= broken
+    assert sum(row["leader_disagreement"] for row in rows) == 2
+    broken = {each["rule_id"] for each in rules if each["evaluation"] == "does_not_hold"}
+    assert {"leader_writable", "single_writer", "nothing_pending"} <= broken
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -189,5 +189,5 @@ def test_a_crash_of_aeroctl_changes_nothing(sandbox: Sandbox, tmp_path: Path) ->
         process.kill()
         process.wait()
     after = document(sandbox, "inspect nodes")
-    assert after["observed_at"]["epoch"] == before["observed_at"]["epoch"]
+    assert after["observed_at"]["state_digest"] == before["observed_at"]["state_digest"]
     assert list(tmp_path.iterdir()) == []

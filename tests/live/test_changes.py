@@ -17,11 +17,11 @@ from tests.scenarios import leader, paused, replica
 
 pytestmark = pytest.mark.live
 
-PROMPT = "Only yes is taken for yes:"
+PROMPT = "Type yes to confirm:"
 
 
 def next_to_lead(sandbox: Sandbox) -> NodeHandle:
-    """Whoever follows the holder of authority, going round."""
+    """Whoever follows the leader, going round."""
     names = sorted(sandbox.nodes)
     return sandbox.nodes[names[(names.index(leader(sandbox).name) + 1) % len(names)]]
 
@@ -49,7 +49,7 @@ class TestPromoteEachNodeInTurn:
         assert "executed" in out
         operator.agree(request_id, "executed")
         confirmed = next(each for each in operator.trail() if each["kind"] == "confirmed")
-        assert (confirmed["identity"], confirmed["authority"]) == ("sandbox-operator", "operator")
+        assert (confirmed["identity"], confirmed["leader"]) == ("sandbox-operator", "operator")
         assert (confirmed["reason"], confirmed["confirmation"]["given"]) == ("a drill", "terminal")
 
     def test_with_yes(self, sandbox: Sandbox, operator: Operator) -> None:
@@ -58,8 +58,8 @@ class TestPromoteEachNodeInTurn:
         assert (done.code, done.says) == (0, "executed"), done
         assert leader(sandbox) is target
         data = operator.agree(done.request_id, "executed")
-        assert data["authority_after"]["node"] == target.name
-        assert data["authority_before"]["reign"] < data["authority_after"]["reign"]
+        assert data["leader_after"]["node"] == target.name
+        assert data["leader_before"]["since"] < data["leader_after"]["since"]
         assert operator.posts() == 1
         kinds = [record["kind"] for record in operator.trail()]
         assert kinds == ["requested", "confirmed", "dispatched", "outcome"]
@@ -88,7 +88,7 @@ class TestPaused:
         words = "Switchover is possible only to a specific candidate in a paused state"
         assert words in done.error["message"]
         assert done.error["engine_reply"]["status"] == 400
-        assert len(operator.reigns()) == 1
+        assert len(operator.leader_terms()) == 1
 
     def test_a_forced_promotion_when_the_holder_is_dead(
         self, sandbox: Sandbox, operator: Operator
@@ -103,7 +103,7 @@ class TestPaused:
             data = operator.agree(done.request_id, "executed")
         finally:
             dead.start()
-        assert data["authority_before"] is None
+        assert data["leader_before"] is None
         confirmed = next(each for each in operator.trail() if each["kind"] == "confirmed")
         assert "P6-A2" in confirmed["confirmation"]["acknowledged"]
 
@@ -115,7 +115,7 @@ def test_demote(sandbox: Sandbox, operator: Operator) -> None:
     token, successors = explained.data["confirmation_token"], explained.data["successors"]
     done = operator.ask("demote", old.name, "--confirm", token)
     assert (done.code, done.says) == (0, "executed"), done
-    after = operator.agree(done.request_id, "executed")["authority_after"]
+    after = operator.agree(done.request_id, "executed")["leader_after"]
     assert after["node"] in [successor["node"] for successor in successors]
     assert after["node"] != old.name
 
@@ -127,7 +127,7 @@ def test_diagnose(operator: Operator) -> None:
     assert [rule for rule in rules if rule["evaluation"] == "does_not_hold"] == []
     operator.agree(done.request_id, "executed")
     assert operator.posts() == 0
-    assert len(operator.reigns()) == 1
+    assert len(operator.leader_terms()) == 1
 
 
 def test_an_override_at_a_terminal(sandbox: Sandbox, operator: Operator) -> None:
@@ -149,7 +149,7 @@ def test_an_override_at_a_terminal(sandbox: Sandbox, operator: Operator) -> None
     assert confirmed["confirmation"]["accepts_responsibility"]
 
 
-def test_two_operators_with_different_candidates_from_the_same_epoch(
+def test_two_operators_with_different_candidates_from_the_same_state_digest(
     sandbox: Sandbox, operator: Operator
 ) -> None:
     """Through two aerokernels: exactly one of the two executes."""

@@ -139,7 +139,7 @@ class TestAerokernel:
 
 class TestNodes:
     def test_the_holder_s_agent(self, sandbox: Sandbox, operator: Operator) -> None:
-        """And its lease has not run out yet, so its node holds authority."""
+        """And its lease has not run out yet, so its node holds the leader key."""
         old = leader(sandbox)
         old.patroni.kill()
         try:

@@ -82,7 +82,9 @@ def test_a_stopped_replica_of_a_paused_cluster(cluster: Sandbox, operator: Opera
         assert {row[name] for name in ("writable", "lsn", "replayed_lsn", "lag_bytes")} == {None}
         checked = operator.run("health", "--check", "-o", "json")
         assert checked.code == 8
-        holding = {rule["rule"] for rule in checked.data["rules"] if rule["evaluation"] == "holds"}
+        holding = {
+            rule["rule_id"] for rule in checked.data["rules"] if rule["evaluation"] == "holds"
+        }
         assert not holding & {"single_writer", "all_answer", "all_running", "all_streaming"}
         rules = operator.explain("request_promotion", "n2")["rules_applied"]
         holding = {rule["rule_id"] for rule in rules if rule["evaluation"] == "holds"}

@@ -85,7 +85,7 @@ class TestBetweenAeroctlAndTheKernel:
     ) -> None:
         """Its operator is gone: intent is contemporaneous or it is none (P7-A2)."""
         with operator.terminal("promote", target, "-o", "json", "--timeout", "2") as terminal:
-            terminal.asked("taken for yes:")
+            terminal.asked("Type yes to confirm:")
             sandbox.kernel.freeze()
             terminal.type("yes\n")
             code, out = terminal.finish()
@@ -180,7 +180,7 @@ class TestBetweenTheKernelAndTheStore:
         self, sandbox: Sandbox, operator: Operator, target: str
     ) -> None:
         with operator.terminal("promote", target, "-o", "json") as terminal:
-            terminal.asked("taken for yes:")
+            terminal.asked("Type yes to confirm:")
             sandbox.etcd.freeze()
             try:
                 terminal.type("yes\n")

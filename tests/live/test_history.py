@@ -1,4 +1,4 @@
-"""Looking back on a real cluster: time travel, case files, and a view that goes on."""
+"""Looking back on a real cluster: time travel, evidence files, and a view that goes on."""
 
 import itertools
 import json
@@ -35,18 +35,18 @@ def promoted(operator: Operator) -> tuple[str, str, Any]:
     return old.name, new, records[-1]
 
 
-def authority(done: Any) -> str:
-    """Who holds authority by `inspect cluster`."""
-    return str(done.data["authority"]["node"])
+def leader(done: Any) -> str:
+    """Who holds the leader key by `inspect cluster`."""
+    return str(done.data["leader"]["node"])
 
 
-def test_a_commit_shows_what_was_then(operator: Operator) -> None:
+def test_a_revision_shows_what_was_then(operator: Operator) -> None:
     old, new, dispatched = promoted(operator)
-    then = dispatched["commit_id"]
-    assert authority(operator.ask("inspect", "cluster", "--at", str(then))) == old
-    assert authority(operator.ask("inspect", "cluster")) == new
+    then = dispatched["revision"]
+    assert leader(operator.ask("inspect", "cluster", "--at", str(then))) == old
+    assert leader(operator.ask("inspect", "cluster")) == new
     a_while_ago = operator.ask("inspect", "cluster", "--at", "0s")
-    assert authority(a_while_ago) == new
+    assert leader(a_while_ago) == new
     for moment in ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z", "9999d"):
         refused = operator.ask("inspect", "cluster", "--at", moment)
         assert (refused.code, refused.error["code"]) == (7, "TIME_NOT_PINNED"), refused
@@ -58,12 +58,12 @@ def test_a_case_file_shows_the_same_bytes_anywhere(
     operator: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     _, _, dispatched = promoted(operator)
-    commit = str(dispatched["commit_id"])
+    revision = str(dispatched["revision"])
     case = tmp_path_factory.mktemp("case") / "case.json"
-    case.write_text(operator.run("snapshot", "--full", "--at", commit).out)
+    case.write_text(operator.run("snapshot", "--full", "--at", revision).out)
     forms = itertools.cycle(("json", "jsonl", "table"))
     for command, form in zip((*STORED, "audit --verify", "snapshot"), forms, strict=False):
-        live = operator.run(*command.split(), "--at", commit, "-o", form)
+        live = operator.run(*command.split(), "--at", revision, "-o", form)
         assert live.code == 0, live
         assert elsewhere(command, form, case) == live.out
 
@@ -71,19 +71,19 @@ def test_a_case_file_shows_the_same_bytes_anywhere(
 def test_a_live_case_file_shows_what_was_live(
     operator: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """All but the clock: what one commit holds, and not what moves without one."""
+    """All but the clock: what one revision holds, and not what moves without one."""
     promoted(operator)
     case = tmp_path_factory.mktemp("case") / "case.json"
     commands = ("inspect cluster", "inspect nodes", "timeline", "audit --verify")
 
-    def same_commit() -> list[tuple[str, str]] | None:
+    def same_revision() -> list[tuple[str, str]] | None:
         taken = operator.run("snapshot", "--full")
         case.write_text(taken.out)
-        commit = json.loads(taken.out)["observed_at"]["commit_id"]
+        revision = json.loads(taken.out)["observed_at"]["revision"]
         shown = [(command, operator.ask(*command.split()).out) for command in commands]
-        return shown if store.read(operator.sandbox, store.ENGINE).commit_id == commit else None
+        return shown if store.read(operator.sandbox, store.ENGINE).revision == revision else None
 
-    shown = wait_until("nothing is written meanwhile", same_commit, 60)
+    shown = wait_until("nothing is written meanwhile", same_revision, 60)
     assert shown
     for command, out in shown:
         assert timeless(elsewhere(command, "json", case)) == timeless(out)

@@ -17,7 +17,7 @@ import pytest
 
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.errors import ErrorBody
-from aeroctl.contract.terms import MEASURED
+from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import parse
 from aeroctl.kernel.postgres import queries
@@ -111,12 +111,12 @@ def test_a_quiet_cluster(sandbox: Sandbox) -> None:
     assert envelope.notes == []
     holder, data = leader(sandbox).name, envelope.data
     assert data.cluster is not None
-    assert data.cluster.authority is not None
-    assert data.cluster.authority.node == holder
+    assert data.cluster.leader is not None
+    assert data.cluster.leader.node == holder
     assert data.promotion is not None
     assert data.promotion.state == "Steady"
     names = sorted(sandbox.nodes)
-    for section in MEASURED:
+    for section in NODE_SECTIONS:
         assert [seen.node for seen in getattr(data, section)] == names
         assert [reasons(envelope, section, name) for name in names] == [None] * len(names)
     assert data.replication is not None
@@ -152,7 +152,7 @@ def test_a_role_that_would_see_a_part_is_refused(sandbox: Sandbox) -> None:
     finally:
         leader(sandbox).sql("DROP ROLE bare")
     for name in sandbox.nodes:
-        for section in MEASURED:
+        for section in NODE_SECTIONS:
             assert reasons(envelope, section, name) == "NODE_ACCESS_DENIED"
     assert envelope.data.nodes is not None
     assert all(node.registered for node in envelope.data.nodes)
@@ -203,7 +203,7 @@ def test_a_frozen_node_takes_no_more_than_its_time(sandbox: Sandbox) -> None:
             node.thaw()
     sandbox.wait_until_ready()
     assert took < 2.5
-    for section in MEASURED:
+    for section in NODE_SECTIONS:
         for name in sandbox.nodes:
             expected = "NODE_TIMEOUT" if name == node.name else None
             assert reasons(envelope, section, name) == expected
@@ -262,32 +262,35 @@ def test_a_node_that_dies_is_a_fact_and_not_a_missing_row(sandbox: Sandbox) -> N
     finally:
         node.start()
     sandbox.wait_until_ready()
-    for section in MEASURED:
+    for section in NODE_SECTIONS:
         assert reasons(later, section, node.name) == "NODE_UNREACHABLE"  # at its last address
     assert later.data.nodes is not None
     (gone,) = [n for n in later.data.nodes if not n.registered]
     assert (gone.name, gone.port) == (node.name, node.postgres_port)
     assert "earlier_member_key" in gone.known_from
     assert ("NODE_NOT_REGISTERED", node.name) in [(note.code, note.subject) for note in later.notes]
-    assert later.observed_at.epoch != at_once.observed_at.epoch
+    assert later.observed_at.state_digest != at_once.observed_at.state_digest
 
 
 class TestStore:
     def test_history(self, sandbox: Sandbox) -> None:
         live = snapshot(sandbox, "?include=cluster,nodes,promotion")
-        commit = live.observed_at.commit_id
-        explicit = snapshot(sandbox, f"?at={commit}")
+        revision = live.observed_at.revision
+        explicit = snapshot(sandbox, f"?at={revision}")
         assert explicit.data == live.data
-        assert explicit.observed_at.epoch == live.observed_at.epoch
+        assert explicit.observed_at.state_digest == live.observed_at.state_digest
         assert explicit.observed_at.time is None
-        assert refusal(get(sandbox, f"?at={commit + 10_000}")) == (400, "FUTURE_COMMIT")
-        assert refusal(get(sandbox, f"?at={commit}&include=wal")) == (409, "SECTION_NOT_IN_HISTORY")
+        assert refusal(get(sandbox, f"?at={revision + 10_000}")) == (400, "FUTURE_REVISION")
+        assert refusal(get(sandbox, f"?at={revision}&include=wal")) == (
+            409,
+            "SECTION_NOT_IN_HISTORY",
+        )
 
-    def test_a_compacted_commit(self, sandbox: Sandbox) -> None:
+    def test_a_compacted_revision(self, sandbox: Sandbox) -> None:
         with contextlib.suppress(httpx.HTTPStatusError):  # it was done before
             tell_etcd(sandbox, "/v3/kv/compaction", revision="3")
         response = get(sandbox, "?at=2")
-        assert refusal(response) == (410, "COMMIT_COMPACTED")
+        assert refusal(response) == (410, "REVISION_COMPACTED")
         assert "required revision has been compacted" in response.text
 
     def test_a_frozen_store(self, sandbox: Sandbox) -> None:
@@ -318,7 +321,7 @@ class TestStore:
             async with httpx.AsyncClient(trust_env=False) as client:
                 endpoints = ["http://127.0.0.1:1", sandbox.etcd_url]
                 store = Etcd(client, endpoints, seconds=2)
-                return (await store.read("/service/demo/")).commit_id
+                return (await store.read("/service/demo/")).revision
 
         assert asyncio.run(read()) > 0
 
@@ -342,7 +345,7 @@ class TestCopy:
         put(sandbox, "/service/copy/initialize", "1")
         with kernel(sandbox, f"--scope={copy}") as served:
             envelope = snapshot(sandbox, kernel=served)
-        for section in MEASURED:
+        for section in NODE_SECTIONS:
             assert {reasons(envelope, section, n) for n in sandbox.nodes} == {"NODE_WRONG_CLUSTER"}
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -353,16 +356,16 @@ class TestCopy:
         with kernel(sandbox, f"--scope={copy}") as served:
             envelope = snapshot(sandbox, kernel=served)
         shared = {name for name in sandbox.nodes if name in (holder.name, other.name)}
-        for section in MEASURED:
+        for section in NODE_SECTIONS:
             for name in sandbox.nodes:
                 code = "NODE_ADDRESS_SHARED" if name in shared else None
                 assert reasons(envelope, section, name) == code
         assert {(n.code, n.subject) for n in envelope.notes} == {
             ("NODE_ADDRESS_SHARED", name) for name in shared
         }
-        rules = {rule.rule: rule.evaluation for rule in health.derive(envelope.data).rules}
+        rules = {rule.rule_id: rule.evaluation for rule in health.derive(envelope.data).rules}
         assert rules["single_writer"] == "undetermined"
-        assert rules["authority_writable"] == "undetermined"
+        assert rules["leader_writable"] == "undetermined"
 
     def test_two_replicas_with_their_addresses_swapped(self, sandbox: Sandbox, copy: str) -> None:
         """Patroni has a replica replicate under its own name."""
@@ -413,24 +416,24 @@ class TestCopy:
             assert get(sandbox, "?include=wal", kernel=served).status_code == 200
 
 
-def test_every_commit_of_a_switchover(sandbox: Sandbox) -> None:
+def test_every_revision_of_a_switchover(sandbox: Sandbox) -> None:
     """P6-A3: whoever takes the leader key is not called a primary before it is one."""
     sandbox.wait_until_ready()
     old, new = leader(sandbox), replica(sandbox)
-    first = snapshot(sandbox, "?include=nodes").observed_at.commit_id
+    first = snapshot(sandbox, "?include=nodes").observed_at.revision
     run = sandbox.patronictl("switchover", "--leader", old.name, "--candidate", new.name, "--force")
     assert run.returncode == 0, run.stderr
     sandbox.wait_until_ready()
-    last = snapshot(sandbox, "?include=nodes").observed_at.commit_id
-    seen = [snapshot(sandbox, f"?at={commit}").data for commit in range(first, last + 1)]
+    last = snapshot(sandbox, "?include=nodes").observed_at.revision
+    seen = [snapshot(sandbox, f"?at={revision}").data for revision in range(first, last + 1)]
     states: list[tuple[str, str | None]] = []
     for data in seen:
         assert data.promotion is not None
         assert data.cluster is not None
         assert data.nodes is not None
-        assert data.promotion.authority == data.cluster.authority
-        states.append((data.promotion.state, getattr(data.promotion.authority, "node", None)))
-        holder = next((node for node in data.nodes if node.holds_authority), None)
+        assert data.promotion.leader == data.cluster.leader
+        states.append((data.promotion.state, getattr(data.promotion.leader, "node", None)))
+        holder = next((node for node in data.nodes if node.is_leader), None)
         if data.promotion.state == "Steady":
             assert holder is not None
             assert holder.role == "primary"
@@ -444,7 +447,7 @@ def test_every_commit_of_a_switchover(sandbox: Sandbox) -> None:
     positions = [states.index(state) for state in order]
     assert positions == sorted(positions)
     assert seen[-1].promotion is not None
-    assert seen[-1].promotion.history[-1].new_authority == new.name
+    assert seen[-1].promotion.history[-1].new_leader == new.name
 
 
 class TestTls:

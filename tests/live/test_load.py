@@ -68,7 +68,7 @@ def test_those_who_hang_up_on_history_leave_the_store_alone(
     sandbox: Sandbox, served: Kernel, token: str
 ) -> None:
     """etcd issue 14110: it panics when a reading transaction is broken off half-way."""
-    paths = ("/v1/events", "/v1/events?window=20000", "/v1/commits?ago=0", "/v1/snapshot")
+    paths = ("/v1/events", "/v1/events?window=20000", "/v1/revisions?ago=0", "/v1/snapshot")
     for seed in range(3):
         load.burst(served.url, token, 200, hanging_up=0.95, paths=paths, seed=seed)
         assert sandbox.etcd.running
@@ -83,7 +83,7 @@ def test_a_kernel_that_is_killed_while_it_reads_leaves_the_store_alone(
         served = sandbox.start_kernel()
 
         async def read(served: Kernel = served) -> None:
-            paths = ("/v1/events?window=20000", "/v1/commits?ago=0")
+            paths = ("/v1/events?window=20000", "/v1/revisions?ago=0")
             asking = [
                 asyncio.create_task(load.ask(served.url, token, paths[number % 2]))
                 for number in range(40)

@@ -36,7 +36,7 @@ def recorded_refusal(operator: Operator, request_id: str, code: str) -> None:
     assert [(record["kind"], record["code"]) for record in records][-1] == ("refused", code)
     assert "dispatched" not in [record["kind"] for record in records]
     assert operator.posts() == 0
-    assert len(operator.reigns()) == 1
+    assert len(operator.leader_terms()) == 1
 
 
 class TestAuthority:
@@ -112,7 +112,7 @@ class TestCurl:
             ({"confirmation": {"kind": "override"}}, "CONFIRMATION_INVALID"),
             ({"confirmation": {"given": "flags"}}, "CONFIRMATION_INVALID"),
             ({"confirmation": {"acknowledged": ["P6-S1"]}}, "ACKNOWLEDGEMENT_MISMATCH"),
-            ({"epoch": "0" * 32}, "STATE_CHANGED"),
+            ({"state_digest": "0" * 32}, "STATE_CHANGED"),
             ({"target": "n9"}, "UNKNOWN_NODE"),
         ],
     )
@@ -164,7 +164,7 @@ class TestCurl:
         assert recorded["code"] == "CONFIRMATION_INVALID"
 
     @pytest.mark.parametrize("authority", ["observer", "auditor"])
-    def test_without_authority(
+    def test_without_the_authority(
         self, sandbox: Sandbox, operator: Operator, authority: Authority
     ) -> None:
         explanation = operator.explain("request_promotion", next_to_lead(sandbox).name)
@@ -243,7 +243,7 @@ class TestState:
         assert "lag_within_limit" in rules
         operator.fault("engine refuses", done, done.request_id)
         assert done.error["engine_reply"] == {"status": 503, "body": "Switchover failed"}
-        assert len(operator.reigns()) == 1
+        assert len(operator.leader_terms()) == 1
 
     def test_a_candidate_that_is_not_synchronous(
         self, sandbox: Sandbox, operator: Operator
@@ -264,10 +264,10 @@ class TestState:
         return {rule["rule_id"] for rule in rules if rule["evaluation"] == "does_not_hold"}
 
 
-def test_authority_went_away_and_came_back_while_the_prompt_waited(
+def test_leader_went_away_and_came_back_while_the_prompt_waited(
     sandbox: Sandbox, operator: Operator
 ) -> None:
-    """The same node holds it, in a new reign: what was confirmed is not what is there."""
+    """The same node holds it, in a new leader term: what was confirmed is not what is there."""
     old, other = leader(sandbox), replica(sandbox)
     target = next(node for node in sandbox.nodes.values() if node not in (old, other))
     explanation = operator.explain("request_promotion", target.name)

@@ -47,7 +47,7 @@ def operator(cluster: Sandbox, kernels: list[Kernel], tmp_path: Path) -> Iterato
 
 
 def pins(cluster: Sandbox) -> list[tuple[int, datetime]]:
-    """Every pin there is, oldest first, read past all kernels: its commit, and its time."""
+    """Every pin there is, oldest first, read past all kernels: its revision, and its time."""
     found: list[tuple[int, datetime]] = []
     at = 0
     while (pair := store.read(cluster, CLOCK, at).keys.get("")) is not None:
@@ -77,7 +77,9 @@ def pinned_again(cluster: Sandbox, count: int = 1) -> datetime:
 
 
 def notes(out: str) -> list[str]:
-    return [each["message"] for each in json.loads(out)["notes"] if each["code"] == "COMMIT_TAKEN"]
+    return [
+        each["message"] for each in json.loads(out)["notes"] if each["code"] == "REVISION_TAKEN"
+    ]
 
 
 def ago(when: datetime) -> str:
@@ -112,7 +114,7 @@ def test_two_kernels_pin_side_by_side(operator: Operator, kernels: list[Kernel])
 
 
 def test_a_state_is_never_of_another_moment(operator: Operator) -> None:
-    """At every time around a switchover: who held authority then, or that it is not known."""
+    """At every time around a switchover: who held the leader key then, or that it is not known."""
     cluster = operator.sandbox
     pinned_again(cluster, 2)
     truth: list[tuple[datetime, str, datetime]] = []
@@ -138,7 +140,7 @@ def test_a_state_is_never_of_another_moment(operator: Operator) -> None:
     while when < truth[-1][0]:
         done = operator.ask("inspect", "cluster", "--at", text(when))
         if done.code == 0:
-            held = done.data["authority"]
+            held = done.data["leader"]
             shown = held["node"] if held else ""
             possible = {
                 each
@@ -173,7 +175,7 @@ def test_a_crash_is_left_out_by_no_time(operator: Operator) -> None:
     pinned_again(cluster, 2)
 
     def lost(*options: str) -> list[Any]:
-        done = operator.ask("timeline", "--kind", "authority_lost", *options)
+        done = operator.ask("timeline", "--kind", "leader_lost", *options)
         assert done.code == 0, done
         return [
             each for each in done.data["entries"]
@@ -191,14 +193,14 @@ def test_a_crash_is_left_out_by_no_time(operator: Operator) -> None:
     assert not lost("--until", text(before - timedelta(seconds=2 * INTERVAL + 1)))
     assert not lost("--since", text(last + timedelta(seconds=0.001)))
     assert lost("--since", text(first), "--until", text(last))
-    table = operator.run("timeline", "--since", text(before), "--kind", "authority_lost")
+    table = operator.run("timeline", "--since", text(before), "--kind", "leader_lost")
     words = [f"{when:%H:%M:%S}" for when in (first, last + timedelta(seconds=0.999999))]
     assert f"between {words[0]} and {words[1]} UTC" in table.out
     refused = operator.ask("inspect", "nodes", "--at", text(first + (last - first) / 2))
     assert (refused.code, refused.error["code"]) == (7, "TIME_NOT_PINNED")
-    assert str(entry["commit_id"]) in refused.error["message"] or "more" in refused.error["message"]
-    shown = operator.ask("inspect", "cluster", "--at", str(entry["commit_id"] - 1))
-    assert shown.data["authority"]["node"] == leader.name
+    assert str(entry["revision"]) in refused.error["message"] or "more" in refused.error["message"]
+    shown = operator.ask("inspect", "cluster", "--at", str(entry["revision"] - 1))
+    assert shown.data["leader"]["node"] == leader.name
 
 
 def test_a_young_cluster(operator: Operator) -> None:
@@ -207,8 +209,8 @@ def test_a_young_cluster(operator: Operator) -> None:
     assert done.code == 0
     assert "all that history holds is shown" in notes(done.out)[0]
     assert (
-        done.data["entries"][0]["commit_id"]
-        == operator.ask("timeline").data["entries"][0]["commit_id"]
+        done.data["entries"][0]["revision"]
+        == operator.ask("timeline").data["entries"][0]["revision"]
     )
     refused = operator.ask("inspect", "cluster", "--at", "9999d")
     assert (refused.code, refused.error["code"]) == (7, "TIME_NOT_PINNED")
@@ -217,17 +219,17 @@ def test_a_young_cluster(operator: Operator) -> None:
 
 def test_a_case_file_knows_the_same_times(operator: Operator, tmp_path_factory: Any) -> None:
     pinned_again(operator.sandbox, 2)
+    found = pins(operator.sandbox)  # before the file is written, which knows of no later ones
     case = tmp_path_factory.mktemp("case") / "case.json"
     case.write_text(operator.run("snapshot", "--full").out)
-    found = pins(operator.sandbox)
     for number in (1, 2, len(found) // 2):
-        commit, when = found[-number]
+        revision, when = found[-number]
         for moment in (text(when), text(when - timedelta(seconds=1))):
             for edges in (("--since", moment), ("--until", moment)):
                 live = operator.ask("timeline", *edges)
                 held = operator.ask("timeline", *edges, "--from", str(case))
                 assert live.code == held.code == 0
-                if "--until" in edges and commit != found[-1][0]:
+                if "--until" in edges and revision != found[-1][0]:
                     assert held.data["until"] == live.data["until"]
                 assert held.data["since"] == live.data["since"]
 
@@ -242,7 +244,7 @@ def test_pins_after_compaction(operator: Operator) -> None:
     assert done.data["entries"][0]["kind"] == "gap"
     refused = operator.ask("inspect", "cluster", "--at", text(when - timedelta(seconds=60)))
     assert refused.code == 7
-    assert refused.error["code"] in ("TIME_NOT_PINNED", "COMMIT_COMPACTED")
+    assert refused.error["code"] in ("TIME_NOT_PINNED", "REVISION_COMPACTED")
     config = operator.sandbox.patronictl("edit-config", "--force", "--set", "ttl=21", "demo")
     assert config.returncode == 0, config.stderr
     pinned_again(cluster, 2)
@@ -294,7 +296,7 @@ def test_one_record_written_over_takes_no_other_away(
         first = min(each["sequence"] for each in audit.data["broken"])
         assert verified.code == 8
         assert verified.data["verification"]["first_broken"] == first
-        told = operator.ask("timeline", "--node", "nobody")
+        told = operator.ask("timeline", "--node", "none")
         assert told.code == 0
         assert sequence in [
             each["sequence"] for each in told.data["entries"] if each["kind"] == "broken"

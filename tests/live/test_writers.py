@@ -24,6 +24,7 @@ from aeroctl.kernel.sandbox.node import NodeHandle
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.views import health
 from aeroctl.views.nodes import NodeRow, node_rows
+from aeroctl.views.rules import evidence_of
 from tests.live import store
 
 pytestmark = pytest.mark.live
@@ -69,7 +70,7 @@ class Watched:
     def rules(self, kernel: Kernel | None = None) -> dict[str, tuple[str, str]]:
         """What `health` shows: evaluation and evidence of each rule."""
         view = health.derive(self.snapshot(kernel).data)
-        return {rule.rule: (rule.evaluation, rule.evidence) for rule in view.rules}
+        return {rule.rule_id: (rule.evaluation, evidence_of(rule)) for rule in view.rules}
 
     def row(self, name: str, kernel: Kernel | None = None) -> NodeRow:
         rows = node_rows(self.snapshot(kernel).data)
@@ -132,7 +133,7 @@ def test_a_replica_that_lost_its_stream_while_its_agent_hangs(watched: Watched) 
         assert row.streaming is False
         if row.replication_state is not None:  # Patroni before 4.1 says nothing that is not so
             assert row.replication_state == "streaming"
-            assert evidence.endswith("store streaming, node no stream)")
+            assert "store streaming, node no stream)" in evidence
             assert shown["replication_state_on_node"] == "no stream"
             assert row.lag_bytes is None
             assert watched.rules()["lag_within_limit"][0] == "undetermined"
@@ -176,7 +177,7 @@ def test_a_leader_whose_agent_hangs_is_a_second_writer(watched: Watched) -> None
         assert watched.explained(replica, "single_writer")[0] == "undetermined"
         rules = watched.rules(vouched)
         assert rules["single_writer"][0] == "holds"
-        assert f"gone for good: {old.name}" in rules["single_writer"][1]
+        assert f"retired: {old.name}" in rules["single_writer"][1]
         assert rules["expected_members"][0] == "holds"
         assert watched.row(old.name, vouched).retired
         old.postgres.thaw()  # whoever vouched was wrong
@@ -189,8 +190,8 @@ def test_a_leader_whose_agent_hangs_is_a_second_writer(watched: Watched) -> None
     assert watched.rules()["single_writer"][0] == "undetermined"  # a refused connection is no proof
     cluster = watched.snapshot().data.cluster
     assert cluster is not None
-    assert cluster.authority is not None
-    assert cluster.authority.reign == _taken(watched.sandbox)
+    assert cluster.leader is not None
+    assert cluster.leader.since == _taken(watched.sandbox)
 
 
 def test_a_replica_that_was_promoted_by_hand_under_its_agent(watched: Watched) -> None:
@@ -223,12 +224,12 @@ def _other(watched: Watched, old: NodeHandle) -> NodeHandle | None:
 
 
 def _taken(sandbox: Sandbox) -> int:
-    """The commit at which the present name took the leader key, by the store's whole history."""
+    """The revision at which the present name took the leader key, by the store's whole history."""
     now = store.read(sandbox, store.ENGINE)
     entry = now.keys["leader"]
-    commit = entry.modified
+    revision = entry.modified
     while True:
-        before = store.read(sandbox, store.ENGINE, commit - 1).keys.get("leader")
+        before = store.read(sandbox, store.ENGINE, revision - 1).keys.get("leader")
         if before is None or before.value != entry.value:
-            return commit
-        commit = before.modified
+            return revision
+        revision = before.modified

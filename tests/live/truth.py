@@ -42,9 +42,9 @@ Thing = tuple[str, str]
 
 @dataclass(frozen=True)
 class Write:
-    """One key, as it was written at one commit; value None: it was removed."""
+    """One key, as it was written at one revision; value None: it was removed."""
 
-    commit: int
+    revision: int
     key: str
     value: str | None
     created: int
@@ -61,7 +61,8 @@ class Truth:
     accounts: list[Account] = field(default_factory=list)
 
     def follow(self) -> None:
-        """From the first commit on, in a process of its own, which ends with the sandbox if not by
+        """From the first revision on, in a process of its own, which ends with the sandbox if not
+        by
         `leave`.
         """
         command = [etcdctl_program(), "--endpoints", self.sandbox.etcd_url, "watch", "--prefix"]
@@ -82,7 +83,7 @@ class Truth:
 
     @contextmanager
     def act(self, what: str, node: str | None = None) -> Iterator[dict[str, Any]]:
-        """Between two commits. What is put into the dictionary is of the Act.
+        """Between two revisions. What is put into the dictionary is of the Act.
 
         Then all nodes must be there again, and each database gives its account.
         """
@@ -90,38 +91,38 @@ class Truth:
             "what": what,
             "node": node,
             "holder": self.sandbox.stored().get("leader"),
-            "began": self.commit(),
+            "began": self.revision(),
         }
         yield more
         self.sandbox.wait_until_ready()
         self.accounts.append(self._account())
-        self.acts.append(Act(ended=self.commit(), **more))
+        self.acts.append(Act(ended=self.revision(), **more))
 
-    def commit(self) -> int:
-        """The store's commit now."""
-        return store.read(self.sandbox, store.ENGINE).commit_id
+    def revision(self) -> int:
+        """The store's revision now."""
+        return store.read(self.sandbox, store.ENGINE).revision
 
     def writes(self, until: int) -> list[Write]:
-        """Everything that was seen up to that commit, in order."""
+        """Everything that was seen up to that revision, in order."""
 
         def seen() -> list[Write] | None:
             found = self._seen()
-            return found if found and found[-1].commit >= until else None
+            return found if found and found[-1].revision >= until else None
 
-        return [each for each in wait_until("it was seen", seen) if each.commit <= until]
+        return [each for each in wait_until("it was seen", seen) if each.revision <= until]
 
     def evidence(self, until: int) -> Evidence:
-        """All of it, up to that commit."""
+        """All of it, up to that revision."""
         writes = self.writes(until)
         records = [
-            {**json.loads(each.value or ""), "commit_id": each.commit}
+            {**json.loads(each.value or ""), "revision": each.revision}
             for each in writes
             if each.key.startswith(RECORDS)
         ]
         return Evidence(facts(writes), self.acts, self.accounts, self._takings(), records)
 
     def _takings(self) -> list[str]:
-        """Who took authority, in order, in the words of each Patroni; they share a clock."""
+        """Who took the leader key, in order, in the words of each Patroni; they share a clock."""
         found = [
             (time, node.name)
             for node in self.sandbox.nodes.values()
@@ -139,7 +140,7 @@ class Truth:
             except psycopg.Error:  # it is not up yet
                 return None
             ready = all(timeline for _, timeline in nodes.values()) and not self.sandbox.missing()
-            return Account(self.commit(), nodes) if ready and self._standing() == before else None
+            return Account(self.revision(), nodes) if ready and self._standing() == before else None
 
         return wait_until("nothing goes on", asked, 60)
 
@@ -171,39 +172,41 @@ def _text(encoded: str) -> str:
 
 
 def facts(writes: Iterable[Write]) -> list[Fact]:
-    """Every change that means something, in order of commit, by what etcd's client saw."""
+    """Every change that means something, in order of revision, by what etcd's client saw."""
     found: list[Fact] = []
     keys: dict[str, Write] = {}
     rows: dict[int, tuple[int, bool, list[Any]]] = {}
-    for commit, together in groupby(writes, key=lambda each: each.commit):
+    for revision, together in groupby(writes, key=lambda each: each.revision):
         before = dict(keys)
         for each in together:
             if each.value is None:
                 keys.pop(each.key, None)
             else:
                 keys[each.key] = each
-        found += [Fact(commit, *what) for what in _changed(before, keys)]
+        found += [Fact(revision, *what) for what in _changed(before, keys)]
         history = keys.get(f"{store.ENGINE}history")
         ended = json.loads(history.value or "") if history else []
         for row in ended:  # by the timeline that ended; Patroni may say more of it later
-            first, exact, _ = rows.get(row[0], (commit, row is ended[-1], row))
+            first, exact, _ = rows.get(row[0], (revision, row is ended[-1], row))
             rows[row[0]] = first, exact, row
-    for commit, exact, (timeline, position, reason, time, node) in rows.values():
+    for revision, exact, (timeline, position, reason, time, node) in rows.values():
         words = f"at {position >> 32:X}/{position & 0xFFFFFFFF:X}: {reason}"
         then = datetime.fromisoformat(time)
         value = (node, words, then, f"Patroni on {node}", exact)
-        found.append(Fact(commit, "timeline_ended", str(timeline), value))
-    return sorted(found, key=lambda fact: fact.commit)
+        found.append(Fact(revision, "timeline_ended", str(timeline), value))
+    return sorted(found, key=lambda fact: fact.revision)
 
 
-def keys_at(writes: Iterable[Write], commit: int) -> dict[str, Write]:
-    """The engine's keys as they were at one commit."""
-    keys = {each.key.removeprefix(store.ENGINE): each for each in writes if each.commit <= commit}
+def keys_at(writes: Iterable[Write], revision: int) -> dict[str, Write]:
+    """The engine's keys as they were at one revision."""
+    keys = {
+        each.key.removeprefix(store.ENGINE): each for each in writes if each.revision <= revision
+    }
     return {key: each for key, each in keys.items() if each.value is not None}
 
 
 def stands(keys: Mapping[str, str]) -> dict[Thing, Any]:
-    """What the engine's keys say, beside who holds authority and who is registered."""
+    """What the engine's keys say, beside who holds the leader key and who is registered."""
     found: dict[Thing, Any] = {}
     for key, value in keys.items():
         if key.startswith("members/"):
@@ -235,7 +238,7 @@ def _dotted(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _changed(
     before: Mapping[str, Write], after: Mapping[str, Write]
 ) -> Iterator[tuple[str, str, Any]]:
-    """What became different between two commits that follow each other."""
+    """What became different between two revisions that follow each other."""
     for key, each in after.items():
         if key.startswith(RECORDS) and key not in before:
             record = json.loads(each.value or "")
@@ -244,9 +247,9 @@ def _changed(
     held, holds = was.get("leader"), now.get("leader")
     if (held and (held.value, held.created)) != (holds and (holds.value, holds.created)):
         if held:
-            yield "authority_lost", held.value or "", (held.created, _why("leader", was, now))
+            yield "leader_lost", held.value or "", (held.created, _why("leader", was, now))
         if holds:
-            yield "authority_gained", holds.value or "", (holds.value, holds.created)
+            yield "leader_gained", holds.value or "", (holds.value, holds.created)
     members = {key for key in was.keys() | now.keys() if key.startswith("members/")}
     for key in sorted(members):
         name = key.removeprefix("members/")

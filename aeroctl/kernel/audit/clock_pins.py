@@ -1,6 +1,6 @@
 """Clock pins: one small key that holds the time, so that the store's history of it is a clock.
 
-etcd orders everything and knows no time. A pin says: by this time this commit was there, and the
+etcd orders everything and knows no time. A pin says: by this time this revision was there, and the
 pin's own one was not. The time is read between the two, so that this holds however long the writer
 was frozen on its way; whoever reads a pin need not believe that it was fast.
 
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aeroctl.contract import rfc3339
-from aeroctl.contract.base import CommitId, Time
+from aeroctl.contract.base import Revision, Time
 from aeroctl.contract.events import Event, Logged
 from aeroctl.contract.pinning import NotPinned
 from aeroctl.kernel import clock
@@ -34,13 +34,13 @@ INTERVAL = 60.0
 RUNS = 64
 """How often a clock that went back is followed into the past."""
 WINDOW = 20000
-"""Commits of the key's history that are read at a time."""
+"""Revisions of the key's history that are read at a time."""
 
 LOGGER = logging.getLogger("aerokernel")
 
 
 class _Kept(BaseModel):
-    """What the key holds. `since`: from the pin after that commit up to this one no pin's time is
+    """What the key holds. `since`: from the pin after that revision up to this one no pin's time is
     earlier than the one before it, which is what makes them searchable.
     """
 
@@ -48,8 +48,8 @@ class _Kept(BaseModel):
 
     time: Time
     clock: str
-    reached: CommitId
-    since: CommitId
+    reached: Revision
+    since: Revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def parsed(pair: KeyValue) -> Pin | None:
         return None
     return Pin(
         Logged(
-            commit_id=pair.modified,
+            revision=pair.modified,
             reached=kept.reached,
             time=kept.time,
             clock=kept.clock,
@@ -88,7 +88,7 @@ def parsed(pair: KeyValue) -> Pin | None:
 
 
 def text(time: datetime, reached: int, before: KeyValue | None) -> str:
-    """What a pin of `time` holds, when the store had reached that commit by then and holds
+    """What a pin of `time` holds, when the store had reached that revision by then and holds
     `before`.
     """
     last = parsed(before) if before is not None else None
@@ -146,13 +146,13 @@ class Keeper:
                 return self._seconds
         elif modified and (left := self._seen + self._seconds - now) > 0:
             return left
-        commit = await self._store.transact(
+        revision = await self._store.transact(
             [Compare(self._key, "modified", modified)],
-            [Put(self._key, text(time, seen.commit_id, pin))],
+            [Put(self._key, text(time, seen.revision, pin))],
         )
-        if commit is None:
+        if revision is None:
             return 0  # somebody else's is new
-        self._modified, self._seen = commit, uptime()
+        self._modified, self._seen = revision, uptime()
         return self._seconds
 
 
@@ -172,23 +172,23 @@ async def kept(store: Etcd, scope: str, prefix: str, seconds: float) -> AsyncIte
 
 
 async def around(store: Etcd, scope: str, instant: datetime, at: int) -> list[Logged]:
-    """Of the pins up to commit `at`, those that bound `instant`: of every run the last one at or
+    """Of the pins up to revision `at`, those that bound `instant`: of every run the last one at or
     before it, and the first one at or after it. Raises Failure, and NotPinned: there are too many
     runs.
     """
     found: list[Logged] = []
-    commit = at
+    revision = at
     for _ in range(RUNS):
-        pair = await _at(store, scope, commit)
+        pair = await _at(store, scope, revision)
         if pair is None:
             return found
         last = parsed(pair)
         if last is None:
-            commit = pair.modified - 1
+            revision = pair.modified - 1
             continue
         found += await _of_run(store, scope, last, instant)
-        commit = last.since
-        if commit == 0:
+        revision = last.since
+        if revision == 0:
             return found
     raise NotPinned(f"clocks went back more than {RUNS} times since then")
 
@@ -200,8 +200,8 @@ async def _of_run(store: Etcd, scope: str, last: Pin, instant: datetime) -> list
     after = last
     if last.time <= instant:
         return [last.logged]
-    while low < after.logged.commit_id - 1:
-        middle = (low + after.logged.commit_id) // 2
+    while low < after.logged.revision - 1:
+        middle = (low + after.logged.revision) // 2
         pair = await _at(store, scope, middle)
         pin = parsed(pair) if pair is not None else None
         if pin is None or pin.since != last.since:
@@ -213,13 +213,15 @@ async def _of_run(store: Etcd, scope: str, last: Pin, instant: datetime) -> list
     return [pin.logged for pin in (before, after) if pin is not None]
 
 
-async def _at(store: Etcd, scope: str, commit: int) -> KeyValue | None:
-    """What the key held at a commit; None: nothing, or the store no longer holds that commit."""
+async def _at(store: Etcd, scope: str, revision: int) -> KeyValue | None:
+    """What the key held at a revision; None: nothing, or the store no longer holds that
+    revision.
+    """
     key = ledger.clock_key(scope)
     try:
-        return (await store.read_together([], [key], commit, errors=SHOWN)).keys.get(key)
+        return (await store.read_together([], [key], revision, errors=SHOWN)).keys.get(key)
     except Failure as failure:
-        if failure.error.code == "COMMIT_COMPACTED":
+        if failure.error.code == "REVISION_COMPACTED":
             return None
         raise
 
@@ -227,40 +229,40 @@ async def _at(store: Etcd, scope: str, commit: int) -> KeyValue | None:
 async def written(
     store: Etcd, scope: str, after: int, until: int
 ) -> tuple[list[Logged], Logged | None]:
-    """The pins that commits after `after` up to `until` wrote, in order, with one before them that
-    is the oldest of all that are left; and the pin that stood before them.
+    """The pins that revisions after `after` up to `until` wrote, in order, with one before them
+    that is the oldest of all that are left; and the pin that stood before them.
     """
     key = ledger.clock_key(scope)
     found: list[Logged] = []
     stood: Logged | None = None
-    commit, first = after, True
-    while first or commit < until:
-        history = await store.replay(key, commit, until, window=WINDOW)
+    revision, first = after, True
+    while first or revision < until:
+        history = await store.replay(key, revision, until, window=WINDOW)
         if first and (pair := history.base.keys.get("")) is not None:
             pin = parsed(pair)
             stood = pin.logged if pin else None
-            if stood is not None and stood.commit_id > after:
+            if stood is not None and stood.revision > after:
                 found.append(stood)
         for event in history.events:
             if event.key == "" and event.value is not None:
-                pin = parsed(KeyValue(event.value, event.created, event.commit_id))
+                pin = parsed(KeyValue(event.value, event.created, event.revision))
                 found += [pin.logged] if pin else []
-        commit, first = max(history.keyspace.commit_id, commit + 1), False
+        revision, first = max(history.keyspace.revision, revision + 1), False
     return found, stood
 
 
-async def next_after(store: Etcd, scope: str, commit: int, at: int) -> Logged | None:
-    """The first pin up to commit `at` that saw `commit`; None: there is none yet."""
+async def next_after(store: Etcd, scope: str, revision: int, at: int) -> Logged | None:
+    """The first pin up to revision `at` that saw `revision`; None: there is none yet."""
     pair = await _at(store, scope, at)
     last = parsed(pair) if pair is not None else None
-    if last is None or last.logged.reached < commit:
+    if last is None or last.logged.reached < revision:
         return None
-    low = commit
-    while low < last.logged.commit_id - 1:
-        middle = (low + last.logged.commit_id) // 2
+    low = revision
+    while low < last.logged.revision - 1:
+        middle = (low + last.logged.revision) // 2
         pair = await _at(store, scope, middle)
         pin = parsed(pair) if pair is not None else None
-        if pin is None or pin.logged.reached < commit:
+        if pin is None or pin.logged.reached < revision:
             low = middle
         else:
             last = pin
@@ -269,7 +271,7 @@ async def next_after(store: Etcd, scope: str, commit: int, at: int) -> Logged | 
 
 def dated(events: Sequence[Event], pins: Sequence[Logged]) -> list[Event]:
     """The events, each between the pin before it and the first one that saw it. `pins` in order of
-    commit. Two that contradict each other say nothing. Pure.
+    revision. Two that contradict each other say nothing. Pure.
     """
     found = []
     place = 0
@@ -277,10 +279,10 @@ def dated(events: Sequence[Event], pins: Sequence[Logged]) -> list[Event]:
         if event.kind == "gap":
             found.append(event)
             continue
-        while place < len(pins) and pins[place].commit_id < event.commit_id:
+        while place < len(pins) and pins[place].revision < event.revision:
             place += 1
         before = pins[place - 1] if place and event.exact else None
-        after = next((pin for pin in pins[place:] if pin.reached >= event.commit_id), None)
+        after = next((pin for pin in pins[place:] if pin.reached >= event.revision), None)
         if before and after and _earlier(after, before):
             before = after = None
         clocks = dict.fromkeys(pin.clock for pin in (before, after) if pin)

@@ -56,7 +56,8 @@ class _Used(BaseModel):
 class Ledger:
     """What the ledger says about the trail's end, the request in flight, and one request id.
 
-    `head_commit`, `request_commit`: when those keys were last modified; 0 where they are absent.
+    `head_revision`, `request_revision`: when those keys were last modified; 0 where they are
+    absent.
     `prefix`: of the engine's keys, which tells whose ledger it is. `in_flight`: a request id.
     `request`: the sequences of the id's records, None when the id that was asked for is unseen (or
     none was asked for). `spent_by`: the request that used the token that was asked for; where none
@@ -65,11 +66,11 @@ class Ledger:
 
     prefix: str
     head: Head
-    head_commit: int
+    head_revision: int
     in_flight: str | None
-    in_flight_commit: int
+    in_flight_revision: int
     request: tuple[int, ...] | None
-    request_commit: int
+    request_revision: int
     spent_by: str | None = None
     unspent: str | None = None
 
@@ -157,11 +158,11 @@ def parse(
     return Ledger(
         prefix=prefix,
         head=_head(scope, head, prefix),
-        head_commit=0 if head is None else head.modified,
+        head_revision=0 if head is None else head.modified,
         in_flight=None if flying is None else flying.value,
-        in_flight_commit=0 if flying is None else flying.modified,
+        in_flight_revision=0 if flying is None else flying.modified,
         request=None if used is None else _sequences(request_key(scope, request_id or ""), used),
-        request_commit=0 if used is None else used.modified,
+        request_revision=0 if used is None else used.modified,
         spent_by=None if spent is None else _spender(consent or "", spent),
         unspent=consent if spent is None else None,
     )

@@ -78,12 +78,12 @@ class Plan:
 class Dispatched:
     """What was recorded before anything was done, and when.
 
-    `began` is monotonic: before the transaction was sent. `commit_id` is the transaction's.
+    `began` is monotonic: before the transaction was sent. `revision` is the transaction's.
     """
 
     submission: Submission
     kernel: Kernel
-    commit_id: int
+    revision: int
     deadline_seconds: int
     began: float
 
@@ -101,7 +101,7 @@ def dispatch_facts(plan: Plan | None, kernel: Kernel, deadline_seconds: int) -> 
     return Dispatch(
         action=READ_ONLY if plan is None else f"POST {plan.path} {canonical(plan.body)}",
         receiver=None if plan is None else plan.receiver,
-        failover_commit=kernel.failover_commit,
+        failover_revision=kernel.failover_revision,
         deadline_seconds=deadline_seconds,
     )
 
@@ -147,9 +147,9 @@ def dispatch(
 ) -> Transaction:
     """`requested`, `confirmed` and `dispatched`, bound to the very state that was decided over.
 
-    The reign, every key that decides who may take authority, and the entry that says where the
-    request is sent must be as they were read (P7-D2), the id unseen and the confirmation unused
-    (P7-F3, P7-A2), and nothing in flight (P7-E1), unless `lease` is None: what reads only is not.
+    The leader key, every key that decides who may take it, and the member key that says where the
+    request is sent must be as they were read (P7-D2), the id and the confirmation unused (P7-F3,
+    P7-A2), and nothing in flight (P7-E1), unless `lease` is None: what only reads is not in flight.
     """
     assert ledger.unspent is not None  # decision.check_confirmed
     confirmed = submission.confirmed
@@ -169,10 +169,10 @@ def dispatch(
     )
     decisive = [*GUARDS, *([f"{MEMBERS}{planned.receiver}"] if planned.receiver else [])]
     # Not when it was created: another name may be written over it in place.
-    reign = 0 if kernel.leader is None else kernel.leader.modified
+    since = 0 if kernel.leader is None else kernel.leader.modified
     bound = [
-        Compare(prefix + "leader", "modified", reign),
-        *(Compare(prefix + key, "modified", kernel.commit_of(key)) for key in decisive),
+        Compare(prefix + "leader", "modified", since),
+        *(Compare(prefix + key, "modified", kernel.revision_of(key)) for key in decisive),
     ]
     if lease is None:
         return Transaction([*bound, *claimed.compares], claimed.changes)
@@ -188,8 +188,8 @@ def outcome(dispatched: Dispatched, ledger: Ledger, status: RequestStatus) -> Tr
     submission, kernel = dispatched.submission, dispatched.kernel
     facts = _facts(submission, kernel, "outcome", submission.confirmed).model_copy(
         update={
-            "authority_before": status.authority_before,
-            "authority_after": status.authority_after,
+            "leader_before": status.leader_before,
+            "leader_after": status.leader_after,
             "outcome": status.outcome,
             "code": status.code,
             "message": status.message,
@@ -199,11 +199,11 @@ def outcome(dispatched: Dispatched, ledger: Ledger, status: RequestStatus) -> Tr
     written = _append(kernel.scope, ledger, [facts])
     key = request_key(kernel.scope, submission.request_id)
     records = [*(ledger.request or ()), ledger.head.sequence + 1]
-    compares = [*written.compares, Compare(key, "modified", ledger.request_commit)]
+    compares = [*written.compares, Compare(key, "modified", ledger.request_revision)]
     changes = [*written.changes, Put(key, request_value(records))]
     if status.final and ledger.in_flight == submission.request_id:
         flight = inflight_key(kernel.scope)
-        compares.append(Compare(flight, "created", dispatched.commit_id))
+        compares.append(Compare(flight, "created", dispatched.revision))
         changes.append(Delete(flight))
     return Transaction(compares, changes)
 
@@ -215,7 +215,7 @@ def _append(scope: str, ledger: Ledger, facts: Sequence[RecordFacts]) -> Transac
     keys = [audit_key(scope, first + place) for place in range(len(texts))]
     return Transaction(
         [
-            Compare(head_key(scope), "modified", ledger.head_commit),
+            Compare(head_key(scope), "modified", ledger.head_revision),
             *(Compare(key, "created", 0) for key in keys),
         ],
         [
@@ -263,17 +263,17 @@ def _facts(
         command=submission.command.name,
         target=request.target,
         identity=submission.caller.identity,
-        authority=submission.caller.authority,
+        leader=submission.caller.authority,
         client=request.client,
         reason=request.reason,
-        epoch=request.epoch,
-        observed_commit_id=request.commit_id,
+        state_digest=request.state_digest,
+        observed_revision=request.revision,
         token_digest=fingerprint(request.confirmation.token)
         if submission.caller.authority == "operator"
         else None,
         confirmation=confirmed,
-        authority_before=sections.authority(kernel),
-        authority_after=None,
+        leader_before=sections.leader(kernel),
+        leader_after=None,
         dispatch=None,
         outcome=None,
         code=None,

@@ -1,7 +1,7 @@
 """The audit trail: chaining new records, and reading written ones (P7-O3).
 
 A record is written once, by a transaction that compares the head (ledger.py), so that of two
-writers one fails. Its commit is the store's own. A record that was written over is not believed,
+writers one fails. Its revision is the store's own. A record that was written over is not believed,
 nor is one with anything beside it that a reader would not be shown: it is told of in its place, as
 is one that is missing, and what is left is shown (P7-O3). Nothing of it stops a reader.
 """
@@ -37,13 +37,13 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Keys of the trail in order, by their names, all of one commit.
+    """Keys of the trail in order, by their names, all of one revision.
 
     `next`: the sequence after which the next stretch begins; None: there is no more. `ahead`: the
     first key of the next one.
     """
 
-    commit_id: int
+    revision: int
     keys: Mapping[str, KeyValue]
     beside: Mapping[str, KeyValue]
     next: int | None
@@ -75,7 +75,7 @@ async def check_room(store: Etcd, scope: str, *, prefix: str) -> None:
     found = await store.read_together([], [head_key, *keys], errors=BYTES)
     head = found.keys.get(head_key)
     for key in keys:
-        if key in found.keys and (head.modified if head else 0) == end.head_commit:
+        if key in found.keys and (head.modified if head else 0) == end.head_revision:
             words = f"it lies beyond the end of the audit trail, which is record {last}"
             raise unreadable(key, f"{words}, and nothing can be recorded after that")
 
@@ -90,10 +90,10 @@ async def page(
     prefix: str,
     since: int | None = None,
 ) -> tuple[int, AuditPage]:
-    """The first `limit` records after sequence `after`, with the head, at one commit (None: now).
+    """The first `limit` records after sequence `after`, with the head, at one revision (None: now).
 
-    `since`: none that was written before that commit. `prefix`: of the engine's keys. Returns the
-    commit of the page too. Nothing is left out: what is no record is told of beside them. Whether
+    `since`: none that was written before that revision. `prefix`: of the engine's keys. Returns the
+    revision of the page too. Nothing is left out: what is no record is told of beside them. Whether
     they follow one another is for the reader of the chain (contract/chain.py). Raises Failure as
     Etcd.read does, and KERNEL_STATE_UNREADABLE naming the head's key.
     """
@@ -102,9 +102,9 @@ async def page(
     found = await _stretch(store, scope, after, limit, at)
     head = ledger.parse(scope, None, found.beside, prefix=prefix).head
     records, broken = _sorted(scope, after, found, head.sequence)
-    return found.commit_id, AuditPage(
-        records=[each for each in records if each.commit_id >= (since or 0)],
-        broken=[each for each in broken if each.commit_id >= (since or 0)],
+    return found.revision, AuditPage(
+        records=[each for each in records if each.revision >= (since or 0)],
+        broken=[each for each in broken if each.revision >= (since or 0)],
         head=head,
         next=found.next,
     )
@@ -114,7 +114,7 @@ async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterat
     """When each record was written, by its own clock, in order, page by page. What is no record
     says nothing.
 
-    Records are written after those of the commit before were read, and their times are read in
+    Records are written after those of the revision before were read, and their times are read in
     between. Raises Failure as `page` does.
     """
     after: int | None = 0
@@ -124,11 +124,11 @@ async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterat
         ledger.parse(scope, None, found.beside, prefix=prefix)  # another cluster's is refused
         logged = []
         for record in _sorted(scope, after, found, 0)[0]:
-            if record.commit_id > newest:
-                reached, newest = newest, record.commit_id
+            if record.revision > newest:
+                reached, newest = newest, record.revision
             logged.append(
                 Logged(
-                    commit_id=record.commit_id,
+                    revision=record.revision,
                     reached=reached,
                     time=record.time,
                     clock=record.clock,
@@ -143,21 +143,21 @@ async def records(
     store: Etcd, scope: str, sequences: Sequence[int]
 ) -> tuple[list[AuditRecord], list[BrokenRecord]]:
     """Those records, in the order given, and those that can't be believed or are not there. A
-    record never changes, so they need no common commit. Raises Failure as `page` does.
+    record never changes, so they need no common revision. Raises Failure as `page` does.
     """
     found: dict[str, KeyValue] = {}
     names = [ledger.audit_key(scope, sequence) for sequence in sequences]
-    commit = 0
+    revision = 0
     for start in range(0, len(names), AT_ONCE):
         together = await store.read_together([], names[start : start + AT_ONCE], errors=BYTES)
         found.update(together.keys)
-        commit = together.commit_id
+        revision = together.revision
     good, broken = [], []
     for sequence, name in zip(sequences, names, strict=True):
         pair = found.get(name)
         if pair is None:
             words = "it is missing, though a request names it"
-            broken.append(_broken(name, sequence, sequence, commit, None, words))
+            broken.append(_broken(name, sequence, sequence, revision, None, words))
             continue
         record = _judged(scope, ledger.audit_name(sequence), pair)
         if isinstance(record, AuditRecord):
@@ -176,7 +176,7 @@ async def _stretch(store: Etcd, scope: str, after: int, limit: int, at: int | No
     records = 0
     while True:
         found = await store.read_page(prefix, first, limit + 1, [head], at, errors=BYTES)
-        at, pairs = found.commit_id, found.keyspaces[0].keys
+        at, pairs = found.revision, found.keyspaces[0].keys
         before = len(keys)
         for name in sorted(pairs):
             sequence = _sequence(name)
@@ -198,14 +198,14 @@ def _sorted(
     """
     judged = {name: _judged(scope, name, pair) for name, pair in found.keys.items()}
     ahead = _judged(scope, *found.ahead) if found.ahead else None
-    bound = ahead.commit_id if isinstance(ahead, AuditRecord) else found.commit_id
+    bound = ahead.revision if isinstance(ahead, AuditRecord) else found.revision
     bounds = {}
     for name in reversed(list(judged)):
         record = judged[name]
-        if isinstance(record, AuditRecord) and record.commit_id > bound:
-            judged[name] = f"it was written at commit {record.commit_id}, after the one after it"
+        if isinstance(record, AuditRecord) and record.revision > bound:
+            judged[name] = f"it was written at revision {record.revision}, after the one after it"
         elif isinstance(record, AuditRecord):
-            bound = record.commit_id
+            bound = record.revision
         bounds[name] = bound
     good: list[AuditRecord] = []
     broken: list[BrokenRecord] = []
@@ -229,7 +229,7 @@ def _sorted(
             key = prefix + name
             broken.append(_broken(key, sequence, sequence, place, pair.modified, record))
     if found.next is None:
-        place = found.commit_id
+        place = found.revision
         missing(end)
     return good, broken
 
@@ -249,23 +249,24 @@ def _broken(
     key: str, sequence: int | None, last: int | None, place: int, written: int | None, problem: str
 ) -> BrokenRecord:
     return BrokenRecord(
-        sequence=sequence, last=last, key=key, commit_id=place, written=written, problem=problem
+        sequence=sequence, last=last, key=key, revision=place, written=written, problem=problem
     )
 
 
 async def _before(
     store: Etcd, scope: str, after: int, at: int | None, since: int
 ) -> tuple[int, int]:
-    """The sequence after which records were written at commit `since` or later, not below `after`;
-    and the commit at which that was read. Records are written in order, so it is a search by ever
-    larger steps, and then by halves. It believes no head: a damaged one must not hide, or add, any.
+    """The sequence after which records were written at revision `since` or later, not below
+    `after`; and the revision at which that was read. Records are written in order, so it is a
+    search by ever larger steps, and then by halves. It believes no head: a damaged one must not
+    hide, or add, any.
     """
 
     async def reached(sequence: int) -> bool:
         nonlocal at
         name = ledger.audit_name(sequence + 1)
         found = await store.read_page(ledger.audit_prefix(scope), name, 1, [], at, errors=BYTES)
-        at = found.commit_id
+        at = found.revision
         return all(pair.created >= since for pair in found.keyspaces[0].keys.values())
 
     low = high = after
@@ -294,12 +295,12 @@ def _record(scope: str, sequence: int, pair: KeyValue) -> AuditRecord:
     Raises Unreadable.
     """
     if pair.created != pair.modified:
-        written = f"written at commit {pair.created} and written over at commit {pair.modified}"
+        written = f"written at revision {pair.created} and written over at revision {pair.modified}"
         raise Unreadable(f"a record is written once, and this one was {written}")
     try:
         pair.value.encode()
         stored = json.loads(pair.value)
-        dated = json.dumps({**stored, "commit_id": pair.modified})
+        dated = json.dumps({**stored, "revision": pair.modified})
         record = AuditRecord.model_validate_json(dated)
         datetime.fromisoformat(record.time)  # a day that there is
     except UnicodeEncodeError as error:
@@ -312,7 +313,7 @@ def _record(scope: str, sequence: int, pair: KeyValue) -> AuditRecord:
         raise Unreadable("it is nested too deep") from error
     except (TypeError, ValueError) as error:
         raise Unreadable("not a JSON object, or not one of a record") from error
-    if record.model_dump(mode="json", exclude={"commit_id"}) != stored:
+    if record.model_dump(mode="json", exclude={"revision"}) != stored:
         raise Unreadable("it holds more than a record does")
     if record.sequence != sequence or record.hash != digest(record.model_dump(mode="json")):
         raise Unreadable("it is another record than its key says, or its hash does not match")

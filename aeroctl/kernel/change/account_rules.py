@@ -14,7 +14,7 @@ from aeroctl.contract.base import Observation
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.rules import Fact, Rule, evaluated
+from aeroctl.contract.rules import Rule, evaluated, facts
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import Kernel
 
@@ -145,39 +145,43 @@ def agent_sees_store(accounts: Accounts) -> Result:
     }
 
 
-RULES: tuple[tuple[Callable[[Accounts], Result], str], ...] = (
-    (agent_answers, "the node's agent answers"),
-    (database_answers, "the node's database answers"),
+RULES: tuple[tuple[Callable[[Accounts], Result], str, Sequence[str]], ...] = (
+    (agent_answers, "the node's agent answers", ("P7-E1",)),
+    (database_answers, "the node's database answers", ()),
     (
         agent_is_the_nodes,
         "the agent at the node's address says that it is this node's, of this cluster",
+        ("P7-E1",),
     ),
-    (role_agrees, "store, database and agent agree on whether the node is a primary"),
-    (timeline_agrees, "store, database and agent agree on the node's timeline"),
-    (system_id_agrees, "store, database and agent agree on the system identifier"),
-    (agent_sees_store, "the agent has read the store within the time of its lease"),
+    (role_agrees, "store, database and agent agree on whether the node is a primary", ("P6-A1",)),
+    (timeline_agrees, "store, database and agent agree on the node's timeline", ("P6-S2",)),
+    (system_id_agrees, "store, database and agent agree on the system identifier", ("P6-S2",)),
+    (agent_sees_store, "the agent has read the store within the time of its lease", ("P7-E1",)),
 )
-"""Every rule with its description (what it means that it holds), in the order of the output."""
+"""Every rule, its description and the invariants that it serves, in the order of the output."""
 COMPARING: Collection[str] = frozenset({"role_agrees", "timeline_agrees", "system_id_agrees"})
 """Rules that compare accounts which were taken at different moments."""
 
 
 def rules(accounts: Accounts) -> list[Rule]:
     """Every rule about one node."""
-    return [_evaluated(result, description, accounts) for result, description in RULES]
+    return [_evaluated(*row, accounts) for row in RULES]
 
 
-def _evaluated(result: Callable[[Accounts], Result], description: str, accounts: Accounts) -> Rule:
+def _evaluated(
+    result: Callable[[Accounts], Result],
+    description: str,
+    invariants: Sequence[str],
+    accounts: Accounts,
+) -> Rule:
     holds, evidence = result(accounts)
     return Rule(
         rule_id=result.__name__,
         description=description,
         evaluation=evaluated(holds),
-        enforced_by="nobody",
-        evidence=[
-            Fact(name="node", value=accounts.node.name),
-            *(Fact(name=name, value=value) for name, value in evidence.items()),
-        ],
+        enforced_by="none",
+        invariants=list(invariants),
+        evidence=facts({"node": accounts.node.name, **evidence}),
     )
 
 

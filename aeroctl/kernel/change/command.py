@@ -83,8 +83,6 @@ async def command(
 def _internal(submission: Submission, dispatched: bool) -> Failure:
     """The kernel itself failed. Without a known dispatch record nothing was sent to Patroni."""
     return Failure(
-        500,
-        "kernel_rejection",
         "INTERNAL",
         f"the kernel server failed {'after' if dispatched else 'before'} the request was "
         "dispatched; its log says why",
@@ -165,7 +163,7 @@ async def _dispatch_through(
         LOGGER.error("request %s: refused and not recorded: %s", submission.request_id, refusal)
         raise refusal
     await trail.check_room(source.store, source.scope, prefix=source.prefix)
-    raise _busy("authority-relevant state, or the audit trail,")
+    raise _busy("state that decides who leads, or the audit trail,")
 
 
 def _is_current(account: Account | None, plan: Plan) -> bool:
@@ -191,8 +189,8 @@ async def _record_dispatch(
         return decision.caller_gone()
     facts = records.dispatch_facts(plan, kernel, seconds)
     transaction = records.dispatch(submission, source.prefix, kernel, decided.ledger, facts, lease)
-    commit = await _write(source, transaction)
-    return None if commit is None else Dispatched(submission, kernel, commit, seconds, began)
+    revision = await _write(source, transaction)
+    return None if revision is None else Dispatched(submission, kernel, revision, seconds, began)
 
 
 async def _write(source: Source, transaction: Transaction) -> int | None:
@@ -246,4 +244,4 @@ async def _log_refusal(
 
 def _busy(subject: str) -> Failure:
     message = f"{subject} kept changing; nothing was dispatched"
-    return Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])
+    return Failure("KERNEL_BUSY", message)

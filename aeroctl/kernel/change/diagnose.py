@@ -15,7 +15,7 @@ from datetime import datetime
 from aeroctl.contract.base import Observation
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
+from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel.audit.records import Dispatched
 from aeroctl.kernel.change import transfer
@@ -56,7 +56,7 @@ def _latest_start(source: Source, dispatched: Dispatched) -> float:
 
 def _status(dispatched: Dispatched, diagnostics: list[Rule] | None) -> RequestStatus:
     """The outcome; `diagnostics` None: the nodes were not queried."""
-    submission, leader = dispatched.submission, sections.authority(dispatched.kernel)
+    submission, leader = dispatched.submission, sections.leader(dispatched.kernel)
     queried = diagnostics is not None
     busy = "the nodes were not asked: others were reading them all the time"
     return RequestStatus(
@@ -69,10 +69,10 @@ def _status(dispatched: Dispatched, diagnostics: list[Rule] | None) -> RequestSt
         code=None,
         message=None if queried else busy,
         engine_reply=None,
-        authority_before=leader,
-        authority_after=leader,
-        commits=Commits(
-            requested=dispatched.commit_id, dispatched=dispatched.commit_id, outcome=None
+        leader_before=leader,
+        leader_after=leader,
+        revisions=Revisions(
+            requested=dispatched.revision, dispatched=dispatched.revision, outcome=None
         ),
         evidence=[],
         diagnostics=diagnostics,

@@ -127,12 +127,12 @@ async def _recorded(source: Source, submission: Submission, refusal: Failure) ->
 
 async def write(source: Source, submission: Submission, written: Transaction, free: Room) -> bool:
     """Write the record of a refusal in its room. False: the store has moved on meanwhile."""
-    commit = await source.store.transact(
+    revision = await source.store.transact(
         [*written.compares, *free.compares], [*written.changes, *free.changes]
     )
-    if commit is not None:
+    if revision is not None:
         source.unrecorded_refusals.pop(submission.caller.identity, None)
-    return commit is not None
+    return revision is not None
 
 
 async def _recent_refusals(

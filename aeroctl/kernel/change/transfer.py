@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.envelope import Note
 from aeroctl.contract.errors import EngineReply
-from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
+from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
 from aeroctl.contract.terms import Evaluation
 from aeroctl.kernel.audit import records
 from aeroctl.kernel.audit.records import Dispatched, Plan
@@ -58,11 +58,8 @@ async def carry_out(
     if found.outcome == "rejected" and found.final:
         words = found.engine_reply and found.engine_reply.status is not None
         raise Failure(
-            409,
-            "kernel_rejection",
             "ENGINE_REJECTED",
             found.engine_reply.body if found.engine_reply and words else found.message or "",
-            invariants=["P7-E3"],
             engine_reply=found.engine_reply,
         )
     return await envelope(source, kernel, found, missing)
@@ -71,9 +68,9 @@ async def carry_out(
 async def envelope(
     source: Source, proved: Kernel, found: RequestStatus, more: Sequence[Note]
 ) -> RequestEnvelope:
-    """The answer, as of a commit that holds the outcome's own record.
+    """The answer, as of a revision that holds the outcome's own record.
 
-    Where the store can't be read again, as of the commit that the outcome was `proved` from.
+    Where the store can't be read again, as of the revision that the outcome was `proved` from.
     """
     kernel = proved
     with contextlib.suppress(Failure):
@@ -100,20 +97,20 @@ async def record(
         try:
             async with source.append_lock:
                 _, kept = await source.kernel_and_ledger(found.request_id)
-                commit: int | None = kept.request_commit
+                revision: int | None = kept.request_revision
                 if len(kept.request or ()) <= len(records.DISPATCHED):
                     written = records.outcome(dispatched, kept, found)
                     writing = True
-                    commit = await source.store.transact(written.compares, written.changes)
+                    revision = await source.store.transact(written.compares, written.changes)
         except Failure as failure:
             problem = failure.error.message
             if failure.error.code != "STORE_UNAVAILABLE":
                 break
             unsure = unsure or writing
         else:
-            if commit is not None:
-                commits = found.commits.model_copy(update={"outcome": commit})
-                return found.model_copy(update={"commits": commits}), []
+            if revision is not None:
+                revisions = found.revisions.model_copy(update={"outcome": revision})
+                return found.model_copy(update={"revisions": revisions}), []
     words = "may not be" if unsure else "is not"
     LOGGER.error("request %s: its outcome %s recorded: %s", found.request_id, words, problem)
     message = f"the outcome {words} in the audit trail: {problem}"
@@ -126,15 +123,15 @@ async def _ask(
     """The one request to the engine, which has until `ends`.
 
     A forced one names no holder for the engine to check (Patroni: /failover), so that it is not
-    sent once the reign has ended that it was confirmed in (P7-D2).
+    sent once the leader term has ended that it was confirmed in (P7-D2).
     """
     if dispatched.submission.command.name == "force_promotion":
         try:
-            held = sections.authority(await source.kernel())
+            held = sections.leader(await source.kernel())
         except Failure as failure:
-            return _unsent(f"the reign can't be read again: {failure.error.message}")
-        if held != sections.authority(dispatched.kernel):
-            return _unsent("the reign that it was confirmed in has ended")
+            return _unsent(f"the leader term can't be read again: {failure.error.message}")
+        if held != sections.leader(dispatched.kernel):
+            return _unsent("the leader term that it was confirmed in has ended")
     seconds = max(1.0, ends - uptime())
     return await engine.ask(plan.base, plan.path, plan.body, seconds, dispatched.began)
 
@@ -147,7 +144,7 @@ def _unsent(why: str) -> Sent:
 class _Watch:
     """What is learned while the engine is at work, beside the store's history.
 
-    `answered`: a commit that was there once the engine's reply had come. `pulse`: of the holder's
+    `answered`: a revision that was there once the engine's reply had come. `pulse`: of the holder's
     agent. `seen`: when each of the engine's keys was last written.
     """
 
@@ -171,7 +168,7 @@ async def _settled(
         with contextlib.suppress(Failure):
             kernel = await _look(source, dispatched, call, watch)
             if watch.found is not None and watch.found.final:
-                if watch.found.authority_after == sections.authority(dispatched.kernel):
+                if watch.found.leader_after == sections.leader(dispatched.kernel):
                     if call.done():
                         break
                 else:
@@ -196,7 +193,7 @@ async def _look(
     keyspace = await source.store.read(source.prefix)
     news = watch.seen != (seen := {key: pair.modified for key, pair in keyspace.keys.items()})
     if done and watch.answered is None:
-        watch.answered, news = keyspace.commit_id, True
+        watch.answered, news = keyspace.revision, True
     if watch.pulse is not None and watch.found is not None:
         began = max(watch.found.withdrawn or 0, 0 if watch.pulse.count else watch.answered or 0)
         if watch.pulse.since < began:  # renewals before that prove nothing, or less
@@ -205,12 +202,12 @@ async def _look(
         leader = keyspace.keys.get("leader")
         if leader is not None and leader.lease:
             pulse = watch.pulse
-            watch.pulse = await pulses.feel(source.store, leader.lease, pulse, keyspace.commit_id)
+            watch.pulse = await pulses.feel(source.store, leader.lease, pulse, keyspace.revision)
             if watch.pulse is not None and watch.pulse.count >= needed:
                 await asyncio.sleep(POLL_SECONDS)  # see pulse.observe
                 news = True
     if news:
-        history = await source.store.history(source.prefix, dispatched.commit_id)
+        history = await source.store.history(source.prefix, dispatched.revision)
         watch.found = _judged(dispatched, history, _sent(call), watch)
         watch.seen = seen
     return parse(source.scope, keyspace)
@@ -222,9 +219,9 @@ def _judged(dispatched: Dispatched, history: History, sent: Sent, watch: _Watch)
     requested = judge.Asked(
         command=asked.command.name,
         target=asked.request.target,
-        before=sections.authority(dispatched.kernel),
-        failover_commit=dispatched.kernel.failover_commit,
-        dispatched=dispatched.commit_id,
+        before=sections.leader(dispatched.kernel),
+        failover_revision=dispatched.kernel.failover_revision,
+        dispatched=dispatched.revision,
     )
     renewals = watch.pulse.renewals if watch.pulse else None
     found = judge.judge(
@@ -236,11 +233,11 @@ def _judged(dispatched: Dispatched, history: History, sent: Sent, watch: _Watch)
         answered=watch.answered,
         renewals=renewals,
     )
-    return judge.attributed(found, history.keyspace.commit_id)
+    return judge.attributed(found, history.keyspace.revision)
 
 
 async def _writes(source: Source, kernel: Kernel) -> Evaluation:
-    """Whether a new reign has begun in full, as far as can be told: see `writable`."""
+    """Whether a new leader term has begun in full, as far as can be told: see `writable`."""
     if sections.promotion(kernel).state == "AuthorityTransitioning":
         return "does_not_hold"
     return (await writable(source, kernel)).evaluation
@@ -249,16 +246,14 @@ async def _writes(source: Source, kernel: Kernel) -> Evaluation:
 async def _proof(
     source: Source, dispatched: Dispatched, sent: Sent, watch: _Watch
 ) -> tuple[Kernel, RequestStatus]:
-    """What the store's history since the dispatch and the holder of authority prove."""
+    """What the store's history since the dispatch and the leader prove."""
     asked = dispatched.submission
     try:
-        history = await source.store.history(source.prefix, dispatched.commit_id)
+        history = await source.store.history(source.prefix, dispatched.revision)
         kernel = parse(source.scope, history.keyspace)
     except Failure as failure:
         error = failure.error
         raise Failure(
-            failure.status,
-            error.domain,
             error.code,
             f"the request was dispatched, and what came of it can't be proved now: {error.message}",
             invariants=["P7-E2"],
@@ -267,7 +262,7 @@ async def _proof(
         ) from failure
     found = _judged(dispatched, history, sent, watch)
     outcome, final, evidence = found.outcome, found.final, found.evidence
-    if found.authority_after == sections.authority(kernel):  # what comes later is not weighed
+    if found.leader_after == sections.leader(kernel):  # what comes later is not weighed
         shown = await writable(source, kernel)
         outcome, final = weighed(outcome, final, shown)
         evidence = [*evidence, shown]
@@ -281,10 +276,10 @@ async def _proof(
         code=None,
         message=found.message,
         engine_reply=sent.reply,
-        authority_before=sections.authority(dispatched.kernel),
-        authority_after=found.authority_after,
-        commits=Commits(
-            requested=dispatched.commit_id, dispatched=dispatched.commit_id, outcome=None
+        leader_before=sections.leader(dispatched.kernel),
+        leader_after=found.leader_after,
+        revisions=Revisions(
+            requested=dispatched.revision, dispatched=dispatched.revision, outcome=None
         ),
         evidence=evidence,
         diagnostics=None,

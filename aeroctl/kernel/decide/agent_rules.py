@@ -10,6 +10,7 @@ from aeroctl.kernel.patroni.agent import Identity, Wanted, evidence, identity
     promotion="kernel",
     demotion="kernel",
     force="kernel",
+    invariants=("P7-E1",),
 )
 def agent_known(change: Change) -> Result:
     """Without an address no request can be sent."""
@@ -28,6 +29,7 @@ def agent_known(change: Change) -> Result:
     promotion="kernel",
     demotion="kernel",
     force="kernel",
+    invariants=("P7-E1",),
 )
 def agent_identified(change: Change) -> Result:
     """What answers at the receiver's address is that node's agent, in this cluster (P7-F1)."""

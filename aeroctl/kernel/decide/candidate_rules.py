@@ -9,14 +9,15 @@ def by_synchronous_mode(state: State) -> Enforcement:
     """In quorum mode Patroni checks the rule once the leader has put its name into the sync key."""
     synchronous = state.cluster.synchronous
     checked = synchronous.mode in ("off", "on") or synchronous.leader is not None
-    return "engine" if checked else "nobody"
+    return "patroni" if checked else "none"
 
 
 @rule(
     "the node is not tagged as never to be promoted",
-    promotion="engine",
-    force="engine",
-    successor="engine",
+    promotion="patroni",
+    force="patroni",
+    successor="patroni",
+    invariants=(),
 )
 def failover_allowed(change: Change) -> Result:
     """Patroni: the tags nofailover and failover_priority."""
@@ -31,8 +32,9 @@ def failover_allowed(change: Change) -> Result:
 @rule(
     "the node is in the synchronous set, where replication is synchronous (P6-S1)",
     promotion=by_synchronous_mode,
-    force="nobody",
+    force="none",
     successor=by_synchronous_mode,
+    invariants=("P6-S1",),
 )
 def synchronous_standby(change: Change) -> Result:
     """Patroni refuses a switchover to a node outside of the synchronous set (P6-S1)."""

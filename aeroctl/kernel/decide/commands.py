@@ -8,7 +8,7 @@ from aeroctl.contract.consent import Confirmable
 from aeroctl.kernel.decide.state import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Kernel
 
 
@@ -17,7 +17,7 @@ def command_named(name: str) -> Command:
     known: Mapping[str, Command] = {command.name: command for command in COMMANDS.values()}
     if name not in known:
         message = f"there is no command {name!r}; there are {', '.join(known)}"
-        raise Failure(404, "operator_input", "UNKNOWN_COMMAND", message, invariants=["P7-S3"])
+        raise Failure("UNKNOWN_COMMAND", message)
     return known[name]
 
 
@@ -33,13 +33,18 @@ def check_target(command: Command, target: str | None, state: State) -> None:
         return
     else:
         message = f"there is no node {target!r}; there are {', '.join(state.nodes)}"
-    raise Failure(400, "operator_input", "UNKNOWN_NODE", message, invariants=["P7-A3"])
+    raise Failure("UNKNOWN_NODE", message)
 
 
 def confirmable(command: CommandName, target: str | None, kernel: Kernel) -> Confirmable:
     """What a token must confirm for that command in that state."""
     return Confirmable(
-        command, target, kernel.scope, kernel.system_id, epoch(kernel), kernel.failover_commit
+        command,
+        target,
+        kernel.scope,
+        kernel.system_id,
+        state_digest(kernel),
+        kernel.failover_revision,
     )
 
 

@@ -57,12 +57,12 @@ def check(
     command: Command,
     about: Confirmable,
     overridden: Sequence[str],
-    commit_id: int,
+    revision: int,
     clock: Clock,
 ) -> None:
     """Refuse what doesn't confirm `command`, in the state that `about` describes, by now.
 
-    `overridden`: the invariants that it would override now, by id. `commit_id`: the state's own;
+    `overridden`: the invariants that it would override now, by id. `revision`: the state's own;
     nobody has seen a later one. Raises Failure
     CONFIRMATION_INVALID, CONFIRMATION_EXPIRED, ACKNOWLEDGEMENT_MISMATCH.
     """
@@ -75,8 +75,8 @@ def check(
     if not consent.confirms(given.token, about):
         raise _invalid("its token is not that of this command, this target and this state")
     _check_term(given.token, clock)
-    if request.commit_id > commit_id:
-        seen = f"commit {request.commit_id} can't have been seen: the kernel is at {commit_id}"
+    if request.revision > revision:
+        seen = f"revision {request.revision} can't have been seen: the kernel is at {revision}"
         raise _invalid(seen)
     if given.kind == "standard":
         if given.acknowledged:
@@ -107,12 +107,9 @@ def _check_term(token: str, clock: Clock) -> None:
     if now < issued:
         ends = "is from the future: the clocks of two kernels disagree"
     raise Failure(
-        403,
-        "control_plane_validation",
         "CONFIRMATION_EXPIRED",
         f"the explanation was given at {_words(issued)} and {ends}; "
         f"by the kernel's clock it is now {_words(now)}",
-        invariants=["P7-A2"],
     )
 
 
@@ -130,21 +127,9 @@ def _words(milliseconds: int) -> str:
 
 
 def _invalid(message: str) -> Failure:
-    return Failure(
-        403,
-        "control_plane_validation",
-        "CONFIRMATION_INVALID",
-        f"the confirmation is not valid: {message}",
-        invariants=["P7-A2"],
-    )
+    return Failure("CONFIRMATION_INVALID", f"the confirmation is not valid: {message}")
 
 
 def _mismatch(message: str, acknowledged: Sequence[str], overridden: Sequence[str]) -> Failure:
     needed, found = ", ".join(sorted(overridden)) or "none", ", ".join(acknowledged) or "none"
-    return Failure(
-        403,
-        "control_plane_validation",
-        "ACKNOWLEDGEMENT_MISMATCH",
-        f"{message}: needed {needed}; acknowledged {found}",
-        invariants=["P7-A2"],
-    )
+    return Failure("ACKNOWLEDGEMENT_MISMATCH", f"{message}: needed {needed}; acknowledged {found}")

@@ -22,7 +22,7 @@ from aeroctl.kernel.decide.definition import Change
 from aeroctl.kernel.decide.state import State, receiver
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Kernel
 
 
@@ -72,7 +72,7 @@ def authorise(submission: Submission) -> None:
         message = f"{caller.identity} is an {caller.authority}, not an operator"
     else:
         return
-    raise Failure(403, "control_plane_validation", "NOT_AUTHORIZED", message, invariants=["P7-A1"])
+    raise Failure("NOT_AUTHORIZED", message)
 
 
 def check_confirmed(submission: Submission, state: State, ledger: Ledger, clock: Clock) -> None:
@@ -83,20 +83,17 @@ def check_confirmed(submission: Submission, state: State, ledger: Ledger, clock:
     if ledger.spent_by is not None:
         raise confirmation_reused(ledger.spent_by)
     commands.check_target(command, request.target, state)
-    now = epoch(state.kernel)
-    if request.epoch != now:
+    now = state_digest(state.kernel)
+    if request.state_digest != now:
         raise Failure(
-            409,
-            "control_plane_validation",
             "STATE_CHANGED",
-            "authority-relevant state is not what was confirmed: "
-            f"confirmed at commit {request.commit_id} in epoch {request.epoch}, "
-            f"at commit {state.kernel.commit_id} it is {now}",
-            invariants=["P7-D2"],
+            "state that decides who leads is not what was confirmed: "
+            f"confirmed at revision {request.revision} in state digest {request.state_digest}, "
+            f"at revision {state.kernel.revision} it is {now}",
         )
     about = commands.confirmable(command.name, request.target, state.kernel)
     overridden = [override.invariant for override in effects.overrides(command.name, state)]
-    confirmation.check(request, command, about, overridden, state.kernel.commit_id, clock)
+    confirmation.check(request, command, about, overridden, state.kernel.revision, clock)
 
 
 def genuine(submission: Submission, kernel: Kernel) -> bool:
@@ -105,7 +102,9 @@ def genuine(submission: Submission, kernel: Kernel) -> bool:
     """
     request = submission.request
     about = commands.confirmable(submission.command.name, request.target, kernel)
-    return consent.confirms(request.confirmation.token, replace(about, epoch=request.epoch))
+    return consent.confirms(
+        request.confirmation.token, replace(about, state_digest=request.state_digest)
+    )
 
 
 def check_rules(submission: Submission, state: State) -> None:
@@ -119,13 +118,7 @@ def check_rules(submission: Submission, state: State) -> None:
         if rule.rule_id != agent_identified.rule_id
     ]
     if state.in_flight is not None and applied:
-        raise Failure(
-            409,
-            "kernel_rejection",
-            "COMMAND_IN_FLIGHT",
-            f"request {state.in_flight} is being carried out",
-            invariants=["P7-E1"],
-        )
+        raise Failure("COMMAND_IN_FLIGHT", f"request {state.in_flight} is being carried out")
     if rules.broken(applied):
         raise rules_not_met(applied)
 
@@ -144,27 +137,20 @@ def unidentified(submission: Submission, plan: Plan, state: State) -> Failure | 
     evidence = {fact.name: fact.value for fact in rule.evidence}
     agent = f"the agent of {plan.receiver} at {plan.base}"
     if rule.evaluation == "undetermined":
-        return _agent_failure(
+        return Failure(
             "AGENT_UNREACHABLE",
             f"{agent} did not prove who it is, so it was asked for nothing else: "
             f"{evidence['problem']}",
-            "P7-F1",
         )
     expected = _identity(evidence["node"], evidence["cluster"], evidence["system_id"])
     reported = _identity(
         evidence["agent_name"], evidence["agent_scope"], evidence["agent_system_id"]
     )
-    return _agent_failure(
+    return Failure(
         "AGENT_MISMATCH",
         f"{agent} did not prove to be it, so it was asked for nothing else: "
         f"{evidence['problem']}: it must be {expected}; it says that it is {reported}",
-        "P7-A2",
-        "P7-F1",
     )
-
-
-def _agent_failure(code: str, message: str, *invariants: str) -> Failure:
-    return Failure(409, "kernel_rejection", code, message, invariants=list(invariants))
 
 
 def _identity(node: object, scope: object, system_id: object) -> str:
@@ -179,8 +165,6 @@ def request_seen(request_id: str, written: Sequence[int]) -> Failure:
     """Where the id was dispatched, that nothing was executed can't be said of it (P7-E2)."""
     dispatched = len(written) >= len(records.DISPATCHED)
     return Failure(
-        409,
-        "control_plane_validation",
         "REQUEST_SEEN",
         "a request with this id was made before; it is not made again. What became of it: "
         f"aeroctl outcome {request_id}",
@@ -192,23 +176,17 @@ def request_seen(request_id: str, written: Sequence[int]) -> Failure:
 def confirmation_reused(by: str) -> Failure:
     """One consent serves one request, whatever came of that."""
     return Failure(
-        409,
-        "control_plane_validation",
         "CONFIRMATION_REUSED",
         f"this confirmation was used by request {by}, and serves no other one. What became of "
         f"that: aeroctl outcome {by}",
-        invariants=["P7-A2", "P7-F3"],
     )
 
 
 def caller_gone() -> Failure:
     """The client has disconnected, so nobody intends the change any more (P7-A2)."""
     return Failure(
-        409,
-        "control_plane_validation",
         "CALLER_GONE",
         "the client disconnected before the command ran; nothing was executed",
-        invariants=["P7-A2"],
     )
 
 
@@ -221,9 +199,6 @@ def rules_not_met(applied: Sequence[Rule]) -> Failure:
         for rule in rules.broken(applied)
     )
     return Failure(
-        409,
-        "kernel_rejection",
         "RULE_NOT_MET",
         f"a rule that the kernel enforces is not met: {broken}",
-        invariants=["P7-E3"],
     )

@@ -1,17 +1,17 @@
-"""What a rule is: one function, and beside it its description and who enforces it. Pure.
+"""What a rule is: one function, with its description, its invariants and who enforces it. Pure.
 
 To add a rule, write its function into the file of its family (`leader_rules.py`, `target_rules.py`,
 `replication_rules.py`, `transfer_rules.py`, `agent_rules.py`) and its name into `RULES` there. The
 function's name is the rule's id.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.rules import Fact, Rule, evaluated
+from aeroctl.contract.rules import Rule, evaluated, facts
 from aeroctl.contract.terms import Enforcement
 from aeroctl.kernel.decide.state import State
 
@@ -49,6 +49,7 @@ class Definition:
 
     rule_id: str
     description: str
+    invariants: Sequence[str]
     enforced_by: Mapping[Use, Enforcer]
     result: Callable[[Change], Result]
 
@@ -61,19 +62,22 @@ class Definition:
             description=self.description,
             evaluation=evaluated(holds),
             enforced_by=enforcer(change.state) if callable(enforcer) else enforcer,
-            evidence=[Fact(name=name, value=value) for name, value in evidence.items()],
+            invariants=list(self.invariants),
+            evidence=facts(evidence),
         )
 
 
 def rule(
     description: str,
     *,
+    invariants: Sequence[str],
     promotion: Enforcer | None = None,
     demotion: Enforcer | None = None,
     force: Enforcer | None = None,
     successor: Enforcer | None = None,
 ) -> Callable[[Callable[[Change], Result]], Definition]:
-    """Make a function a rule. `description`: what it means that the rule holds.
+    """Make a function a rule. `description`: what it means that the rule holds. `invariants`: the
+    ids of those that it serves.
 
     Of the uses that have the rule, each names who enforces it; None: this use does not have it.
     """
@@ -86,6 +90,6 @@ def rule(
 
     def define(result: Callable[[Change], Result]) -> Definition:
         enforced_by = {use: enforcer for use, enforcer in columns.items() if enforcer is not None}
-        return Definition(result.__name__, description, enforced_by, result)
+        return Definition(result.__name__, description, invariants, enforced_by, result)
 
     return define

@@ -31,13 +31,13 @@ DEAD_LEADER = (
 
 TRANSFER = [
     "a new timeline begins; the old one can't be continued",
-    "connections to the old holder of write authority end, and their open transactions are lost",
+    "connections to the old leader end, and their open transactions are lost",
     "no writes are accepted from the old holder's shutdown until the new one accepts them",
 ]
 FORCED = [
     "a new timeline begins; the old one can't be continued",
     "acknowledged writes that the named node has not received are lost",
-    "connections to a holder of write authority end, and their open transactions are lost",
+    "connections to a leader end, and their open transactions are lost",
     "no writes are accepted until the named node accepts them",
     "a former holder that comes back with writes of its own loses them when it is rewound",
 ]
@@ -91,7 +91,7 @@ def _effect_on_candidate(name: str, rules: Sequence[Rule], state: State) -> str:
 
 
 def _is_refused_by_patroni(rule: Rule) -> bool:
-    return rule.enforced_by == "engine" and rule.evaluation == "does_not_hold"
+    return rule.enforced_by == "patroni" and rule.evaluation == "does_not_hold"
 
 
 def _follows(name: str, primary: str | None, state: State) -> str:
@@ -125,7 +125,7 @@ def overrides(command: CommandName, state: State) -> list[Override]:
         reasons = {"P6-S1": "whether the node is in the synchronous set is not checked"}
     else:
         reasons = {
-            "P6-A2": "no living holder of write authority hands it over",
+            "P6-A2": "no living leader hands it over",
             "P6-S1": "neither lag nor the synchronous set is checked without a living holder",
             "P6-S2": "the node's timeline is not checked without a living holder",
         }

@@ -11,24 +11,32 @@ def role_is(node: Node, role: Role) -> bool | None:
     return None if node.role == "unknown" else node.role == role
 
 
-@rule("a node holds write authority", promotion="kernel", demotion="kernel", force="nobody")
-def authority_held(change: Change) -> Result:
+@rule(
+    "a node holds the leader key",
+    promotion="kernel",
+    demotion="kernel",
+    force="none",
+    invariants=("P6-A1",),
+)
+def has_leader(change: Change) -> Result:
     """Without a leader nothing can be handed over (P6-A1)."""
     leader = change.state.leader
     return leader is not None, {
         "node": leader.node if leader else None,
-        "reign": leader.reign if leader else None,
+        "since": leader.since if leader else None,
     }
 
 
-@rule("the named node is the one that holds write authority", demotion="kernel")
-def target_holds_authority(change: Change) -> Result:
+@rule(
+    "the named node is the one that holds the leader key", demotion="kernel", invariants=("P6-A1",)
+)
+def target_is_leader(change: Change) -> Result:
     """Only the leader can step down."""
     leader = change.state.leader_name
-    return leader == change.target, {"target": change.target, "authority": leader}
+    return leader == change.target, {"target": change.target, "leader": leader}
 
 
-@rule("the holder of write authority is a primary", promotion="kernel", demotion="kernel")
+@rule("the leader is a primary", promotion="kernel", demotion="kernel", invariants=("P6-A1",))
 def holder_is_primary(change: Change) -> Result:
     """A leader that is not a primary yet is in the middle of a promotion (P6-A3)."""
     leader = change.state.leader_name
@@ -41,9 +49,10 @@ def holder_is_primary(change: Change) -> Result:
 
 
 @rule(
-    "the holder of write authority says itself that it accepts writes",
-    promotion="nobody",
-    demotion="nobody",
+    "the leader says itself that it accepts writes",
+    promotion="none",
+    demotion="none",
+    invariants=("P6-A1",),
 )
 def holder_writable(change: Change) -> Result:
     """Advisory: the store has only what the leader's agent last wrote there (P6-A3)."""
@@ -61,4 +70,4 @@ def holder_writable(change: Change) -> Result:
     }
 
 
-RULES = (authority_held, target_holds_authority, holder_is_primary, holder_writable)
+RULES = (has_leader, target_is_leader, holder_is_primary, holder_writable)

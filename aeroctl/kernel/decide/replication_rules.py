@@ -12,18 +12,19 @@ from aeroctl.kernel.patroni import sections
 
 def by_living_leader(state: State) -> Enforcement:
     """Patroni checks the rule on the leader; a dead leader checks nothing."""
-    return "engine" if state.leader_is_alive else "nobody"
+    return "patroni" if state.leader_is_alive else "none"
 
 
 def by_check_timeline(state: State) -> Enforcement:
     """Patroni checks the rule where its setting `check_timeline` is on, and on a leader only."""
-    return by_living_leader(state) if sections.check_timeline(state.kernel) else "nobody"
+    return by_living_leader(state) if sections.check_timeline(state.kernel) else "none"
 
 
 @rule(
     "the node streams write-ahead log from its upstream",
-    promotion="nobody",
-    successor="nobody",
+    promotion="none",
+    successor="none",
+    invariants=("P6-S1",),
 )
 def target_streaming(change: Change) -> Result:
     """Advisory: Patroni accepts a candidate that only restores from an archive."""
@@ -39,10 +40,11 @@ def target_streaming(change: Change) -> Result:
 
 
 @rule(
-    "the node is on the timeline of write authority (P6-S2)",
+    "the node is on the timeline of the leader (P6-S2)",
     promotion=by_check_timeline,
     force=by_check_timeline,
     successor=by_check_timeline,
+    invariants=("P6-S2",),
 )
 def same_timeline(change: Change) -> Result:
     """A node on another timeline may lack what the leader has committed (P6-S2)."""
@@ -51,7 +53,7 @@ def same_timeline(change: Change) -> Result:
     return accounts.on_timeline(node, reported, state.nodes_were_queried, current), {
         "node": change.target,
         "timeline": reported.timeline if reported else node.timeline,
-        "authority_timeline": current,
+        "leader_timeline": current,
         "check_timeline": sections.check_timeline(state.kernel),
         "unavailable": state.unavailable(change.target),
         **state.contradictions(change.target),
@@ -80,6 +82,7 @@ def leader_timeline(state: State) -> int | None:
     promotion=by_living_leader,
     force=by_living_leader,
     successor=by_living_leader,
+    invariants=("P6-S1",),
 )
 def lag_within_limit(change: Change) -> Result:
     """Counted as Patroni counts: from the position that a leader last recorded in the store to the

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from aeroctl.contract import accounts
 from aeroctl.contract.base import Observation
-from aeroctl.contract.cluster import Authority, Cluster
+from aeroctl.contract.cluster import Cluster, Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
@@ -40,9 +40,9 @@ class State:
         return {node.name: node for node in sections.nodes(self.kernel)}
 
     @property
-    def leader(self) -> Authority | None:
+    def leader(self) -> Leader | None:
         """Who holds the leader key, and since which revision."""
-        return sections.authority(self.kernel)
+        return sections.leader(self.kernel)
 
     @property
     def leader_name(self) -> str | None:

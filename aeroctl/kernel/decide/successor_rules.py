@@ -28,7 +28,11 @@ def successors(state: State, leader: str) -> list[Successor]:
     ]
 
 
-@rule("enough other nodes keep every rule that the engine has for a successor", demotion="engine")
+@rule(
+    "enough other nodes keep every rule that Patroni has for a successor",
+    demotion="patroni",
+    invariants=("P6-A2",),
+)
 def successor_eligible(change: Change) -> Result:
     """Patroni: `no good candidates have been found`. In quorum mode it wants more than one."""
     synchronous = change.state.cluster.synchronous
@@ -47,7 +51,7 @@ def successor_eligible(change: Change) -> Result:
 
 def eligibility(rules: Sequence[Rule]) -> Evaluation:
     """Whether Patroni would accept the node that these rules are about."""
-    evaluations = {rule.evaluation for rule in rules if rule.enforced_by == "engine"}
+    evaluations = {rule.evaluation for rule in rules if rule.enforced_by == "patroni"}
     if "does_not_hold" in evaluations:
         return "does_not_hold"
     return "undetermined" if "undetermined" in evaluations else "holds"

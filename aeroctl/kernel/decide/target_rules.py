@@ -6,9 +6,10 @@ from aeroctl.kernel.decide.leader_rules import role_is
 
 @rule(
     "the node renews its own entry in the store",
-    promotion="engine",
-    force="engine",
-    successor="engine",
+    promotion="patroni",
+    force="patroni",
+    successor="patroni",
+    invariants=("P6-A2",),
 )
 def target_registered(change: Change) -> Result:
     """Patroni: `candidate does not exists`."""
@@ -17,26 +18,28 @@ def target_registered(change: Change) -> Result:
 
 
 @rule(
-    "the named node is a replica and does not hold write authority",
+    "the named node is a replica and does not hold the leader key",
     promotion="kernel",
     force="kernel",
+    invariants=("P6-A1",),
 )
 def target_is_replica(change: Change) -> Result:
     """The leader can't be promoted, nor can a node that is not a replica."""
     node = change.node
-    return False if node.holds_authority else role_is(node, "replica"), {
+    return False if node.is_leader else role_is(node, "replica"), {
         "node": change.target,
         "role": node.role,
-        "holds_authority": node.holds_authority,
+        "is_leader": node.is_leader,
         "registered": node.registered,
     }
 
 
 @rule(
     "the node says itself that it is in recovery, as a replica is",
-    promotion="nobody",
-    force="nobody",
-    successor="nobody",
+    promotion="none",
+    force="none",
+    successor="none",
+    invariants=("P6-A1",),
 )
 def target_in_recovery(change: Change) -> Result:
     """Advisory: a node may have been promoted by hand, and its agent may not know it."""

@@ -3,7 +3,13 @@
 from aeroctl.kernel.decide.definition import Change, Result, rule
 
 
-@rule("automatic failover is not paused", promotion="nobody", demotion="engine", force="nobody")
+@rule(
+    "automatic failover is not paused",
+    promotion="none",
+    demotion="patroni",
+    force="none",
+    invariants=(),
+)
 def not_paused(change: Change) -> Result:
     """In pause Patroni refuses a switchover without a candidate, and never fails over by itself."""
     paused = change.state.cluster.paused
@@ -11,10 +17,11 @@ def not_paused(change: Change) -> Result:
 
 
 @rule(
-    "no other transfer of authority is pending",
+    "no other switchover or failover is pending",
     promotion="kernel",
     demotion="kernel",
-    force="nobody",
+    force="none",
+    invariants=("P6-A2", "P7-E1"),
 )
 def nothing_pending(change: Change) -> Result:
     """A pending switchover or failover would be overwritten in the store (P6-F3)."""
@@ -23,12 +30,16 @@ def nothing_pending(change: Change) -> Result:
     return not pending, {
         "from_node": (failover.leader or None) if pending else None,
         "to_node": (failover.member or None) if pending else None,
-        "commit_id": kernel.failover_commit if pending else None,
+        "revision": kernel.failover_revision if pending else None,
     }
 
 
 @rule(
-    "no other request is being carried out", promotion="kernel", demotion="kernel", force="kernel"
+    "no other request is being carried out",
+    promotion="kernel",
+    demotion="kernel",
+    force="kernel",
+    invariants=("P7-E1",),
 )
 def nothing_in_flight(change: Change) -> Result:
     """One command at a time, whichever server serves it (P7-E1)."""
@@ -41,6 +52,7 @@ def nothing_in_flight(change: Change) -> Result:
     promotion="kernel",
     demotion="kernel",
     force="kernel",
+    invariants=("P6-A1",),
 )
 def not_standby_cluster(change: Change) -> Result:
     """In a standby cluster no node is a primary."""

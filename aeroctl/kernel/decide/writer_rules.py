@@ -6,10 +6,11 @@ from aeroctl.kernel.decide.state import State
 
 
 @rule(
-    "no node but the holder of write authority accepts writes (P6-A1)",
-    promotion="nobody",
-    demotion="nobody",
-    force="nobody",
+    "no node but the leader accepts writes (P6-A1)",
+    promotion="none",
+    demotion="none",
+    force="none",
+    invariants=("P6-A1",),
 )
 def single_writer(change: Change) -> Result:
     """As far as the nodes themselves can tell, also those that are gone from the store."""
@@ -33,7 +34,7 @@ def possible_writers(state: State) -> list[accounts.Writer]:
     return [
         accounts.Writer(
             name=name,
-            may_write=node.holds_authority and not state.cluster.standby_cluster,
+            may_write=node.is_leader and not state.cluster.standby_cluster,
             writable=accounts.could_write(state.reported(name)),
             retired=node.retired and not node.registered,
         )

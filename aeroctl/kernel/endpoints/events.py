@@ -21,17 +21,17 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
 from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd
-from aeroctl.kernel.prove.evidence import authority
+from aeroctl.kernel.prove.evidence import leader_of
 from aeroctl.kernel.server import parameters
 from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.keyspace import Event as Written
 from aeroctl.kernel.store.keyspace import History, Keyspace, KeyValue
 
 WINDOW, WIDEST = 2000, 20000
-"""Commits that one page covers at most, unless asked otherwise, and in any case."""
+"""Revisions that one page covers at most, unless asked otherwise, and in any case."""
 
 ORDER = ("initialize", "leader", MEMBERS, "failover", "config", "sync", "history")
-"""In which the events of one commit are told."""
+"""In which the events of one revision are told."""
 SAYS: tuple[tuple[str, EventKind], ...] = (
     ("role", "role_changed"),
     ("state", "state_changed"),
@@ -62,7 +62,7 @@ Change = dict[str, Any]
 """An event's own fields; those that it does not have, and its place, are added at the end."""
 NOTHING = {
     **dict.fromkeys(
-        ("subject", "reign", "cause", "detail", "time", "clock", "not_before", "not_after")
+        ("subject", "since", "cause", "detail", "time", "clock", "not_before", "not_after")
     ),
     "exact": True,
 }
@@ -70,10 +70,10 @@ Rows = Mapping[tuple[int, int], TimelineEnd]
 
 
 async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnvelope:
-    """A page of what happened, up to one commit, which all pages of a reading have in common.
+    """A page of what happened, up to one revision, which all pages of a reading have in common.
 
-    Raises Failure: BAD_PARAMETER, FUTURE_COMMIT, KERNEL_BUSY, and those of Source.kernel for that
-    commit. A key that could not be read at some time before is told of, and stops nothing.
+    Raises Failure: BAD_PARAMETER, FUTURE_REVISION, KERNEL_BUSY, and those of Source.kernel for that
+    revision. A key that could not be read at some time before is told of, and stops nothing.
     """
     given = parameters.query(pairs, ["after", "window", "at"])
     after = parameters.number(given, "after", 0, 2**53 - 1) or 0
@@ -81,14 +81,14 @@ async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnve
     at = parameters.number(given, "at", 1, 2**53 - 1)
     async with source.in_time(), source.history_readers:
         kernel = await source.kernel(at)
-        bound = kernel.commit_id
-        if after > bound:  # the store refuses a future commit; one that is past has no more
+        bound = kernel.revision
+        if after > bound:  # the store refuses a future revision; one that is past has no more
             await source.store.read_together([], [source.prefix + "leader"], after)
         history = await source.store.replay(source.prefix, after, bound, window=window)
         history = replace(history, base=await _based(source, history.base))
         # in a thread, or nobody else is served meanwhile
         found = await asyncio.to_thread(derive, history, after, kernel.history)
-        reached = history.keyspace.commit_id
+        reached = history.keyspace.revision
         pins, around = await _pins(source, after, reached, bound)
         found = await asyncio.to_thread(clock_pins.dated, found, around)
     return EventsEnvelope(
@@ -107,8 +107,8 @@ async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnve
 async def _pins(
     source: Source, after: int, reached: int, bound: int
 ) -> tuple[list[Logged], list[Logged]]:
-    """The clock pins of a page's commits, and the same with those on either side of them. A server
-    that may not read them tells the story without.
+    """The clock pins of a page's revisions, and the same with those on either side of them. A
+    server that may not read them tells the story without.
     """
     try:
         pins, stood = await clock_pins.written(source.store, source.scope, after, reached)
@@ -117,12 +117,12 @@ async def _pins(
         if failure.error.code != "STORE_REFUSED":
             raise
         return [], []
-    around = {pin.commit_id: pin for pin in (stood, *pins, following) if pin is not None}
+    around = {pin.revision: pin for pin in (stood, *pins, following) if pin is not None}
     return pins, list(around.values())
 
 
 def derive(history: History, after: int, known: Sequence[TimelineEnd] = ()) -> list[Event]:
-    """The events after commit `after`, in order. Following them from where `history` begins leads
+    """The events after revision `after`, in order. Following them from where `history` begins leads
     to where it ends (contract/standing.py). Pure.
 
     `known`: the rows of Patroni's history as of later, where a row may say more than at first.
@@ -132,7 +132,7 @@ def derive(history: History, after: int, known: Sequence[TimelineEnd] = ()) -> l
     found: list[tuple[int, Change]] = []
     if not history.complete:
         found.extend(_gap(after + 1, history.base, rows))
-    for commit, events in groupby(history.events, lambda event: event.commit_id):
+    for revision, events in groupby(history.events, lambda event: event.revision):
         was: dict[str, Pair] = {}
         for event in events:
             was.setdefault(event.key, now.get(event.key))
@@ -140,7 +140,7 @@ def derive(history: History, after: int, known: Sequence[TimelineEnd] = ()) -> l
                 now.pop(event.key, None)
             else:
                 now[event.key] = _written(now.get(event.key), event.value, event)
-        found.extend((commit, change) for change in _changes(was, now, rows))
+        found.extend((revision, change) for change in _changes(was, now, rows))
     return _placed(found)
 
 
@@ -149,10 +149,10 @@ def _written(old: Pair, value: str, event: Written) -> KeyValue:
     Patroni before 4 may write another name over it in place, which creates no key (P6-A1).
     """
     created = event.created
-    if event.key == "leader" and created != event.commit_id:
+    if event.key == "leader" and created != event.revision:
         same = old is not None and old.value == value
-        created = old.created if old is not None and same else event.commit_id
-    return KeyValue(value, created, event.commit_id, event.lease)
+        created = old.created if old is not None and same else event.revision
+    return KeyValue(value, created, event.revision, event.lease)
 
 
 async def _based(source: Source, base: Keyspace) -> Keyspace:
@@ -186,15 +186,15 @@ def ended(old: Pair, new: Pair, initialize: Pair) -> Iterator[tuple[TimelineEnd,
 
 def _gap(first: int, base: Keyspace, rows: Rows) -> Iterator[tuple[int, Change]]:
     """What compaction removed, and what is known of it all the same."""
-    last = base.commit_id
-    detail = f"the store's history begins at commit {last}: what came before was compacted"
+    last = base.revision
+    detail = f"the store's history begins at revision {last}: what came before was compacted"
     yield first, _change("gap", before=first, after=last, detail=detail)
     for row in baseline.ends(base.keys.get("history"))[0]:
         yield last, _timeline_ended(rows.get(_end(row), row), exact=False)
 
 
 def _changes(was: Mapping[str, Pair], now: Mapping[str, KeyValue], rows: Rows) -> Iterator[Change]:
-    """What one commit changed. `was`: the keys that it wrote, before it; `now`: all, after it."""
+    """What one revision changed. `was`: the keys that it wrote, before it; `now`: all, after it."""
     causes = _causes(was, now)
     for key in sorted(was, key=lambda key: (_place(key), key)):
         old, new, cause = was[key], now.get(key), causes.get(key)
@@ -202,7 +202,7 @@ def _changes(was: Mapping[str, Pair], now: Mapping[str, KeyValue], rows: Rows) -
             if (before := baseline.system_id(old)) != (after := baseline.system_id(new)):
                 yield _change("system_id_changed", before=before, after=after)
         elif key == "leader":
-            yield from _reign(old, new, cause)
+            yield from _leader_term(old, new, cause)
         elif baseline.is_member(key):
             yield from _said(key, old, new, cause)
         elif key == "failover":
@@ -219,15 +219,17 @@ def _changes(was: Mapping[str, Pair], now: Mapping[str, KeyValue], rows: Rows) -
                 yield _timeline_ended(rows.get(_end(row), row), exact=exact)
 
 
-def _reign(old: Pair, new: Pair, cause: Cause | None) -> Iterator[Change]:
-    """P6-A1: one holder, and a reign is a holder and the commit that created the leader key."""
-    lost, gained = authority(old), authority(new)
+def _leader_term(old: Pair, new: Pair, cause: Cause | None) -> Iterator[Change]:
+    """P6-A1: one holder, and a leader term is a holder and the revision that created the leader
+    key.
+    """
+    lost, gained = leader_of(old), leader_of(new)
     if lost == gained:
         return
     if lost:
-        yield _change("authority_lost", lost.node, before=lost.node, reign=lost.reign, cause=cause)
+        yield _change("leader_lost", lost.node, before=lost.node, since=lost.since, cause=cause)
     if gained:
-        yield _change("authority_gained", gained.node, after=gained.node, reign=gained.reign)
+        yield _change("leader_gained", gained.node, after=gained.node, since=gained.since)
 
 
 def _said(key: str, old: Pair, new: Pair, cause: Cause | None) -> Iterator[Change]:
@@ -298,7 +300,7 @@ def _causes(was: Mapping[str, Pair], now: Mapping[str, KeyValue]) -> dict[str, C
     """Why keys went, as far as the keys that went with them, or stayed, prove it.
 
     Patroni keeps a node's entry and the leader key on one lease. It removes the leader key itself,
-    and an entry never (dcs/etcd3.py). etcd ends a lease in one commit, with all that is on it and
+    and an entry never (dcs/etcd3.py). etcd ends a lease in one revision, with all that is on it and
     nothing else.
     """
     gone = {key for key in was if key not in now}
@@ -339,10 +341,10 @@ def _change(
 
 
 def _placed(changes: Iterable[tuple[int, Change]]) -> list[Event]:
-    """Events, each with its place within its commit."""
+    """Events, each with its place within its revision."""
     found: list[Event] = []
-    for commit, change in changes:
-        same = bool(found) and found[-1].commit_id == commit
+    for revision, change in changes:
+        same = bool(found) and found[-1].revision == revision
         index = found[-1].index + 1 if same else 0
-        found.append(Event(**{**NOTHING, **change, "commit_id": commit, "index": index}))
+        found.append(Event(**{**NOTHING, **change, "revision": revision, "index": index}))
     return found

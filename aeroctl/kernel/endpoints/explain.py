@@ -20,7 +20,7 @@ from aeroctl.kernel.decide.state import State, receiver
 from aeroctl.kernel.endpoints import snapshot
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account
-from aeroctl.kernel.patroni.digest import epoch
+from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import Kernel
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.source import Source, notes, observed, read_with_nodes
@@ -82,16 +82,16 @@ def explanation(
     return Explanation(
         explanation_type=command.name,
         observed_snapshot=ObservedSnapshot(
-            commit_id=kernel.commit_id,
-            epoch=epoch(kernel),
-            failover_commit=kernel.failover_commit,
+            revision=kernel.revision,
+            state_digest=state_digest(kernel),
+            failover_revision=kernel.failover_revision,
         ),
         inputs=Inputs(
             command=command.name, target=target, cluster=kernel.scope, system_id=kernel.system_id
         ),
         action=command.action,
         confirmation=command.confirmation,
-        authority=state.leader,
+        leader=state.leader,
         rules_applied=applied,
         conclusion=rules.conclusion(applied),
         affected=effects.affected(command.name, target, state),

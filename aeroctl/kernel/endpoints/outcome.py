@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from aeroctl.contract.audit import AuditRecord, BrokenRecord
 from aeroctl.contract.base import API_VERSION
 from aeroctl.contract.envelope import Note
-from aeroctl.contract.requests import Commits, RequestEnvelope, RequestStatus
-from aeroctl.contract.rules import Fact, Rule
+from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
+from aeroctl.contract.rules import Fact, Rule, rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
 from aeroctl.kernel.audit import trail
 from aeroctl.kernel.audit.ledger import inflight_key, request_key
@@ -33,12 +33,12 @@ OBSERVE_SECONDS = 6.0
 """For how long an agent's pulse is felt where nothing else proves that it has moved on. Less than
 aeroctl waits for one answer. It is in no history, so that a later answer may know less again."""
 WINDOW = 1000
-"""Commits of history that are held at a time. The first ones after the dispatch nearly always hold
-the proof; what is later can't change it."""
+"""Revisions of history that are held at a time. The first ones after the dispatch nearly always
+hold the proof; what is later can't change it."""
 
 
 async def status(source: Source, request_id: str) -> RequestEnvelope:
-    """The request's outcome, with evidence, as of one commit.
+    """The request's outcome, with evidence, as of one revision.
 
     Raises Failure: those of Etcd.read, CLUSTER_NOT_FOUND, KERNEL_BUSY.
     """
@@ -46,7 +46,7 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
     found = await _read(source, request_id, None)
     leader = found.kernel.leader
     if found.waiting and leader is not None:  # outside of the turn: others need not wait as long
-        since = found.kernel.commit_id
+        since = found.kernel.revision
         with contextlib.suppress(Failure):
             seen = await pulse.observe(
                 source.store, leader.lease, found.waiting, since, OBSERVE_SECONDS
@@ -64,8 +64,8 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The outcome as of one commit. `waiting`: how many renewals of the holder's lease would settle
-    it. `broken`: the request's records that can't be believed any more.
+    """The outcome as of one revision. `waiting`: how many renewals of the holder's lease would
+    settle it. `broken`: the request's records that can't be believed any more.
     """
 
     kernel: Kernel
@@ -78,7 +78,7 @@ async def _read(source: Source, request_id: str, renewals: Renewals | None) -> _
     async with source.in_time(), source.change_readers:
         kernel, ledger = await source.kernel_and_ledger(request_id)
         if ledger.request is None:
-            return _Found(kernel, _unseen(request_id, kernel.commit_id), 0, [])
+            return _Found(kernel, _unseen(request_id, kernel.revision), 0, [])
         records, broken = await _records(source, request_id, ledger.request)
         in_flight = ledger.in_flight == request_id
         status, waiting = await _recorded(
@@ -119,7 +119,7 @@ async def _recorded(
     A record that is broken may have been any of them: what follows only from there being no other
     one is not said then (P7-E2).
     """
-    now = kernel.commit_id
+    now = kernel.revision
     last = {record.kind: record for record in records}
     dispatched, outcome = last.get("dispatched"), last.get("outcome")
     if (refused := last.get("refused")) is not None:
@@ -148,19 +148,19 @@ async def _recorded(
     found = attributed(found, landed)
     found = await _weighed(source, kernel, found)
     answer = _status(records, found.outcome, found.message, found.evidence, final=found.final)
-    answer = answer.model_copy(update={"authority_after": found.authority_after})
+    answer = answer.model_copy(update={"leader_after": found.leader_after})
     return answer, found.waiting
 
 
 async def _landed(
     source: Source, dispatched: AuditRecord, outcome: AuditRecord | None, now: int
 ) -> int | None:
-    """Up to which commit the kernel had the request in flight, or its agent had not answered yet
+    """Up to which revision the kernel had the request in flight, or its agent had not answered yet
     that it wrote it. None: history does not tell.
     """
     if outcome is not None and wrote(outcome.engine_reply):
-        return outcome.commit_id
-    key, since = inflight_key(source.scope), dispatched.commit_id
+        return outcome.revision
+    key, since = inflight_key(source.scope), dispatched.revision
     while since < now:
         history = await source.store.history(key, since, now, window=WINDOW)
         found = history.base.keys.get("")
@@ -168,8 +168,8 @@ async def _landed(
             return None
         for event in history.events:
             if event.key == "" and event.value != dispatched.request_id:
-                return event.commit_id
-        since = history.keyspace.commit_id
+                return event.revision
+        since = history.keyspace.revision
     return now
 
 
@@ -200,9 +200,9 @@ def _in_part(
 async def _weighed(source: Source, kernel: Kernel, found: Judgement) -> Judgement:
     """And what the new holder says of itself, as in the answer to the request itself.
 
-    Only while its reign stands: what another one's holder says is no part of this request.
+    Only while its leader term stands: what another one's holder says is no part of this request.
     """
-    if found.outcome not in EXECUTED or found.authority_after != sections.authority(kernel):
+    if found.outcome not in EXECUTED or found.leader_after != sections.leader(kernel):
         return found
     shown = await writable(source, kernel)
     outcome, final = weighed(found.outcome, found.final, shown)
@@ -220,14 +220,14 @@ async def _judged(
     landed: int | None = None,
     renewals: Renewals | None = None,
 ) -> Judgement:
-    """By history up to `now`, at least up to commit `landed`; `near`: the part of it right after
+    """By history up to `now`, at least up to revision `landed`; `near`: the part of it right after
     the dispatch is enough.
 
     Read window by window, however long it is, with the traces carried over.
     """
     asked = asked_by(dispatched)
     reply = None if outcome is None else outcome.engine_reply
-    answered = None if outcome is None else outcome.commit_id
+    answered = None if outcome is None else outcome.revision
     word = told(asked, reply, answered)
     since, first, traces = asked.dispatched, None, Traces()
     while True:
@@ -241,17 +241,17 @@ async def _judged(
         judgement = judge(
             asked, seen, in_flight, reply, None, traces, answered=answered, renewals=renewals
         )
-        since = history.keyspace.commit_id
+        since = history.keyspace.revision
         if near or since >= now or (judgement.final and since >= (landed or 0)):
             return judgement
 
 
 async def _history(source: Source, since: int, until: int) -> History:
-    """A window of it, up to a commit, or where that one is compacted already, up to now."""
+    """A window of it, up to a revision, or where that one is compacted already, up to now."""
     try:
         return await source.store.history(source.prefix, since, until, window=WINDOW)
     except Failure as failure:
-        if failure.error.code != "COMMIT_COMPACTED":
+        if failure.error.code != "REVISION_COMPACTED":
             raise
         return await source.store.history(source.prefix, since, window=WINDOW)
 
@@ -261,9 +261,9 @@ def asked_by(dispatched: AuditRecord) -> Asked:
     return Asked(
         command=dispatched.command,
         target=dispatched.target,
-        before=dispatched.authority_before,
-        failover_commit=dispatched.dispatch.failover_commit if dispatched.dispatch else 0,
-        dispatched=dispatched.commit_id,
+        before=dispatched.leader_before,
+        failover_revision=dispatched.dispatch.failover_revision if dispatched.dispatch else 0,
+        dispatched=dispatched.revision,
     )
 
 
@@ -277,7 +277,7 @@ def _status(
 ) -> RequestStatus:
     """The answer, with what the newest record of the request says."""
     last = records[-1]
-    commits = {record.kind: record.commit_id for record in records}
+    revisions = {record.kind: record.revision for record in records}
     return RequestStatus(
         request_id=last.request_id,
         recorded=True,
@@ -288,12 +288,12 @@ def _status(
         code=last.code,
         message=message,
         engine_reply=last.engine_reply,
-        authority_before=last.authority_before,
-        authority_after=last.authority_after,
-        commits=Commits(
-            requested=commits.get("requested"),
-            dispatched=commits.get("dispatched"),
-            outcome=commits.get("outcome", commits.get("refused")),
+        leader_before=last.leader_before,
+        leader_after=last.leader_after,
+        revisions=Revisions(
+            requested=revisions.get("requested"),
+            dispatched=revisions.get("dispatched"),
+            outcome=revisions.get("outcome", revisions.get("refused")),
         ),
         evidence=evidence,
         diagnostics=None,
@@ -309,38 +309,28 @@ def _unseen(request_id: str, now: int) -> RequestStatus:
         outcome="not_executed",
         final=False,
         code=None,
-        message=f"the kernel has no record of this request up to commit {now}. Nothing is executed"
-        " without a record; a request that is still on its way would have none yet",
+        message=f"the kernel has no record of this request up to revision {now}. Nothing is "
+        f"executed without a record; a request that is still on its way would have none yet",
         engine_reply=None,
-        authority_before=None,
-        authority_after=None,
-        commits=Commits(requested=None, dispatched=None, outcome=None),
-        evidence=[_recorded_rule("does_not_hold", Fact(name="commit", value=now))],
+        leader_before=None,
+        leader_after=None,
+        revisions=Revisions(requested=None, dispatched=None, outcome=None),
+        evidence=[_recorded_rule("does_not_hold", Fact(name="revision", value=now))],
         diagnostics=None,
     )
 
 
 def _proof(records: Sequence[AuditRecord]) -> list[Rule]:
-    """Which records there are, and the commits that wrote them."""
-    facts = [Fact(name=f"{record.kind}_commit", value=record.commit_id) for record in records]
+    """Which records there are, and the revisions that wrote them."""
+    facts = [Fact(name=f"{record.kind}_revision", value=record.revision) for record in records]
     return [_recorded_rule("holds", *facts)]
 
 
 def _readable_rule(*evidence: Fact) -> Rule:
-    return Rule(
-        rule_id="records_readable",
-        description="every audit record of the request can be read",
-        evaluation="does_not_hold",
-        enforced_by="kernel",
-        evidence=list(evidence),
-    )
+    description = "every audit record of the request can be read"
+    return rule("records_readable", description, "does_not_hold", "kernel", evidence)
 
 
 def _recorded_rule(evaluation: Evaluation, *evidence: Fact) -> Rule:
-    return Rule(
-        rule_id="recorded",
-        description="the audit trail has records of the request",
-        evaluation=evaluation,
-        enforced_by="kernel",
-        evidence=list(evidence),
-    )
+    description = "the audit trail has records of the request"
+    return rule("recorded", description, evaluation, "kernel", evidence)

@@ -1,9 +1,9 @@
-"""GET /v1/commits: which commits may have stood at a time, by the times that the kernel's logs tie
-to commits; and for a state, only one that differs from none of the others.
+"""GET /v1/revisions: which revisions may have stood at a time, by the times that the kernel's logs
+tie to revisions; and for a state, only one that differs from none of the others.
 
 The logs are the clock pins (clock_pins.py); the audit records, each written after its time, and
 after the record before it was; and the rows of Patroni's history, each written after its time, as
-far as the store's own history shows in which commit.
+far as the store's own history shows in which revision.
 """
 
 import json
@@ -33,7 +33,7 @@ TIME: TypeAdapter[str] = TypeAdapter(Time)
 LONGEST = 2**31
 """Seconds of a duration; it is less than that."""
 WINDOW = 2000
-"""Commits that are looked at for changes at a time."""
+"""Revisions that are looked at for changes at a time."""
 ENOUGH = 50
 """Changes after which no more are looked for."""
 POSITIONS = frozenset(
@@ -42,12 +42,12 @@ POSITIONS = frozenset(
 """What moves all the time in what a node says of itself (ha.py, touch_member)."""
 
 
-async def commits(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnvelope:
-    """The commits that may have stood at a time, given as such or as so long ago.
+async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnvelope:
+    """The revisions that may have stood at a time, given as such or as so long ago.
 
     A duration counts from this server's clock, and a time after that is none yet. `for` a state
     (otherwise for an edge of a story): the first of them is shown, and it is refused where a change
-    lies between them. Raises Failure: BAD_PARAMETER, TIME_NOT_PINNED, COMMIT_COMPACTED,
+    lies between them. Raises Failure: BAD_PARAMETER, TIME_NOT_PINNED, REVISION_COMPACTED,
     KERNEL_BUSY, and those of Source.kernel.
     """
     given = parameters.query(pairs, ["time", "ago", "at", "for"])
@@ -58,24 +58,22 @@ async def commits(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnvelo
     try:
         async with source.in_time(), source.history_readers:
             kernel = await source.kernel(at)
-            now = datetime.now(UTC)  # by now that commit was there
+            now = datetime.now(UTC)  # by now that revision was there
             asked = _asked(given, now)
             pinning = Pinning(asked, rfc3339.render(now))
-            leader = source.prefix + "leader"  # some key: it is for the commit
-            end = at or (await source.store.read_together([], [leader], errors=SHOWN)).commit_id
+            leader = source.prefix + "leader"  # some key: it is for the revision
+            end = at or (await source.store.read_together([], [leader], errors=SHOWN)).revision
             recorded = []
             async for each in _logged(source, datetime.fromisoformat(asked), end):
                 pinning.see(each)
                 if each.source == "audit":
-                    recorded.append(each.commit_id)
-            pin = pinning.pinned(kernel.commit_id if at is None else 0, end)
+                    recorded.append(each.revision)
+            pin = pinning.pinned(kernel.revision if at is None else 0, end)
             if purpose == "state":
                 pinning.check_bounded(pin, ends=at is not None)
                 pin = await _settled(source, pin, recorded)
     except NotPinned as error:
-        raise Failure(
-            409, "kernel_rejection", "TIME_NOT_PINNED", str(error), invariants=["P7-D1"]
-        ) from error
+        raise Failure("TIME_NOT_PINNED", str(error)) from error
     return PinEnvelope(
         api_version=API_VERSION, observed_at=observed(kernel, at, now), data=pin, notes=[]
     )
@@ -97,7 +95,7 @@ def _asked(given: dict[str, str], now: datetime) -> str:
 
 
 async def _logged(source: Source, instant: datetime, at: int) -> AsyncIterator[Logged]:
-    """Those that may bound `instant`, up to commit `at`; of the trail a page at a time."""
+    """Those that may bound `instant`, up to revision `at`; of the trail a page at a time."""
     for pin in await clock_pins.around(source.store, source.scope, instant, at):
         yield pin
     for row in await _history(source, at):
@@ -108,7 +106,7 @@ async def _logged(source: Source, instant: datetime, at: int) -> AsyncIterator[L
 
 
 async def _history(source: Source, at: int) -> list[Logged]:
-    """The rows of Patroni's history whose commit is known: when the row came. Compaction leaves
+    """The rows of Patroni's history whose revision is known: when the row came. Compaction leaves
     only when the key was last written. A row's time is of its file, so it bounds from one side.
     """
     initialize = source.prefix + "initialize"
@@ -123,7 +121,7 @@ async def _history(source: Source, at: int) -> list[Logged]:
             if exact and time is not None:
                 found.append(
                     Logged(
-                        commit_id=new.modified,
+                        revision=new.modified,
                         reached=0,
                         time=time,
                         clock=clock(row),
@@ -134,38 +132,36 @@ async def _history(source: Source, at: int) -> list[Logged]:
 
 
 async def _settled(source: Source, pin: Pin, recorded: Sequence[int]) -> Pin:
-    """The pin of a state, if its commits differ in WAL positions alone. Raises NotPinned, Failure.
+    """The pin of a state, if its revisions differ in WAL positions alone. Raises NotPinned,
+    Failure.
 
     What the audit trail recorded in between is a change too: the trail is a part of the state.
     """
-    changes = [commit for commit in recorded if pin.first < commit <= pin.last]
-    moved, commit = 0, pin.first
+    changes = [revision for revision in recorded if pin.first < revision <= pin.last]
+    moved, revision = 0, pin.first
     ends = uptime() + source.seconds / 2
-    while commit < pin.last and len(changes) < ENOUGH:
-        history = await source.store.replay(source.prefix, commit, pin.last, window=WINDOW)
+    while revision < pin.last and len(changes) < ENOUGH:
+        history = await source.store.replay(source.prefix, revision, pin.last, window=WINDOW)
         if not history.complete:
             raise Failure(
-                410,
-                "kernel_rejection",
-                "COMMIT_COMPACTED",
-                f"at {pin.asked} stood one of the commits {pin.first} to {pin.last}, and the "
-                f"store's history begins at commit {history.base.commit_id}: what came before was "
+                "REVISION_COMPACTED",
+                f"at {pin.asked} stood one of the revisions {pin.first} to {pin.last}, and the "
+                f"store's history begins at revision {history.base.revision}: what came before was "
                 "compacted",
-                invariants=["P7-D1"],
             )
         other, only = told(history)
         changes, moved = changes + other, moved + only
-        commit = history.keyspace.commit_id
-        if commit < pin.last and uptime() > ends:
+        revision = history.keyspace.revision
+        if revision < pin.last and uptime() > ends:
             raise NotPinned(
-                f"at {pin.asked} stood one of the commits {pin.first} to {pin.last}, which are too "
-                "many to be looked at for changes; give one of them"
+                f"at {pin.asked} stood one of the revisions {pin.first} to {pin.last}, which are "
+                f"too many to be looked at for changes; give one of them"
             )
     return settled(pin, sorted(set(changes)), moved)
 
 
 def told(history: History) -> tuple[list[int], int]:
-    """The commits that changed more than WAL positions, and how many changed no more. Pure."""
+    """The revisions that changed more than WAL positions, and how many changed no more. Pure."""
     now = dict(history.base.keys)
     changed: dict[int, bool] = {}
     for event in history.events:
@@ -173,15 +169,15 @@ def told(history: History) -> tuple[list[int], int]:
         if event.value is None:
             now.pop(event.key, None)
         else:
-            now[event.key] = KeyValue(event.value, event.created, event.commit_id, event.lease)
+            now[event.key] = KeyValue(event.value, event.created, event.revision, event.lease)
         differs = _still(event.key, old) != _still(event.key, now.get(event.key))
-        changed[event.commit_id] = changed.get(event.commit_id, False) or differs
-    other = [commit for commit, differs in changed.items() if differs]
+        changed[event.revision] = changed.get(event.revision, False) or differs
+    other = [revision for revision, differs in changed.items() if differs]
     return other, len(changed) - len(other)
 
 
 def _still(key: str, pair: KeyValue | None) -> Any:
-    """What a key says, without WAL positions; of the leader also which reign it is."""
+    """What a key says, without WAL positions; of the leader also which leader term it is."""
     if pair is None:
         return None
     if key == "optime/leader":

@@ -10,7 +10,7 @@ from aeroctl.contract.envelope import Snapshot, SnapshotEnvelope
 from aeroctl.contract.mvcc import NodeMvcc
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.snapshots import NodeSnapshots
-from aeroctl.contract.terms import MEASURED, SECTIONS, STORED, Section
+from aeroctl.contract.terms import NODE_SECTIONS, SECTIONS, STORED, Section
 from aeroctl.contract.wal import NodeWal
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
@@ -24,7 +24,7 @@ Value = TypeVar("Value", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Which sections, and as of which commit (None: now)."""
+    """Which sections, and as of which revision (None: now)."""
 
     sections: Sequence[Section]
     at: int | None
@@ -42,10 +42,8 @@ def request(pairs: Sequence[tuple[str, str]]) -> Request:
             raise parameters.bad_parameter(
                 f"unknown section {name!r}; known: {', '.join(SECTIONS)}"
             )
-        if at is not None and name in MEASURED:
+        if at is not None and name in NODE_SECTIONS:
             raise Failure(
-                409,
-                "kernel_rejection",
                 "SECTION_NOT_IN_HISTORY",
                 f"history does not hold the section {name!r}: it is read from the nodes, now",
             )
@@ -56,10 +54,10 @@ async def snapshot(source: Source, asked: Request) -> SnapshotEnvelope:
     """The sections that were asked for, all of one kernel state.
 
     Nodes can't be read at one instant together with the store, so the store is read again after
-    them, and the document is given out only if nothing that decides about authority has changed.
+    them, and the document is given out only if nothing that decides who leads has changed.
     Raises Failure, among others SNAPSHOT_UNSTABLE.
     """
-    wanted = [section for section in asked.sections if section in MEASURED]
+    wanted = [section for section in asked.sections if section in NODE_SECTIONS]
 
     async def read() -> tuple[Kernel, None]:
         return await source.kernel(asked.at), None

@@ -13,7 +13,7 @@ from aeroctl.contract.events import NodeStanding, Standing
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import keys, sections
 from aeroctl.kernel.patroni.keys import MEMBERS, Member, TimelineEnd
-from aeroctl.kernel.prove.evidence import authority
+from aeroctl.kernel.prove.evidence import leader_of
 from aeroctl.kernel.store.keyspace import Keyspace, KeyValue
 
 UNREADABLE = "(unreadable)"
@@ -27,8 +27,8 @@ def standing(keyspace: Keyspace) -> Standing:
     at = keyspace.keys.get
     names = sorted(key for key in keyspace.keys if is_member(key))
     return Standing(
-        commit_id=keyspace.commit_id,
-        authority=authority(at("leader")),
+        revision=keyspace.revision,
+        leader=leader_of(at("leader")),
         nodes=[found for key in names if (found := node(key, keyspace.keys[key])[0])],
         paused=sections.flag(settings(at("config"))[0].get("pause")),
         pending=pending(at("failover"))[0],

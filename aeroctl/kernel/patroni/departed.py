@@ -2,14 +2,14 @@
 
 A member's entry lives on a lease, so that a node whose agent hangs loses it while its database may
 serve on (P6-A1). No key says who was there before. But the store can be asked how many entries
-there were at a past commit, out of its index alone, and of those that are there now each says when
-it was created: where there were more, somebody is gone, or came anew under the same name.
+there were at a past revision, out of its index alone, and of those that are there now each says
+when it was created: where there were more, somebody is gone, or came anew under the same name.
 
-Looked at are commits that lie ever further apart going back, and those just before the leader key
+Looked at are revisions that lie ever further apart going back, and those just before the leader key
 was written. So it finds every node whose entry was there for about a sixth or more of the time
-(counted in commits of the store) since it went, and the holder before the present one, however
+(counted in revisions of the store) since it went, and the holder before the present one, however
 long ago it was. It can miss a node that was there but briefly and long ago, and what compaction
-removed. What it finds at a commit never changes, for history does not.
+removed. What it finds at a revision never changes, for history does not.
 """
 
 from collections.abc import Mapping
@@ -20,20 +20,22 @@ from aeroctl.kernel.store.etcd import Etcd
 from aeroctl.kernel.store.keyspace import KeyValue
 
 SAMPLES = 100
-"""Commits that lie ever further apart; with those about the leader one transaction has them all
+"""Revisions that lie ever further apart; with those about the leader one transaction has them all
 (etcd: max-txn-ops is 128)."""
 STEPS = tuple(2**power for power in range(13))
-"""How far before a write of the leader key is looked: other clusters write between two reigns."""
+"""How far before a write of the leader key is looked: other clusters write between two leader
+terms.
+"""
 FEW = 6
-"""Commits at which names are read at first; each tells of all the time since its entries' creation.
-Where that does not explain all that was counted, as many times more are read."""
+"""Revisions at which names are read at first; each tells of all the time since its entries'
+creation. Where that does not explain all that was counted, as many times more are read."""
 PAIRS = 60
 """Nodes whose entries one transaction reads."""
 COMPACTIONS = 5
 """How often it is tried where history is cut short while it is read."""
 
 Entry = tuple[str, int]
-"""An entry's key below the prefix, and the commit at which it was created."""
+"""An entry's key below the prefix, and the revision at which it was created."""
 
 
 async def departed(store: Etcd, prefix: str, kernel: Kernel) -> Mapping[str, Departed]:
@@ -47,7 +49,7 @@ async def departed(store: Etcd, prefix: str, kernel: Kernel) -> Mapping[str, Dep
             return await _departed(store, prefix, kernel, oldest)
         except Failure as failure:
             # That nobody is gone would be a lie (P7-F1).
-            if failure.error.code != "COMMIT_COMPACTED" or attempt == COMPACTIONS - 1:
+            if failure.error.code != "REVISION_COMPACTED" or attempt == COMPACTIONS - 1:
                 raise
             oldest = await store.oldest(prefix, oldest)
     raise AssertionError("unreachable")
@@ -56,75 +58,81 @@ async def departed(store: Etcd, prefix: str, kernel: Kernel) -> Mapping[str, Dep
 async def _departed(
     store: Etcd, prefix: str, kernel: Kernel, oldest: int
 ) -> Mapping[str, Departed]:
-    looked_at = commits(kernel, oldest)
+    looked_at = revisions(kernel, oldest)
     counts = await store.counts(prefix + MEMBERS, looked_at)
     there = dict(zip(looked_at, counts, strict=True))
-    known: dict[Entry, int] = dict.fromkeys(kernel.entries.items(), kernel.commit_id)
+    known: dict[Entry, int] = dict.fromkeys(kernel.entries.items(), kernel.revision)
     some = FEW
     while left := unexplained(there, known):
         read = chosen(left, some)
-        for commit, names in zip(read, await store.names(prefix, MEMBERS, read), strict=True):
+        for revision, names in zip(read, await store.names(prefix, MEMBERS, read), strict=True):
             for entry in names.items():
-                known[entry] = max(commit, known.get(entry, 0))
-            there[commit] = min(there[commit], len(names))
+                known[entry] = max(revision, known.get(entry, 0))
+            there[revision] = min(there[revision], len(names))
         some *= FEW
     last = gone(kernel, known)
     found: dict[str, Departed] = {}
     for first in range(0, len(last), PAIRS):
         asked = list(last.items())[first : first + PAIRS]
         keys = [
-            (prefix + key, commit)
-            for name, commit in asked
+            (prefix + key, revision)
+            for name, revision in asked
             for key in (MEMBERS + name, "initialize")
         ]
         values = await store.each(keys)
-        for (name, commit), pair, initialize in zip(asked, values[::2], values[1::2], strict=True):
+        for (name, revision), pair, initialize in zip(
+            asked, values[::2], values[1::2], strict=True
+        ):
             if pair is not None and _ours(kernel, initialize):
-                found[name] = Departed(_member(prefix + MEMBERS + name, pair), commit)
+                found[name] = Departed(_member(prefix + MEMBERS + name, pair), revision)
     return found
 
 
-def commits(kernel: Kernel, oldest: int) -> list[int]:
-    """The commits to look at, ever further apart going back from `kernel`'s to `oldest`. Pure."""
-    span = kernel.commit_id - oldest
+def revisions(kernel: Kernel, oldest: int) -> list[int]:
+    """The revisions to look at, ever further apart going back from `kernel`'s to `oldest`. Pure."""
+    span = kernel.revision - oldest
     ratio = max(span, 2) ** (1 / SAMPLES)
     found, back = {oldest}, 1
     while back < span:
-        found.add(kernel.commit_id - back)
+        found.add(kernel.revision - back)
         back = max(back + 1, int(back * ratio))
     leader = kernel.leader
     written = {leader.created, leader.modified} if leader else set()
-    found |= {commit - step for commit in written for step in STEPS}
-    return sorted(commit for commit in found if oldest <= commit < kernel.commit_id)
+    found |= {revision - step for revision in written for step in STEPS}
+    return sorted(revision for revision in found if oldest <= revision < kernel.revision)
 
 
 def unexplained(there: Mapping[int, int], known: Mapping[Entry, int]) -> dict[int, int]:
-    """How many entries more there were than are known to have been there, at each commit with such;
-    the latest commit first. Pure.
+    """How many entries more there were than are known to have been there, at each revision with
+    such; the latest revision first. Pure.
 
     `there`: how many there were. `known`: until when an entry was there, from its creation on.
     """
     lives = [(created, until) for (_, created), until in known.items()]
     found = {
-        commit: count - sum(created <= commit <= until for created, until in lives)
-        for commit, count in sorted(there.items(), reverse=True)
+        revision: count - sum(created <= revision <= until for created, until in lives)
+        for revision, count in sorted(there.items(), reverse=True)
     }
-    return {commit: more for commit, more in found.items() if more > 0}
+    return {revision: more for revision, more in found.items() if more > 0}
 
 
 def chosen(left: Mapping[int, int], some: int) -> list[int]:
-    """At most `some` of those commits, all if they are no more: where it becomes another number
+    """At most `some` of those revisions, all if they are no more: where it becomes another number
     going back, and evenly between. Pure.
     """
-    commits, numbers = list(left), [0, *left.values()]
-    turns = [commit for place, commit in enumerate(commits) if numbers[place] != left[commit]]
-    evenly = commits[:: max(1, -(-len(commits) // some))]
-    return sorted(list(dict.fromkeys([*turns, *evenly] if some < len(commits) else commits))[:some])
+    revisions, numbers = list(left), [0, *left.values()]
+    turns = [
+        revision for place, revision in enumerate(revisions) if numbers[place] != left[revision]
+    ]
+    evenly = revisions[:: max(1, -(-len(revisions) // some))]
+    return sorted(
+        list(dict.fromkeys([*turns, *evenly] if some < len(revisions) else revisions))[:some]
+    )
 
 
 def gone(kernel: Kernel, known: Mapping[Entry, int]) -> dict[str, int]:
-    """The names without an entry now, and the latest commit at which each is known to have had one.
-    Pure.
+    """The names without an entry now, and the latest revision at which each is known to have had
+    one. Pure.
     """
     found: dict[str, int] = {}
     for (key, _), until in sorted(known.items()):

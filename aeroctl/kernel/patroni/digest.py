@@ -1,4 +1,4 @@
-"""The epoch: equal exactly when the authority-relevant state is equal. Pure."""
+"""The state digest: equal exactly when the state that decides who leads is equal. Pure."""
 
 import hashlib
 import json
@@ -7,18 +7,18 @@ from aeroctl.kernel.patroni.keys import Kernel
 from aeroctl.kernel.patroni.sections import cluster, paused
 
 
-def epoch(kernel: Kernel) -> str:
-    """A digest of who holds authority and of everything that may change who does.
+def state_digest(kernel: Kernel) -> str:
+    """A digest of who holds the leader key and of everything that may change who does.
 
-    Leader and reign, members with role and timeline, pending failover, synchronous set, pause,
-    and whether the whole cluster follows another.
+    Leader and leader term, members with role and timeline, pending failover, synchronous set,
+    pause, and whether the whole cluster follows another.
     WAL positions, leases and settings that decide nothing here leave it as it is.
     """
     leader, failover, sync = kernel.leader, kernel.failover, kernel.sync
     state = {
         "scope": kernel.scope,
         "system_id": kernel.system_id,
-        "leader": None if leader is None else [leader.value, kernel.reign],
+        "leader": None if leader is None else [leader.value, kernel.since],
         "members": [
             [name, member.role, member.timeline] for name, member in sorted(kernel.members.items())
         ],

@@ -26,7 +26,9 @@ from aeroctl.kernel.store.keyspace import Keyspace, KeyValue
 
 MEMBERS = "members/"
 GUARDS = ("config", "failover", "sync")
-"""Beside the leader key, what decides who may take authority: a change of it undoes a decision."""
+"""Beside the leader key, what decides who may take the leader key: a change of it undoes a
+decision.
+"""
 
 Position = Annotated[int, Field(ge=0, lt=2**64)]
 """A WAL position in bytes; Patroni writes integers where PostgreSQL writes `0/404C800`."""
@@ -142,27 +144,27 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Departed:
-    """The last entry that is known of a node that has none now, and a commit at which it was."""
+    """The last entry that is known of a node that has none now, and a revision at which it was."""
 
     member: Member
-    commit_id: int
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The cluster's keys as of one commit; None where a key is absent.
+    """The cluster's keys as of one revision; None where a key is absent.
 
-    `commits`: the last commit of each of GUARDS, and of each member's entry, that is there.
-    `reign`: the commit at which the name in the leader key took it; Patroni before 4 writes another
-    name over it in place, which creates no key. `entries`: when each key below `members/` was
-    created. `failsafe`: names.
+    `revisions`: the last revision of each of GUARDS, and of each member's entry, that is there.
+    `since`: the revision at which the name in the leader key took it; Patroni before 4 writes
+    another name over it in place, which creates no key. `entries`: when each key below `members/`
+    was created. `failsafe`: names.
 
-    Not in the keys of that commit: `expected`, of this kernel's configuration, and `departed`, of
+    Not in the keys of that revision: `expected`, of this kernel's configuration, and `departed`, of
     the store's history.
     """
 
     scope: str
-    commit_id: int
+    revision: int
     system_id: str | None
     leader: KeyValue | None
     members: dict[str, Member]
@@ -170,18 +172,18 @@ class Kernel:
     status: Status
     sync: Sync | None
     failover: Failover
-    failover_commit: int
+    failover_revision: int
     history: list[TimelineEnd]
-    commits: Mapping[str, int]
-    reign: int = 0
+    revisions: Mapping[str, int]
+    since: int = 0
     entries: Mapping[str, int] = field(default_factory=dict, compare=False)
     failsafe: tuple[str, ...] = ()
     expected: Expected = Expected()
     departed: Mapping[str, Departed] = field(default_factory=dict)
 
-    def commit_of(self, key: str) -> int:
-        """The last commit of one of GUARDS, or of a member's entry; 0: it is absent."""
-        return self.commits.get(key, 0)
+    def revision_of(self, key: str) -> int:
+        """The last revision of one of GUARDS, or of a member's entry; 0: it is absent."""
+        return self.revisions.get(key, 0)
 
 
 def parse(scope: str, keyspace: Keyspace) -> Kernel:
@@ -197,7 +199,7 @@ def parse(scope: str, keyspace: Keyspace) -> Kernel:
     failsafe = _value(keyspace, "failsafe", Failsafe)
     return Kernel(
         scope=scope,
-        commit_id=keyspace.commit_id,
+        revision=keyspace.revision,
         system_id=keys["initialize"].value or None if "initialize" in keys else None,
         leader=leader,
         members={
@@ -209,12 +211,12 @@ def parse(scope: str, keyspace: Keyspace) -> Kernel:
         status=_value(keyspace, "status", Status) or Status(),
         sync=_value(keyspace, "sync", Sync),
         failover=_value(keyspace, "failover", Failover) or Failover(),
-        failover_commit=keys["failover"].modified if "failover" in keys else 0,
+        failover_revision=keys["failover"].modified if "failover" in keys else 0,
         history=history.root if history else [],
-        commits={
+        revisions={
             key: pair.modified for key, pair in keys.items() if key in GUARDS or _is_member(key)
         },
-        reign=0 if leader is None else leader.created if leader.version == 1 else leader.modified,
+        since=0 if leader is None else leader.created if leader.version == 1 else leader.modified,
         entries={key: pair.created for key, pair in keys.items() if key.startswith(MEMBERS)},
         failsafe=tuple(sorted(failsafe.root)) if failsafe else (),
     )
@@ -242,7 +244,7 @@ def _citus(prefix: str, groups: list[int]) -> Failure:
         f"{prefix} holds a Citus cluster: Patroni keeps its groups ({numbers}) below it, each a"
         " PostgreSQL cluster with a leader of its own. This version reads single clusters only"
     )
-    return Failure(502, "kernel_rejection", "CLUSTER_IS_CITUS", message, invariants=["P7-F1"])
+    return Failure("CLUSTER_IS_CITUS", message)
 
 
 Value = TypeVar("Value", bound=BaseModel)

@@ -27,7 +27,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """`count` renewals of a lease, certainly, after commit `since`; it ended before `ends` until
+    """`count` renewals of a lease, certainly, after revision `since`; it ended before `ends` until
     the last one of them.
     """
 
@@ -43,32 +43,32 @@ class Pulse:
         return Renewals(self.since, self.count)
 
 
-def felt(pulse: Pulse | None, sample: Sample, commit: int) -> Pulse:
-    """With one more sample, taken after that `commit` was there. Pure.
+def felt(pulse: Pulse | None, sample: Sample, revision: int) -> Pulse:
+    """With one more sample, taken after that `revision` was there. Pure.
 
     A change of the store's own leader makes leases last longer: then it is counted from nothing.
     """
     ends = sample.answered + sample.seconds + 1
     if pulse is None or (pulse.lease, pulse.term) != (sample.lease, sample.term):
-        return Pulse(sample.lease, sample.term, commit, ends)
+        return Pulse(sample.lease, sample.term, revision, ends)
     if sample.asked + sample.seconds >= pulse.ends:
         return replace(pulse, ends=ends, count=pulse.count + 1)
     return replace(pulse, ends=min(pulse.ends, ends))
 
 
-async def feel(store: Etcd, lease: int, pulse: Pulse | None, commit: int) -> Pulse | None:
+async def feel(store: Etcd, lease: int, pulse: Pulse | None, revision: int) -> Pulse | None:
     """Take a sample; None: the lease has ended. Raises Failure as `Etcd.remaining`."""
     asked = uptime()
     seconds, term = await store.remaining(lease)
     if seconds < 0:
         return None
-    return felt(pulse, Sample(lease, seconds, term, asked, uptime()), commit)
+    return felt(pulse, Sample(lease, seconds, term, asked, uptime()), revision)
 
 
 async def observe(
-    store: Etcd, lease: int, count: int, commit: int, seconds: float
+    store: Etcd, lease: int, count: int, revision: int, seconds: float
 ) -> Renewals | None:
-    """So many renewals after `commit`, or as many as there were within `seconds`.
+    """So many renewals after `revision`, or as many as there were within `seconds`.
 
     A loop that takes long renews the lease once more just before it writes its entry, so that what
     is read after the last one is read a little later. Raises Failure as `Etcd.remaining`.
@@ -76,7 +76,7 @@ async def observe(
     ends = uptime() + seconds
     pulse: Pulse | None = None
     while uptime() < ends:
-        pulse = await feel(store, lease, pulse, commit)
+        pulse = await feel(store, lease, pulse, revision)
         if pulse is None:
             return None
         await asyncio.sleep(POLL_SECONDS)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from aeroctl.contract import lsn, rfc3339
-from aeroctl.contract.cluster import Authority, Cluster, Synchronous
+from aeroctl.contract.cluster import Cluster, Leader, Synchronous
 from aeroctl.contract.envelope import Note
 from aeroctl.contract.nodes import LastEntry, Node
 from aeroctl.contract.promotion import PendingPromotion, Promotion, TimelineSwitch
@@ -47,13 +47,13 @@ NAMED_BY: Mapping[KnownFrom, str] = {
 
 
 def cluster(kernel: Kernel) -> Cluster:
-    """Identity, authority and settings. Source: leader, initialize, config, status, sync."""
+    """Identity, leader and settings. Source: leader, initialize, config, status, sync."""
     config = kernel.config or {}
     known = kernel.config is not None
     return Cluster(
         name=kernel.scope,
         system_id=kernel.system_id,
-        authority=authority(kernel),
+        leader=leader(kernel),
         paused=paused(kernel),
         standby_cluster=_standby_cluster(config),
         lease_ttl_seconds=_setting(config, "ttl", DEFAULT_TTL, SECONDS) if known else None,
@@ -94,9 +94,9 @@ def promotion(kernel: Kernel) -> Promotion:
     failover = kernel.failover
     return Promotion(
         state=_promotion_state(kernel),
-        authority=authority(kernel),
+        leader=leader(kernel),
         pending=PendingPromotion(
-            commit_id=kernel.failover_commit,
+            revision=kernel.failover_revision,
             from_node=failover.leader or None,
             to_node=failover.member or None,
             scheduled_at=utc(failover.scheduled_at),
@@ -109,7 +109,7 @@ def promotion(kernel: Kernel) -> Promotion:
                 ended_at_lsn=lsn.render(end.position),
                 reason=end.reason,
                 time=utc(end.time),
-                new_authority=end.new_leader or None,
+                new_leader=end.new_leader or None,
             )
             for end in sorted(kernel.history, key=lambda end: end.timeline)
         ],
@@ -124,11 +124,11 @@ def notes(kernel: Kernel) -> list[Note]:
     if paused(kernel):
         found.append(_note("CLUSTER_PAUSED", None, "automatic failover is switched off"))
     if kernel.leader is None:
-        found.append(_note("NO_AUTHORITY", None, "nobody holds write authority"))
+        found.append(_note("NO_LEADER", None, "nobody holds the leader key"))
     elif (name := kernel.leader.value) in kernel.members and not _holder_writes(kernel):
         role = kernel.members[name].role
-        message = f"it holds write authority and is not yet a primary (role: {role})"
-        found.append(_note("AUTHORITY_NOT_PRIMARY", name, message))
+        message = f"it holds the leader key and is not yet a primary (role: {role})"
+        found.append(_note("LEADER_NOT_PRIMARY", name, message))
     for node in nodes(kernel):
         if not node.registered:
             found.append(_note("NODE_NOT_REGISTERED", node.name, _unregistered(node)))
@@ -145,10 +145,10 @@ def notes(kernel: Kernel) -> list[Note]:
     return found
 
 
-def authority(kernel: Kernel) -> Authority | None:
-    """Who holds write authority (P6-A1), and since which commit: the leader key."""
+def leader(kernel: Kernel) -> Leader | None:
+    """Who holds the leader key (P6-A1), and since which revision: the leader key."""
     leader = kernel.leader
-    return None if leader is None else Authority(node=leader.value, reign=kernel.reign)
+    return None if leader is None else Leader(node=leader.value, since=kernel.since)
 
 
 def paused(kernel: Kernel) -> bool:
@@ -240,7 +240,7 @@ def _node(kernel: Kernel, name: str, member: Member) -> Node:
         last_entry=None,
         retired=False,
         shares_address_with=[],
-        holds_authority=kernel.leader is not None and kernel.leader.value == name,
+        is_leader=kernel.leader is not None and kernel.leader.value == name,
         role=_role(member),
         state=member.state,
         replication_state=member.replication_state,
@@ -284,7 +284,7 @@ def _gone(kernel: Kernel, name: str, known_from: list[KnownFrom]) -> Node:
 def _last_entry(departed: Departed) -> LastEntry:
     member = departed.member
     return LastEntry(
-        commit_id=departed.commit_id,
+        revision=departed.revision,
         role=_role(member),
         state=member.state,
         timeline=member.timeline,

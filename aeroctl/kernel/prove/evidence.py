@@ -1,4 +1,4 @@
-"""The traces that a request leaves in the engine's keys, found in order of commit. Pure.
+"""The traces that a request leaves in the engine's keys, found in order of revision. Pure.
 
 Patroni: a request writes `failover`, `{"leader", "member"}`, without a request id; `leader` holds
 the name of who leads; `members/<name>` is how that node's agent last described itself.
@@ -23,7 +23,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.kernel.patroni.keys import MEMBERS, Failover
 from aeroctl.kernel.store.keyspace import Event, History, KeyValue
@@ -46,19 +46,19 @@ never deletes it."""
 class Asked:
     """What was asked of the engine.
 
-    `before`: the reign that the dispatch was bound to. `failover_commit`: last commit of the
-    failover key then, 0 if it was absent. `dispatched`: commit of the dispatch; the history to be
-    followed begins there.
+    `before`: the leader term that the dispatch was bound to. `failover_revision`: last revision of
+    the failover key then, 0 if it was absent. `dispatched`: revision of the dispatch; the history
+    to be followed begins there.
     """
 
     command: CommandName
     target: str | None
-    before: Authority | None
-    failover_commit: int
+    before: Leader | None
+    failover_revision: int
     dispatched: int
 
     def wants(self, holder: str) -> bool:
-        """Whether that node's taking authority is what was asked for."""
+        """Whether that node's taking the leader key is what was asked for."""
         if self.command == "request_demotion":
             return holder != self.target
         return holder == self.target
@@ -84,7 +84,7 @@ class Asked:
 
         A key that is absent as before proves nothing: it may have been written, and deleted.
         """
-        unwritten = 0 < failover_commit(history) == self.failover_commit
+        unwritten = 0 < failover_revision(history) == self.failover_revision
         return history.complete or unwritten
 
 
@@ -109,34 +109,35 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """As far as they go; each is None until it is there. Those that are numbers are commits.
+    """As far as they go; each is None until it is there. Those that are numbers are revisions.
 
-    `begun`: they go somewhere. `leader`: who holds authority where they end.
+    `begun`: they go somewhere. `leader`: who holds the leader key where they end.
 
     The request: `arrived` (the failover key was written for it), `withdrawn` (that key no longer
-    names it, see `removal`), `replaced` (it names something else, before authority passed), `again`
-    (it was written once more, after it had been withdrawn: whose that is nothing tells), `echo` (it
-    was, after what became of the first one was decided).
+    names it, see `removal`), `replaced` (it names something else, before the leader key passed),
+    `again` (it was written once more, after it had been withdrawn: whose that is nothing tells),
+    `echo` (it was, after what became of the first one was decided).
 
-    The reign that it found: `held`, by whom; `served`, how the holder described itself as its
+    The leader term that it found: `held`, by whom; `served`, how the holder described itself as its
     leader; `busy`, it was no longer `serving`; `interrupted`, it did not serve, or on another
     timeline; `loops`, when it was serving after the withdrawal; `resumed`, the first of these after
-    the engine's word; `left`, that reign was over, and `released`, not by the end of its lease.
+    the engine's word; `left`, that leader term was over, and `released`, not by the end of its
+    lease.
 
-    What came after it: `passed`, the latest reign; `ended`, one was over before its holder was seen
-    as primary in it; `primary`, the holder of `passed` was, on `timeline`; `settled`, when it was
-    serving after both that and the withdrawal.
+    What came after it: `passed`, the latest leader term; `ended`, one was over before its holder
+    was seen as primary in it; `primary`, the holder of `passed` was, on `timeline`; `settled`, when
+    it was serving after both that and the withdrawal.
     """
 
     begun: bool = False
-    leader: Authority | None = None
+    leader: Leader | None = None
     arrived: int | None = None
     withdrawn: int | None = None
     removal: Removal | None = None
     replaced: int | None = None
     again: int | None = None
     echo: int | None = None
-    held: Authority | None = None
+    held: Leader | None = None
     served: Described | None = None
     busy: int | None = None
     interrupted: int | None = None
@@ -144,7 +145,7 @@ class Traces:
     resumed: int | None = None
     left: int | None = None
     released: bool = False
-    passed: Authority | None = None
+    passed: Leader | None = None
     ended: int | None = None
     primary: int | None = None
     timeline: int | None = None
@@ -164,10 +165,10 @@ class Traces:
 
     @property
     def acted_on(self) -> bool:
-        """Authority passed because of what was asked: the request stood until it did, or the holder
-        began to step down before its reign was over, and then let it go itself.
+        """The leader key passed because of what was asked: the request stood until it did, or the
+        holder began to step down before its leader term was over, and then let it go itself.
         """
-        if self.withdrawn is None or self.passed is None or self.withdrawn > self.passed.reign:
+        if self.withdrawn is None or self.passed is None or self.withdrawn > self.passed.since:
             return True
         return self.busy is not None and self.released
 
@@ -193,7 +194,7 @@ def follow(
 ) -> Traces:
     """The traces of the request in `history`, up to whatever decides about it, and its echo.
 
-    `traces`: found up to where this history begins. `word`: a commit that was there when the
+    `traces`: found up to where this history begins. `word`: a revision that was there when the
     holder's own agent had answered that the request is gone from the keys as it sees them. An
     event's effect is judged by what the nodes had last said of themselves.
     """
@@ -206,11 +207,11 @@ def follow(
         for key, pair in history.base.keys.items()
         if key.startswith(MEMBERS)
     }
-    gone = {(each.commit_id, each.key) for each in history.events if each.value is None}
+    gone = {(each.revision, each.key) for each in history.events if each.value is None}
     for event in history.events:
         if traces.arrived is not None and traces.over(asked):
             if event.key == "failover" and asked.written_as(event.value):
-                return replace(traces, echo=event.commit_id)
+                return replace(traces, echo=event.revision)
             continue
         if event.key == "leader":
             traces = _led(traces, event, nodes, gone)
@@ -220,23 +221,23 @@ def follow(
             name = event.key.removeprefix(MEMBERS)
             nodes[name] = _described(event.value)
             if traces.arrived is not None and traces.leader and traces.leader.node == name:
-                fresh = event.created != event.commit_id
-                traces = _heard(traces, nodes[name], event.commit_id, word, fresh=fresh)
+                fresh = event.created != event.revision
+                traces = _heard(traces, nodes[name], event.revision, word, fresh=fresh)
     return traces
 
 
-def holder_at(asked: Asked, history: History) -> Authority | None:
-    """Who holds authority where the history begins. The dispatch was bound to a reign, which may be
-    younger than the key: a name can be written over another one in place.
+def holder_at(asked: Asked, history: History) -> Leader | None:
+    """Who holds the leader key where the history begins. The dispatch was bound to a leader term,
+    which may be younger than the key: a name can be written over another one in place.
     """
     pair, before = history.base.keys.get("leader"), asked.before
     if pair is None or before is None or pair.value != before.node:
-        return authority(pair)
-    return before if pair.created <= before.reign <= pair.modified else authority(pair)
+        return leader_of(pair)
+    return before if pair.created <= before.since <= pair.modified else leader_of(pair)
 
 
-def leader_after(asked: Asked, history: History) -> Authority | None:
-    """Who holds authority where the history ends."""
+def leader_after(asked: Asked, history: History) -> Leader | None:
+    """Who holds the leader key where the history ends."""
     leader = holder_at(asked, history)
     for event in history.events:
         if event.key == "leader":
@@ -244,41 +245,41 @@ def leader_after(asked: Asked, history: History) -> Authority | None:
     return leader
 
 
-def taken(leader: Authority | None, event: Event) -> Authority | None:
-    """Who holds authority after a write of the leader key.
+def taken(leader: Leader | None, event: Event) -> Leader | None:
+    """Who holds the leader key after a write of the leader key.
 
-    A reign is a name and the commit at which that name took the key (P6-A1): whoever holds it may
-    write it again, for a new lease, and a woken old leader may write over another one's name
-    (Patroni before 4.1), which leaves the commit that created the key as it was.
+    A leader term is a name and the revision at which that name took the key (P6-A1): whoever holds
+    it may write it again, for a new lease, and a woken old leader may write over another one's name
+    (Patroni before 4.1), which leaves the revision that created the key as it was.
     """
     if event.value is None:
         return None
-    if leader is not None and leader.node == event.value and event.created != event.commit_id:
+    if leader is not None and leader.node == event.value and event.created != event.revision:
         return leader
-    return Authority(node=event.value, reign=event.commit_id)
+    return Leader(node=event.value, since=event.revision)
 
 
 def _led(
     traces: Traces, event: Event, nodes: Mapping[str, Described], gone: set[tuple[int, str]]
 ) -> Traces:
-    """The leader key was written. Whoever writes it within a reign ends none."""
+    """The leader key was written. Whoever writes it within a leader term ends none."""
     before, leader = traces.leader, taken(traces.leader, event)
     traces = replace(traces, leader=leader)
     if traces.arrived is None or leader == before:
         return traces
     if traces.left is None:
-        ended = before is not None and (event.commit_id, MEMBERS + before.node) in gone
-        traces = replace(traces, left=event.commit_id, released=leader is None and not ended)
+        ended = before is not None and (event.revision, MEMBERS + before.node) in gone
+        traces = replace(traces, left=event.revision, released=leader is None and not ended)
     if traces.passed is not None and traces.primary is None:
-        traces = replace(traces, ended=event.commit_id)
+        traces = replace(traces, ended=event.revision)
     if leader is None:
         return traces
     traces = replace(traces, passed=leader, primary=None, settled=())
     if traces.held is not None and leader.node == traces.held.node:
-        return traces  # what it said in its old reign says nothing of this one
+        return traces  # what it said in its old leader term says nothing of this one
     said = nodes.get(leader.node, Described())
     if said.primary:
-        return replace(traces, primary=event.commit_id, timeline=said.timeline)
+        return replace(traces, primary=event.revision, timeline=said.timeline)
     return traces
 
 
@@ -288,38 +289,38 @@ def _asked_for(
     """The failover key was written."""
     ours = asked.written_as(event.value)
     if traces.arrived is None:
-        return _arrival(traces, event.commit_id, nodes) if ours else traces
+        return _arrival(traces, event.revision, nodes) if ours else traces
     if ours:
         if traces.withdrawn is None or traces.left is not None:
             return traces  # the same again, which replaces nothing
-        traces = replace(traces, again=traces.again or event.commit_id, withdrawn=None)
+        traces = replace(traces, again=traces.again or event.revision, withdrawn=None)
         return replace(traces, removal=None, loops=(), resumed=None)
     other = not _names_nobody(event.value)
     if other and traces.left is None and traces.replaced is None:
         # Later the engine rewrites it itself: while paused, the new holder leaves the candidate.
-        traces = replace(traces, replaced=event.commit_id)
+        traces = replace(traces, replaced=event.revision)
     if traces.withdrawn is not None:
         return traces
     removal: Removal = "replaced" if other else "deleted" if event.value is None else "cleared"
-    return replace(traces, withdrawn=event.commit_id, removal=removal)
+    return replace(traces, withdrawn=event.revision, removal=removal)
 
 
-def _arrival(traces: Traces, commit: int, nodes: Mapping[str, Described]) -> Traces:
+def _arrival(traces: Traces, revision: int, nodes: Mapping[str, Described]) -> Traces:
     held = traces.leader
     found = nodes.get(held.node) if held else None
     served = found if found is not None and found.serving else None
-    return replace(traces, arrived=commit, held=held, served=served)
+    return replace(traces, arrived=revision, held=held, served=served)
 
 
 def _heard(
-    traces: Traces, said: Described, commit: int, word: int | None, *, fresh: bool
+    traces: Traces, said: Described, revision: int, word: int | None, *, fresh: bool
 ) -> Traces:
-    """What the holder of authority says of itself; `fresh`: in place of what it had said before.
+    """What the leader says of itself; `fresh`: in place of what it had said before.
 
     An entry where there was none may be written at the beginning of a loop, which proves less.
     """
     if traces.left is not None:
-        return _new(traces, said, commit, fresh=fresh)
+        return _new(traces, said, revision, fresh=fresh)
     if said == Described():
         return traces  # it said nothing, and its silence proves nothing
     served = traces.served
@@ -328,24 +329,24 @@ def _heard(
     served = served or said
     traces = replace(traces, served=served)
     if said.role not in LEADING or said.state in DOWN or _later(said, served):
-        traces = replace(traces, interrupted=traces.interrupted or commit)
+        traces = replace(traces, interrupted=traces.interrupted or revision)
     if not said.serving:
-        return replace(traces, busy=traces.busy or commit)
+        return replace(traces, busy=traces.busy or revision)
     if traces.withdrawn is None or not fresh:
         return traces
-    if word is not None and traces.withdrawn <= word < commit and traces.resumed is None:
-        traces = replace(traces, resumed=commit)
-    return replace(traces, loops=(*traces.loops, commit)[:LOOPS])
+    if word is not None and traces.withdrawn <= word < revision and traces.resumed is None:
+        traces = replace(traces, resumed=revision)
+    return replace(traces, loops=(*traces.loops, revision)[:LOOPS])
 
 
-def _new(traces: Traces, said: Described, commit: int, *, fresh: bool) -> Traces:
-    """The holder of a new reign."""
+def _new(traces: Traces, said: Described, revision: int, *, fresh: bool) -> Traces:
+    """The holder of a new leader term."""
     back = traces.held is not None and traces.passed is not None
     back = back and traces.passed.node == traces.held.node  # type: ignore[union-attr]
     if traces.primary is None and said.primary and (said.serving or not back):
-        traces = replace(traces, primary=commit, timeline=said.timeline)
+        traces = replace(traces, primary=revision, timeline=said.timeline)
     if said.serving and fresh and traces.primary is not None and traces.withdrawn is not None:
-        return replace(traces, settled=(*traces.settled, commit)[:LOOPS])
+        return replace(traces, settled=(*traces.settled, revision)[:LOOPS])
     return traces
 
 
@@ -353,18 +354,19 @@ def _later(said: Described, served: Described) -> bool:
     return (said.timeline or 0) > (served.timeline or said.timeline or 0)
 
 
-def authority(leader: KeyValue | None) -> Authority | None:
-    """Who holds authority by the leader key, and in which reign: since it was created, or, where it
-    was written again in place, since the last write, which is the latest that it can be.
+def leader_of(leader: KeyValue | None) -> Leader | None:
+    """Who holds the leader key by the leader key, and in which leader term: since it was created,
+    or, where it was written again in place, since the last write, which is the latest that it can
+    be.
     """
     if leader is None:
         return None
-    reign = leader.created if leader.version == 1 else leader.modified
-    return Authority(node=leader.value, reign=reign)
+    since = leader.created if leader.version == 1 else leader.modified
+    return Leader(node=leader.value, since=since)
 
 
-def failover_commit(history: History) -> int:
-    """The last commit of the failover key where the history begins; 0: it was absent."""
+def failover_revision(history: History) -> int:
+    """The last revision of the failover key where the history begins; 0: it was absent."""
     failover = history.base.keys.get("failover")
     return 0 if failover is None else failover.modified
 

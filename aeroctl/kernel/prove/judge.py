@@ -1,8 +1,8 @@
 """What became of a request, as the store's history proves it. Pure; the one truth about outcomes.
 
 The engine keeps no request ids. What it leaves behind is the failover key, which a request writes
-and which is cleared by writing `{}`, and the leader key, which is taken anew for every reign. Both
-are followed in order of commit from the dispatch on (traces.py), with what the nodes say of
+and which is cleared by writing `{}`, and the leader key, which is taken anew for every leader term.
+Both are followed in order of revision from the dispatch on (traces.py), with what the nodes say of
 themselves, and the first thing that decides the outcome ends it: what happens later, such as a
 crash after a rejection, is not this request's doing.
 
@@ -10,11 +10,11 @@ An outcome is final only where nothing that is still to come can change it:
 
     not arrived --failover key written for it--> pending
     pending   --key cleared, deleted or replaced--> withdrawn    (whoever did it: no name is kept)
-    pending   --reign over--> passing
-    withdrawn --reign over--> passing
+    pending   --leader term over--> passing
+    withdrawn --leader term over--> passing
     withdrawn --the holder's agent moved on--> `rejected`, or, if it did not serve in between,
-                                               `rolled_back`; final. Where the reign is not the one
-                                               that the dispatch was bound to, `unknown`
+                                               `rolled_back`; final. Where the leader term is not
+                                               the one that the dispatch was bound to, `unknown`
     passing   --a new holder is primary--> `executed`, `executed_other`, `rolled_back` or `unknown`
 
 **That the request is gone from the failover key proves nothing.** The holder's agent acts on what
@@ -40,8 +40,8 @@ request was written by another one's (a forced promotion), its view is not older
 
 A node that leads again, or another one than asked, may have read the request too: `rolled_back` and
 `executed_other` are final only once the request is withdrawn, and that node serves after that. That
-authority passed after a withdrawal is the request's doing only where the holder began to step down
-before its reign ended, and released it itself; else what happened is told as `unknown`.
+the leader key passed after a withdrawal is the request's doing only where the holder began to step
+down before its leader term ended, and released it itself; else what happened is told as `unknown`.
 
 That a request never arrived is final only where the engine answered that it refuses it, or where it
 provably never left: a frozen agent may take it up long after everybody stopped waiting for it. Nor
@@ -52,9 +52,9 @@ nothing is `rejected` while the kernel has it in flight and no agent has answere
 
 from dataclasses import dataclass, replace
 
-from aeroctl.contract.cluster import Authority
+from aeroctl.contract.cluster import Leader
 from aeroctl.contract.errors import EngineReply
-from aeroctl.contract.rules import Fact, Rule
+from aeroctl.contract.rules import Fact, Rule, rule
 from aeroctl.contract.terms import Evaluation, RequestOutcome
 from aeroctl.kernel.prove.evidence import (
     LOOPS,
@@ -71,7 +71,7 @@ REFUSALS = frozenset({400, 401, 403, 404, 405, 411, 412, 422})
 """The agent's answers that it gives instead of writing the failover key, never after it."""
 OK = 200
 FAILED, FAILURES = 503, frozenset({"Switchover failed", "Failover failed"})
-"""The agent's answer when the failover key was cleared while the same node held authority."""
+"""The agent's answer when the failover key was cleared while the same node held the leader key."""
 
 Verdict = tuple[RequestOutcome, bool, str]
 """Outcome, whether it is final, and words."""
@@ -90,7 +90,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Renewals:
-    """How often the holder's agent was seen to renew the lease of its leader key, after commit
+    """How often the holder's agent was seen to renew the lease of its leader key, after revision
     `since` and before the history that is judged was read.
     """
 
@@ -100,17 +100,17 @@ class Renewals:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`final`: it can't change any more. `authority_after`: who held authority when the outcome was
-    decided, else who holds it where the history ends. `evidence`: the rules that bear on it, in a
-    fixed order. `message`: in the engine's words where it refused. `rejected` is always final.
+    """`final`: it can't change any more. `leader_after`: who held the leader key when the outcome
+    was decided, else who holds it where the history ends. `evidence`: the rules that bear on it, in
+    a fixed order. `message`: in the engine's words where it refused. `rejected` is always final.
     `waiting`: it is known but for what the holder's agent still may do; so many renewals of its
     lease from now on would prove that (0: nothing is waited for). `arrived`, `withdrawn`, `echo`:
-    commits of the failover key, see traces.py.
+    revisions of the failover key, see traces.py.
     """
 
     outcome: RequestOutcome
     final: bool
-    authority_after: Authority | None
+    leader_after: Leader | None
     evidence: list[Rule]
     message: str | None
     waiting: int = 0
@@ -135,13 +135,13 @@ def judge(
     answered: int | None = None,
     renewals: Renewals | None = None,
 ) -> Judgement:
-    """Judge a request for a transfer of authority.
+    """Judge a request for a transfer of the leader key.
 
     `history`: of the engine's keys since `asked.dispatched`. `in_flight`: the kernel still carries
     it out. `reply`: the engine's, as far as one is known (a status of None is none). `sent`: False
     where the call provably never left; None where nobody knows. `traces`: of that history, where
-    they were followed piece by piece; its events are not looked at then. `answered`: a commit that
-    was there once the reply had come; None: there is none.
+    they were followed piece by piece; its events are not looked at then. `answered`: a revision
+    that was there once the reply had come; None: there is none.
     """
     word = told(asked, reply, answered)
     if reply is not None and reply.status in REFUSALS:
@@ -164,7 +164,9 @@ def judge(
         outcome, final, message = _not_arrived(in_flight)
     elif traces.left is None:
         silent = in_flight and (reply is None or reply.status is None)
-        outcome, final, message = _same_reign(asked, traces, in_flight, moved_on, silent=silent)
+        outcome, final, message = _same_leader_term(
+            asked, traces, in_flight, moved_on, silent=silent
+        )
         if traces.withdrawn is not None and traces.held is not None and not final:
             waiting = LOOPS if _spoken(traces, word) else LOOPS + 1
     else:
@@ -184,8 +186,8 @@ def judge(
 
 
 def attributed(found: Judgement, landed: int | None) -> Judgement:
-    """A judgement, where the kernel had the request in flight up to commit `landed` (None: nothing
-    tells how long), or its agent had answered by then.
+    """A judgement, where the kernel had the request in flight up to revision `landed` (None:
+    nothing tells how long), or its agent had answered by then.
 
     A request that reads the same and came later is another one, and of two within that time nothing
     tells which is this one.
@@ -196,7 +198,9 @@ def attributed(found: Judgement, landed: int | None) -> Judgement:
         return _overdue(found)
     if found.echo is None or found.echo > landed:
         return found
-    words = f"one that reads the same was made at commit {found.echo}: which is this one is unknown"
+    words = (
+        f"one that reads the same was made at revision {found.echo}: which is this one is unknown"
+    )
     return replace(found, outcome="unknown", waiting=0, message=f"{found.message}; {words}")
 
 
@@ -205,8 +209,8 @@ def _overdue(found: Judgement) -> Judgement:
     that reads the same was taken up: whose that was, nothing proves (P7-E2).
     """
     words = (
-        f"a request that reads the same was taken up at commit {found.arrived}, when the kernel no"
-        " longer had this one in flight: nothing proves that it was this one. Of that one:"
+        f"a request that reads the same was taken up at revision {found.arrived}, when the kernel "
+        f"no longer had this one in flight: nothing proves that it was this one. Of that one:"
     )
     return replace(found, outcome="unknown", message=f"{words} {found.message}")
 
@@ -220,7 +224,7 @@ def wrote(reply: EngineReply | None) -> bool:
 
 
 def told(asked: Asked, reply: EngineReply | None, answered: int | None) -> int | None:
-    """A commit that was there when the holder's own agent had found the request gone; or None."""
+    """A revision that was there when the holder's own agent had found the request gone; or None."""
     return answered if failed(reply) and asked.asks_holder() else None
 
 
@@ -260,9 +264,9 @@ def _lost(asked: Asked, history: History, traces: Traces, in_flight: bool) -> Ve
     leader, before = history.base.keys.get("leader"), asked.before
     same = (leader and leader.value) == (before and before.node)
     if leader is not None and before is not None:
-        same = same and leader.created <= before.reign <= leader.modified
+        same = same and leader.created <= before.since <= leader.modified
     if not same:
-        words = "authority passed in a part of history that was compacted, for whatever reason"
+        words = "the leader key passed in a part of history that was compacted, for whatever reason"
         return "unknown", False, words
     if traces.arrived is not None or pending(history.base.keys.get("failover")):
         if pending(history.keyspace.keys.get("failover")):
@@ -272,42 +276,50 @@ def _lost(asked: Asked, history: History, traces: Traces, in_flight: bool) -> Ve
         return "unknown", False, words
     if history.base.keys.get("failover") is None:
         words = (
-            "the same reign went on; the part of history that shows whether the engine took it up,"
-            " and acted on it, is compacted"
+            "the same leader term went on; the part of history that shows whether the engine took "
+            "it up, and acted on it, is compacted"
         )
         return "unknown", False, words
     words = (
-        "a transfer was asked for and cleared again, and the same reign went on; the part of"
+        "a transfer was asked for and cleared again, and the same leader term went on; the part of"
         " history that shows whose it was, and whether it was acted on, is compacted"
     )
     return "unknown", False, words
 
 
-def _same_reign(
+def _same_leader_term(
     asked: Asked, traces: Traces, in_flight: bool, moved_on: bool, *, silent: bool
 ) -> Verdict:
-    """The reign that the request found goes on (P7-E3). `silent`: no agent has answered yet."""
+    """The leader term that the request found goes on (P7-E3). `silent`: no agent has answered
+    yet.
+    """
     if traces.withdrawn is None:
         return "in_progress", False, _waiting(traces)
     words = _withdrawn(traces)
     if traces.held is None:
-        words += "; nobody held authority, and nothing proves that no node has read it before"
+        words += "; nobody held the leader key, and nothing proves that no node has read it before"
         return ("in_progress" if in_flight else "unknown"), False, words
     node = traces.held.node
     if moved_on and silent:
         words += f", and {node} acted on nothing; but the agent that was asked has not answered, so"
         return "in_progress", False, f"{words} that this may have been another, equal request"
     if moved_on and traces.held != asked.before:
-        words += f", and {node} acted on nothing; it held authority only after the dispatch, and"
+        words += (
+            f", and {node} acted on nothing; it held the leader key only after the dispatch, and"
+        )
         return "unknown", True, f"{words} nothing proves that whoever held it before did not act"
     if moved_on and traces.interrupted is not None:
-        words += f", and the same reign went on after an interruption: {node} did not serve as"
-        return "rolled_back", True, f"{words} primary at commit {traces.interrupted}"
+        words += (
+            f", and the same leader term went on after an interruption: {node} did not serve as"
+        )
+        return "rolled_back", True, f"{words} primary at revision {traces.interrupted}"
     if moved_on:
-        words += f", and {node} acted on nothing: its agent has gone on since, and the same reign"
+        words += (
+            f", and {node} acted on nothing: its agent has gone on since, and the same leader term"
+        )
         return "rejected", True, f"{words} went on"
     if traces.busy is not None:
-        words += f", but {node} was no longer serving at commit {traces.busy}, and nothing proves"
+        words += f", but {node} was no longer serving at revision {traces.busy}, and nothing proves"
     else:
         words += f", but nothing proves yet that {node} had not read it before:"
         words += " its agent may still step down"
@@ -317,10 +329,10 @@ def _same_reign(
 
 
 def _passed(asked: Asked, traces: Traces) -> Verdict:
-    """The reign that the request found is over."""
+    """The leader term that the request found is over."""
     if traces.passed is None or traces.leader is None:
-        return "in_progress", False, "nobody holds authority; the engine is passing it on"
-    holder = f"{traces.passed.node} holds authority since commit {traces.passed.reign}"
+        return "in_progress", False, "nobody holds the leader key; the engine is passing it on"
+    holder = f"{traces.passed.node} holds the leader key since revision {traces.passed.since}"
     if traces.primary is None:
         return "in_progress", False, f"{holder}, and is not yet primary"
     holder += ", and is primary"
@@ -329,7 +341,9 @@ def _passed(asked: Asked, traces: Traces) -> Verdict:
         words = f"{_contested(traces)}; {holder}, and nothing proves for which of the two"
         return "unknown", final, words
     if not traces.acted_on:
-        words = f"{_withdrawn(traces)} before authority passed; {holder}, and nothing proves that"
+        words = (
+            f"{_withdrawn(traces)} before the leader key passed; {holder}, and nothing proves that"
+        )
         return "unknown", final, f"{words} it was for the request"
     if asked.wants(traces.passed.node):
         return "executed", final, holder
@@ -340,9 +354,13 @@ def _passed(asked: Asked, traces: Traces) -> Verdict:
         return "in_progress", False, holder + open_
     if traces.busy is None:
         words = f"{holder}: it took it anew, and was not seen to step down in between; another hand"
-        return "unknown", True, f"{words} has ended its reign, and the request came to nothing"
+        return (
+            "unknown",
+            True,
+            f"{words} has ended its leader term, and the request came to nothing",
+        )
     if _may_have_been_elsewhere(traces):
-        words = f"{holder} again; another node held authority meanwhile, and"
+        words = f"{holder} again; another node held the leader key meanwhile, and"
         return "unknown", True, f"{words} nothing proves that it was not primary"
     return "rolled_back", True, f"{holder}: it took it back after an interruption"
 
@@ -355,22 +373,22 @@ def _waiting(traces: Traces) -> str:
 
 
 def _withdrawn(traces: Traces) -> str:
-    commit = traces.withdrawn
+    revision = traces.withdrawn
     if traces.removal == "replaced":
-        return f"another request replaced it at commit {commit}"
+        return f"another request replaced it at revision {revision}"
     if traces.removal == "deleted":
-        return f"somebody deleted it at commit {commit} (the engine itself never does)"
-    return f"it was cleared at commit {commit}"
+        return f"somebody deleted it at revision {revision} (the engine itself never does)"
+    return f"it was cleared at revision {revision}"
 
 
 def _contested(traces: Traces) -> str:
     if traces.replaced is not None:
-        return f"another request replaced it at commit {traces.replaced}"
-    return f"one that reads the same was made at commit {traces.again}, after it was withdrawn"
+        return f"another request replaced it at revision {traces.replaced}"
+    return f"one that reads the same was made at revision {traces.again}, after it was withdrawn"
 
 
 def _may_have_been_elsewhere(traces: Traces) -> bool:
-    """Another node held authority in between, and may have been primary unseen.
+    """Another node held the leader key in between, and may have been primary unseen.
 
     It was not if the old holder's timeline is its old one, or the one that its own promotion
     began: a promotion in between would have begun one more.
@@ -408,18 +426,18 @@ class _Evidence:
         if traces.left is None and traces.withdrawn is not None:
             rules += [self._withdrawn(), self._stayed(), self._agent()]
         if traces.left is not None or not self.moved_on:
-            rules += [self._authority()]
+            rules += [self._leader()]
         if traces.passed is not None:
             rules += [self._primary()]
         return [*rules, self._complete()]
 
     def _recorded(self) -> Rule:
-        return Rule(
-            rule_id="recorded",
-            description="the dispatch was recorded before the engine was asked",
-            evaluation="holds",
-            enforced_by="kernel",
-            evidence=[Fact(name="dispatched_commit", value=self.asked.dispatched)],
+        return rule(
+            "recorded",
+            "the dispatch was recorded before Patroni was asked",
+            "holds",
+            "kernel",
+            [Fact(name="dispatched_revision", value=self.asked.dispatched)],
         )
 
     def _arrived(self, evaluation: Evaluation, *more: Fact) -> Rule:
@@ -427,32 +445,33 @@ class _Evidence:
             "arrived",
             "the engine has taken the request up",
             evaluation,
-            Fact(name="failover_commit_before", value=self.asked.failover_commit),
-            Fact(name="arrived_commit", value=self.traces.arrived),
-            Fact(name="replaced_commit", value=self.traces.replaced),
-            Fact(name="repeated_commit", value=self.traces.again),
+            Fact(name="failover_revision_before", value=self.asked.failover_revision),
+            Fact(name="arrived_revision", value=self.traces.arrived),
+            Fact(name="replaced_revision", value=self.traces.replaced),
+            Fact(name="repeated_revision", value=self.traces.again),
             *more,
         )
 
     def _withdrawn(self) -> Rule:
         held = self.traces.held
         return _rule(
-            "cleared_in_same_reign",
-            "the failover key no longer names the request, and the reign goes on that it found",
+            "cleared_in_same_leader_term",
+            "the failover key no longer names the request, and the leader term goes on that it "
+            "found",
             "holds",
-            Fact(name="cleared_commit", value=self.traces.withdrawn),
+            Fact(name="cleared_revision", value=self.traces.withdrawn),
             Fact(name="how", value=self.traces.removal),
-            Fact(name="reign", value=held.reign if held else None),
+            Fact(name="since", value=held.since if held else None),
         )
 
     def _stayed(self) -> Rule:
         traces = self.traces
         return _rule(
             "holder_stayed_primary",
-            "the holder of that reign served all the time that the request could be acted on",
+            "the holder of that leader term served all the time that the request could be acted on",
             _settled(self.moved_on and traces.interrupted is None, traces.interrupted is not None),
-            Fact(name="busy_commit", value=traces.busy),
-            Fact(name="interrupted_commit", value=traces.interrupted),
+            Fact(name="busy_revision", value=traces.busy),
+            Fact(name="interrupted_revision", value=traces.interrupted),
             Fact(name="timeline", value=traces.served.timeline if traces.served else None),
         )
 
@@ -463,36 +482,37 @@ class _Evidence:
             "agent_moved_on",
             "the holder's agent has gone on since, so that no step-down can come of the request",
             _settled(self.moved_on, refuted=False),
-            Fact(name="serving_commit", value=traces.resumed or entries[0]),
-            Fact(name="serving_again_commit", value=entries[1]),
-            Fact(name="engine_says_failed_commit", value=self.word),
+            Fact(name="serving_revision", value=traces.resumed or entries[0]),
+            Fact(name="serving_again_revision", value=entries[1]),
+            Fact(name="engine_says_failed_revision", value=self.word),
             Fact(name="lease_renewals", value=renewals.count if renewals else None),
-            Fact(name="lease_renewals_since_commit", value=renewals.since if renewals else None),
+            Fact(name="lease_renewals_since_revision", value=renewals.since if renewals else None),
         )
 
-    def _authority(self) -> Rule:
+    def _leader(self) -> Rule:
         before, passed, traces = self.asked.before, self.traces.passed, self.traces
         return _rule(
-            "authority_passed",
-            "authority passed into a new reign: of the named node; for a demotion, of any other",
+            "leader_passed",
+            "the leader key passed into a new leader term: of the named node; for a demotion, of "
+            "any other",
             _settled(passed and self.asked.wants(passed.node), passed is not None),
             Fact(name="node_before", value=before.node if before else None),
-            Fact(name="reign_before", value=before.reign if before else None),
-            Fact(name="stepping_down_commit", value=traces.busy),
-            Fact(name="reign_ended_commit", value=traces.left),
+            Fact(name="since_before", value=before.since if before else None),
+            Fact(name="stepping_down_revision", value=traces.busy),
+            Fact(name="leader_term_ended_revision", value=traces.left),
             Fact(name="node_after", value=passed.node if passed else None),
-            Fact(name="reign_after", value=passed.reign if passed else None),
+            Fact(name="since_after", value=passed.since if passed else None),
         )
 
     def _primary(self) -> Rule:
         traces = self.traces
         return _rule(
             "new_holder_is_primary",
-            "the new holder described itself as primary within that reign",
+            "the new holder described itself as primary within that leader term",
             _settled(traces.primary, traces.ended is not None and traces.leader is None),
-            Fact(name="primary_commit", value=traces.primary),
+            Fact(name="primary_revision", value=traces.primary),
             Fact(name="timeline_after", value=traces.timeline),
-            Fact(name="earlier_reign_ended_commit", value=traces.ended),
+            Fact(name="earlier_leader_term_ended_revision", value=traces.ended),
         )
 
     def _complete(self) -> Rule:
@@ -501,8 +521,8 @@ class _Evidence:
             "history_complete",
             "the store's history reaches back to the dispatch",
             "holds" if history.complete else "does_not_hold",
-            Fact(name="history_from_commit", value=history.base.commit_id),
-            Fact(name="history_to_commit", value=history.keyspace.commit_id),
+            Fact(name="history_from_revision", value=history.base.revision),
+            Fact(name="history_to_revision", value=history.keyspace.revision),
         )
 
 
@@ -513,10 +533,4 @@ def _settled(proof: object, refuted: bool) -> Evaluation:
 
 
 def _rule(rule_id: str, description: str, evaluation: Evaluation, *evidence: Fact) -> Rule:
-    return Rule(
-        rule_id=rule_id,
-        description=description,
-        evaluation=evaluation,
-        enforced_by="engine",
-        evidence=list(evidence),
-    )
+    return rule(rule_id, description, evaluation, "patroni", evidence)

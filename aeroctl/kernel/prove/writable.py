@@ -1,8 +1,9 @@
-"""Whether the holder of write authority accepts writes, as it says itself."""
+"""Whether the leader accepts writes, as it says itself."""
 
+from aeroctl.contract import rules
 from aeroctl.contract.base import Observation
 from aeroctl.contract.replication import NodeReplication
-from aeroctl.contract.rules import Fact, Rule, evaluated
+from aeroctl.contract.rules import Rule, evaluated
 from aeroctl.contract.terms import RequestOutcome
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import Kernel
@@ -11,11 +12,11 @@ from aeroctl.kernel.source import Source
 
 
 async def writable(source: Source, kernel: Kernel) -> Rule:
-    """The rule `writable` about the holder of authority in `kernel`, by one statement on it.
+    """The rule `writable` about the leader in `kernel`, by one statement on it.
 
     A leader key alone proves no primary (P6-A3), and a primary alone no writes.
     """
-    held = sections.authority(kernel)
+    held = sections.leader(kernel)
     if held is None:
         return rule(None, None)
     node = next(node for node in sections.nodes(kernel) if node.name == held.node)
@@ -45,18 +46,12 @@ def rule(holder: str | None, seen: Observation[NodeReplication] | None) -> Rule:
     """What that node said: undetermined where it did not answer, or can't tell. Pure."""
     said = None if seen is None else seen.value
     found = None if said is None else False if said.in_recovery else said.writable
-    return Rule(
-        rule_id="writable",
-        description="the holder of write authority accepts writes",
-        evaluation=evaluated(found),
-        enforced_by="nobody",
-        evidence=[
-            Fact(name="node", value=holder),
-            Fact(name="in_recovery", value=said.in_recovery if said else None),
-            Fact(name="writable", value=said.writable if said else None),
-            Fact(
-                name="unavailable",
-                value=seen.unavailable.code if seen and seen.unavailable else None,
-            ),
-        ],
+    evidence = {
+        "node": holder,
+        "in_recovery": said.in_recovery if said else None,
+        "writable": said.writable if said else None,
+        "unavailable": seen.unavailable.code if seen and seen.unavailable else None,
+    }
+    return rules.rule(
+        "writable", "the leader accepts writes", evaluated(found), "none", rules.facts(evidence)
     )

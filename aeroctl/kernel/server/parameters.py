@@ -90,9 +90,9 @@ def number(given: dict[str, str], name: str, low: int, high: int) -> int | None:
 
 def bad_request(message: str) -> Failure:
     """The body can't be understood."""
-    return Failure(400, "operator_input", "BAD_REQUEST", message)
+    return Failure("BAD_REQUEST", message)
 
 
 def bad_parameter(message: str) -> Failure:
     """The query can't be understood."""
-    return Failure(400, "operator_input", "BAD_PARAMETER", message)
+    return Failure("BAD_PARAMETER", message)

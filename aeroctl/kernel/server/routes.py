@@ -23,7 +23,7 @@ from aeroctl.contract.errors import ErrorBody
 from aeroctl.contract.explanation import ExplainRequest
 from aeroctl.contract.openapi import document
 from aeroctl.contract.requests import CommandRequest, RequestId
-from aeroctl.contract.terms import MEASURED
+from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.kernel import callers
 from aeroctl.kernel.audit.records import Submission
 from aeroctl.kernel.callers import Caller
@@ -87,7 +87,7 @@ def application(
 
     async def get_snapshot(request: Request, _: Caller) -> Response:
         asked = snapshot.request(request.query_params.multi_items())
-        gate = gates.askers if set(asked.sections) & set(MEASURED) else gates.readers
+        gate = gates.askers if set(asked.sections) & set(NODE_SECTIONS) else gates.readers
         return await read(request, gate, lambda: snapshot.snapshot(source, asked))
 
     async def post_explain(request: Request, caller: Caller) -> Response:
@@ -131,9 +131,11 @@ def application(
         parameters = request.query_params.multi_items()
         return await read(request, gates.historians, lambda: events.events(source, parameters))
 
-    async def get_commits(request: Request, _: Caller) -> Response:
+    async def get_revisions(request: Request, _: Caller) -> Response:
         parameters = request.query_params.multi_items()
-        return await read(request, gates.historians, lambda: revisions.commits(source, parameters))
+        return await read(
+            request, gates.historians, lambda: revisions.revisions(source, parameters)
+        )
 
     async def get_audit(request: Request, caller: Caller) -> Response:
         parameters = request.query_params.multi_items()
@@ -161,7 +163,7 @@ def application(
             Route("/v1/commands/{command}", authenticated(post_command), methods=["POST"]),
             Route("/v1/requests/{id}", authenticated(get_request)),
             Route("/v1/events", authenticated(get_events)),
-            Route("/v1/commits", authenticated(get_commits)),
+            Route("/v1/revisions", authenticated(get_revisions)),
             Route("/v1/audit", authenticated(get_audit)),
             Route("/v1/health", get_health),
             Route("/v1/ready", get_ready),
@@ -214,18 +216,14 @@ def caller(request: Request, token_file: Path | None) -> callers.Caller:
     except callers.TokenFileError as error:
         LOGGER.error("token file: %s", error)  # noqa: TRY400 - the words say all
         message = "the kernel can't tell callers apart: its token file can't be read"
-        raise Failure(
-            503, "control_plane_validation", "TOKEN_FILE_UNREADABLE", message, invariants=["P7-F1"]
-        ) from error
+        raise Failure("TOKEN_FILE_UNREADABLE", message) from error
     given = request.headers.getlist("authorization")
     scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
     found = callers.find(known, token.strip()) if scheme.lower() == "bearer" else None
     if found is None:
         message = "the token is not known" if scheme else "no token was given"
         message = "more than one token was given" if len(given) > 1 else message
-        raise Failure(
-            401, "control_plane_validation", "UNAUTHENTICATED", message, invariants=["P7-A1"]
-        )
+        raise Failure("UNAUTHENTICATED", message)
     return found
 
 
@@ -264,7 +262,7 @@ async def _refusal(_: Request, error: Any) -> Response:
 async def _http_error(request: Request, error: Any) -> Response:
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
     message = f"{request.method} {request.url.path}: {error.detail}"
-    answer = _error(Failure(error.status_code, "operator_input", code, message))
+    answer = _error(Failure(code, message))
     answer.headers.update(error.headers or {})
     return answer
 
@@ -277,8 +275,6 @@ async def _internal_error(request: Request, __: Exception) -> Response:
     changes = request.url.path.startswith("/v1/commands/")
     return _error(
         Failure(
-            500,
-            "kernel_rejection",
             "INTERNAL",
             "the kernel server failed; its log says why",
             invariants=["P7-E2" if changes else "P7-F1"],

@@ -16,14 +16,14 @@ from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue, To
 from aeroctl.kernel.timing import uptime
 
 BATCH = 1000
-"""Commits in one message of a watch's backlog, at most (etcd: watchBatchMaxRevs). A message with
+"""Revisions in one message of a watch's backlog, at most (etcd: watchBatchMaxRevs). A message with
 fewer is the backlog's last one."""
 SILENCE = 1.0
 """Seconds without a message after which a backlog is over that may have ended with a full one."""
 WRITES = 32
 """Writes of one value that are looked at, at most."""
-COMMITS = 32
-"""Commits that are read together, at most."""
+REVISIONS = 32
+"""Revisions that are read together, at most."""
 LARGE, OVERHEAD = 4_000_000, 100
 """Bytes that one such transaction looks at, and that one replay gathers, before it stops; and what
 a key counts beside its value."""
@@ -38,7 +38,7 @@ Followed = tuple[Keyspace, tuple[Event, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """What must be so for a transaction to write: the commit at which a key was created or last
+    """What must be so for a transaction to write: the revision at which a key was created or last
     modified. 0: the key is absent.
     """
 
@@ -81,9 +81,9 @@ class Etcd:
         )
 
     async def read(self, prefix: str, at: int | None = None) -> Keyspace:
-        """Every key below `prefix` in one linearizable range read, now or as of commit `at`.
+        """Every key below `prefix` in one linearizable range read, now or as of revision `at`.
 
-        Raises Failure: STORE_UNAVAILABLE, STORE_REFUSED, COMMIT_COMPACTED, FUTURE_COMMIT,
+        Raises Failure: STORE_UNAVAILABLE, STORE_REFUSED, REVISION_COMPACTED, FUTURE_REVISION,
         KERNEL_STATE_UNREADABLE.
         """
         return await self._anywhere(lambda endpoint: _range(endpoint, prefix, at))
@@ -101,11 +101,11 @@ class Etcd:
         not UTF-8. Raises as `read` does.
         """
         ranges = [_below(prefix) for prefix in prefixes] + [{"key": _encode(key)} for key in keys]
-        commit, found = await self._ranges(ranges, at, errors)
+        revision, found = await self._ranges(ranges, at, errors)
         return Together(
-            commit,
+            revision,
             tuple(
-                Keyspace(prefix, commit, _named(prefix, pairs))
+                Keyspace(prefix, revision, _named(prefix, pairs))
                 for prefix, pairs in zip(prefixes, found, strict=False)
             ),
             {name: pair for pairs in found[len(prefixes) :] for name, pair in pairs.items()},
@@ -125,17 +125,17 @@ class Etcd:
         """
         page = _below(prefix) | {"key": _encode(prefix + first), "limit": str(limit)}
         singles = [{"key": _encode(key)} for key in keys]
-        commit, found = await self._ranges([page, *singles], at, errors)
+        revision, found = await self._ranges([page, *singles], at, errors)
         return Together(
-            commit,
-            (Keyspace(prefix, commit, _named(prefix, found[0])),),
+            revision,
+            (Keyspace(prefix, revision, _named(prefix, found[0])),),
             {name: pair for pairs in found[1:] for name, pair in pairs.items()},
         )
 
     async def transact(
         self, compares: Sequence[Compare], changes: Sequence[Put | Delete]
     ) -> int | None:
-        """Write all `changes` in one transaction if all `compares` hold, and return its commit.
+        """Write all `changes` in one transaction if all `compares` hold, and return its revision.
 
         None: one of them does not hold, and nothing was written. Sent at most once. Raises Failure
         STORE_REFUSED (nothing was written), STORE_UNAVAILABLE (its words tell whether it may have
@@ -179,23 +179,24 @@ class Etcd:
     async def history(
         self, prefix: str, since: int, until: int | None = None, *, window: int | None = None
     ) -> History:
-        """What was written below `prefix` after commit `since`, up to now or to commit `until`.
+        """What was written below `prefix` after revision `since`, up to now or to revision `until`.
 
         By a watch, which costs nothing where nothing was written, but as much as all that was
         written to the store since: it is for what is not long ago. `window`: at most so many
-        commits of it, the first ones that compaction has left. Raises as `read` does; compaction is
-        no failure but an incomplete history, unless `until` itself is gone.
+        revisions of it, the first ones that compaction has left. Raises as `read` does; compaction
+        is no failure but an incomplete history, unless `until` itself is gone.
         """
         return await self._anywhere(
             lambda endpoint: _history(endpoint, prefix, max(since, 1), until, window)
         )
 
     async def replay(self, prefix: str, since: int, until: int, *, window: int) -> History:
-        """As `history`, but commit by commit, so that it costs the same however long ago that was,
-        and shows a key that came and went as well. What is not UTF-8 is shown with backslashes.
+        """As `history`, but revision by revision, so that it costs the same however long ago that
+        was, and shows a key that came and went as well. What is not UTF-8 is shown with
+        backslashes.
 
-        It may end before `window` commits, but not before one: when half of the time for an answer
-        is over, or when much was written. `until` must be a commit that there is.
+        It may end before `window` revisions, but not before one: when half of the time for an
+        answer is over, or when much was written. `until` must be a revision that there is.
         """
         end = uptime() + self._gateway.seconds / 2
         return await self._anywhere(
@@ -203,16 +204,16 @@ class Etcd:
         )
 
     async def versions(self, key: str, at: int) -> tuple[KeyValue, ...]:
-        """What a key held up to commit `at`, oldest first, since it was created, or since the last
-        write that compaction has left. Raises as `read` does.
+        """What a key held up to revision `at`, oldest first, since it was created, or since the
+        last write that compaction has left. Raises as `read` does.
         """
         found: list[KeyValue] = []
-        commit = at
+        revision = at
         while True:
             try:
-                pair = (await self.read_together([], [key], commit)).keys.get(key)
+                pair = (await self.read_together([], [key], revision)).keys.get(key)
             except Failure as failure:
-                if found and failure.error.code == "COMMIT_COMPACTED":
+                if found and failure.error.code == "REVISION_COMPACTED":
                     break
                 raise
             if pair is None:
@@ -220,47 +221,52 @@ class Etcd:
             found.append(pair)
             if pair.created == pair.modified:
                 break
-            commit = pair.modified - 1
+            revision = pair.modified - 1
         return tuple(reversed(found))
 
-    async def counts(self, prefix: str, commits: Sequence[int]) -> list[int]:
-        """How many keys there were below `prefix` at each of those commits, together.
+    async def counts(self, prefix: str, revisions: Sequence[int]) -> list[int]:
+        """How many keys there were below `prefix` at each of those revisions, together.
 
         etcd counts in its index, and reads no value. Raises as `read` does.
         """
         below = _below(prefix) | {"count_only": True}
-        ranges = [below | {"revision": str(commit)} for commit in commits]
+        ranges = [below | {"revision": str(revision)} for revision in revisions]
         return [int(found.get("count", 0)) for found in await self._answers(ranges)]
 
-    async def names(self, prefix: str, below: str, commits: Sequence[int]) -> list[dict[str, int]]:
-        """Which keys there were below `prefix` and `below` at each of those commits, named without
+    async def names(
+        self, prefix: str, below: str, revisions: Sequence[int]
+    ) -> list[dict[str, int]]:
+        """Which keys there were below `prefix` and `below` at each of those revisions, named
+        without
         `prefix`, and when each was created. Raises as `read` does.
         """
         keys = _below(prefix + below) | {"keys_only": True}
-        answers = await self._answers([keys | {"revision": str(commit)} for commit in commits])
+        answers = await self._answers(
+            [keys | {"revision": str(revision)} for revision in revisions]
+        )
         return [
             {name: pair.created for name, pair in _named(prefix, _pairs(found)).items()}
             for found in answers
         ]
 
     async def each(self, keys: Sequence[tuple[str, int]]) -> list[KeyValue | None]:
-        """What each of those keys held as of its own commit, shown with backslashes where it is not
-        UTF-8. Raises as `read` does.
+        """What each of those keys held as of its own revision, shown with backslashes where it is
+        not UTF-8. Raises as `read` does.
         """
-        ranges = [{"key": _encode(key), "revision": str(commit)} for key, commit in keys]
+        ranges = [{"key": _encode(key), "revision": str(revision)} for key, revision in keys]
         answers = await self._answers(ranges)
         found = [_pairs(answer, SHOWN) for answer in answers]
         return [pairs.get(key) for pairs, (key, _) in zip(found, keys, strict=True)]
 
     async def oldest(self, prefix: str, start: int) -> int:
-        """The oldest commit that compaction has left, where it has removed commit `start`.
+        """The oldest revision that compaction has left, where it has removed revision `start`.
 
         Raises as `read` does.
         """
         return await self._anywhere(lambda endpoint: _oldest(endpoint, prefix, start))
 
     async def taken(self, key: str, pair: KeyValue) -> int:
-        """The commit at which the present value of a key came to be there: others that it held
+        """The revision at which the present value of a key came to be there: others that it held
         before were overwritten in place. `pair`: the key as it is. Raises as `read` does.
 
         Of a value that was written again and again, at most the last WRITES are looked at, and none
@@ -272,7 +278,7 @@ class Etcd:
             try:
                 (before,) = await self.each([(key, pair.modified - 1)])
             except Failure as failure:
-                if failure.error.code == "COMMIT_COMPACTED":
+                if failure.error.code == "REVISION_COMPACTED":
                     break
                 raise
             if before is None or before.value != pair.value:
@@ -302,8 +308,8 @@ class Etcd:
                 return await _together(endpoint, ranges, at)
             return await _one_by_one(endpoint, ranges, at)
 
-        commit, answers = await self._anywhere(read)
-        return (commit if at is None else at), [_pairs(each, errors) for each in answers]
+        revision, answers = await self._anywhere(read)
+        return (revision if at is None else at), [_pairs(each, errors) for each in answers]
 
     async def version(self) -> str | None:
         """Which etcd answers, as it says itself; None where it doesn't say. Raises as `read`."""
@@ -321,7 +327,7 @@ class Etcd:
 async def _together(
     endpoint: Endpoint, ranges: Sequence[Mapping[str, object]], at: int | None
 ) -> tuple[int, list[dict[str, Any]]]:
-    """The answers to several ranges of one commit, by one reading transaction."""
+    """The answers to several ranges of one revision, by one reading transaction."""
     revision = {} if at is None else {"revision": str(at)}
     query = {"success": [{"request_range": {**keys, **revision}} for keys in ranges]}
     answer = await endpoint.post("/v3/kv/txn", query)
@@ -331,18 +337,18 @@ async def _together(
 async def _one_by_one(
     endpoint: Endpoint, ranges: Sequence[dict[str, Any]], at: int | None
 ) -> tuple[int, list[dict[str, Any]]]:
-    """As `_together`, but with a request for each range, all of the commit of the first.
+    """As `_together`, but with a request for each range, all of the revision of the first.
 
     For etcd that panics when a reading transaction is broken off half-way (gateway.py). What
     the first one has shown is there; the others need not be linearizable.
     """
     if not ranges:
         return await _together(endpoint, ranges, at)
-    revision = {} if at is None else {"revision": str(at)}
-    first = await endpoint.post("/v3/kv/range", ranges[0] | revision)
+    asked = {} if at is None else {"revision": str(at)}
+    first = await endpoint.post("/v3/kv/range", ranges[0] | asked)
     newest = _revision(first)
-    commit = newest if at is None else at
-    same = {"revision": str(commit), "serializable": True}
+    revision = newest if at is None else at
+    same = {"revision": str(revision), "serializable": True}
     others = [keys | same for keys in ranges[1:]]
     return newest, [first, *(await endpoint.post_all("/v3/kv/range", others) if others else [])]
 
@@ -353,30 +359,30 @@ async def _range(
     query = _below(prefix) | ({} if at is None else {"revision": str(at)})
     answer = await endpoint.post("/v3/kv/range", query)
     newest = _revision(answer)
-    commit = newest if at is None else at
-    return Keyspace(prefix, commit, _named(prefix, _pairs(answer, errors)))
+    revision = newest if at is None else at
+    return Keyspace(prefix, revision, _named(prefix, _pairs(answer, errors)))
 
 
 async def _history(
     endpoint: Endpoint, prefix: str, since: int, until: int | None, window: int | None
 ) -> History:
-    """All at one endpoint, which has every commit that its linearizable read has shown."""
+    """All at one endpoint, which has every revision that its linearizable read has shown."""
     last = await _range(endpoint, prefix, until)
-    start = min(since, last.commit_id)
+    start = min(since, last.revision)
     while True:
         try:
             base = await _range(endpoint, prefix, start)
             now = last
-            if window is not None and base.commit_id + window < last.commit_id:
-                now = await _range(endpoint, prefix, base.commit_id + window)
+            if window is not None and base.revision + window < last.revision:
+                now = await _range(endpoint, prefix, base.revision + window)
             events = await _events(endpoint, base, now)
         except Refused as refusal:
             start = await _after_compaction(endpoint, prefix, start, refusal)
-            if start > last.commit_id:
+            if start > last.revision:
                 last = await _range(endpoint, prefix, until)
             continue
         if events is not None:
-            return History(now, events, base.commit_id <= since, base)
+            return History(now, events, base.revision <= since, base)
 
 
 async def _replay(
@@ -387,29 +393,29 @@ async def _replay(
     while True:
         try:
             base = await _range(endpoint, prefix, start, SHOWN)
-            now, events = await _commits(endpoint, base, min(start + window, until), end)
+            now, events = await _revisions(endpoint, base, min(start + window, until), end)
         except Refused as refusal:
             if start == until:
                 raise
             start = min(until, await _after_compaction(endpoint, prefix, start, refusal))
         else:
-            return History(now, events, base.commit_id <= since, base)
+            return History(now, events, base.revision <= since, base)
 
 
-async def _commits(endpoint: Endpoint, base: Keyspace, limit: int, end: float) -> Followed:
-    """The events after `base` up to commit `limit`, or up to some commit when it is past `end`.
+async def _revisions(endpoint: Endpoint, base: Keyspace, limit: int, end: float) -> Followed:
+    """The events after `base` up to revision `limit`, or up to some revision when it is past `end`.
 
-    Each commit is asked for what it wrote, many at a time, and how many keys there are: where that
-    is not what the writes make, keys were deleted. etcd looks at all of them for each commit. It
-    need not be linearizable, for those commits are there and will not change.
+    Each revision is asked for what it wrote, many at a time, and how many keys there are: where
+    that is not what the writes make, keys were deleted. etcd looks at all of them for each
+    revision. It need not be linearizable, for those revisions are there and will not change.
     """
-    keys, commit = dict(base.keys), base.commit_id
+    keys, revision = dict(base.keys), base.revision
     events: list[Event] = []
     gathered = 0
-    while commit < limit and (not gathered or (gathered < LARGE and uptime() < end)):
-        first = commit + 1
-        commit = min(limit, commit + max(1, min(COMMITS, LARGE // _size(keys.values()))))
-        for each, found in enumerate(await _written(endpoint, base.prefix, first, commit), first):
+    while revision < limit and (not gathered or (gathered < LARGE and uptime() < end)):
+        first = revision + 1
+        revision = min(limit, revision + max(1, min(REVISIONS, LARGE // _size(keys.values()))))
+        for each, found in enumerate(await _written(endpoint, base.prefix, first, revision), first):
             written = _named(base.prefix, _pairs(found, SHOWN))
             gathered += _size(written.values())
             keys |= written
@@ -424,11 +430,11 @@ async def _commits(endpoint: Endpoint, base: Keyspace, limit: int, end: float) -
                 Event(each, name, pair.value, pair.created, pair.lease)
                 for name, pair in sorted(written.items())
             ]
-    return Keyspace(base.prefix, commit, keys), tuple(events)
+    return Keyspace(base.prefix, revision, keys), tuple(events)
 
 
 async def _written(endpoint: Endpoint, prefix: str, first: int, last: int) -> list[dict[str, Any]]:
-    """For each of those commits the keys that it wrote, and how many there were."""
+    """For each of those revisions the keys that it wrote, and how many there were."""
     below = _below(prefix) | {"serializable": True}
     ranges = [
         below | {"revision": str(each), "min_mod_revision": str(each)}
@@ -440,7 +446,7 @@ async def _written(endpoint: Endpoint, prefix: str, first: int, last: int) -> li
 async def _at_once(
     endpoint: Endpoint, ranges: Sequence[Mapping[str, object]]
 ) -> list[dict[str, Any]]:
-    """The answers to ranges that each name their commit, so that they need not be one transaction
+    """The answers to ranges that each name their revision, so that they need not be one transaction
     where that does harm (gateway.py, `safe`).
     """
     if safe(await endpoint.version()):
@@ -460,7 +466,7 @@ async def _after_compaction(endpoint: Endpoint, prefix: str, start: int, refusal
 
 
 async def _oldest(endpoint: Endpoint, prefix: str, start: int) -> int:
-    """The oldest commit that compaction has left; only a watch tells."""
+    """The oldest revision that compaction has left; only a watch tells."""
     async with endpoint.stream("/v3/watch", _watch(prefix, start)) as results:
         async for result in results:
             if oldest := int(result.get("compact_revision", 0)):
@@ -473,9 +479,9 @@ async def _events(endpoint: Endpoint, base: Keyspace, now: Keyspace) -> tuple[Ev
     """The events after `base` that lead to `now`; None when they have been compacted meanwhile.
 
     A watch does not end by itself, nor does it say when it has caught up. It delivers every event
-    in order, the backlog in batches of whole commits, so it is over when the keys that it leads to
-    are those that the range read found (a deletion is waited for as well as a write), and the batch
-    was the last one or went beyond. After a full batch silence is taken for the end.
+    in order, the backlog in batches of whole revisions, so it is over when the keys that it leads
+    to are those that the range read found (a deletion is waited for as well as a write), and the
+    batch was the last one or went beyond. After a full batch silence is taken for the end.
     """
     expected = {name: pair.modified for name, pair in now.keys.items()}
     reached = {name: pair.modified for name, pair in base.keys.items()}
@@ -483,7 +489,7 @@ async def _events(endpoint: Endpoint, base: Keyspace, now: Keyspace) -> tuple[Ev
         return ()
     there = False
     found: list[Event] = []
-    watch = _watch(base.prefix, base.commit_id + 1)
+    watch = _watch(base.prefix, base.revision + 1)
     ends = uptime() + endpoint.gateway.seconds
     async with endpoint.stream("/v3/watch", watch) as results:
         while uptime() < ends:  # nobody may be waiting for it any more
@@ -499,16 +505,16 @@ async def _events(endpoint: Endpoint, base: Keyspace, now: Keyspace) -> tuple[Ev
             _uncancelled(result)
             batch = _parsed(base.prefix, result)
             for event in batch:
-                if event.commit_id > now.commit_id:
+                if event.revision > now.revision:
                     continue
                 found.append(event)
                 if event.value is None:
                     reached.pop(event.key, None)
                 else:
-                    reached[event.key] = event.commit_id
+                    reached[event.key] = event.revision
             there = reached == expected
-            commits = {event.commit_id for event in batch}
-            if there and (len(commits) < BATCH or max(commits) > now.commit_id):
+            revisions = {event.revision for event in batch}
+            if there and (len(revisions) < BATCH or max(revisions) > now.revision):
                 return tuple(found)
     raise Unusable("the watch ended before it caught up")
 
@@ -531,7 +537,7 @@ def _parsed(prefix: str, result: dict[str, Any]) -> list[Event]:
             deleted = event.get("type") == "DELETE"
             events.append(
                 Event(
-                    commit_id=int(pair["mod_revision"]),
+                    revision=int(pair["mod_revision"]),
                     key=name.removeprefix(prefix),
                     value=None if deleted else _text(name, pair),
                     created=0 if deleted else int(pair["create_revision"]),
@@ -546,10 +552,10 @@ def _parsed(prefix: str, result: dict[str, Any]) -> list[Event]:
 def _failure(message: str) -> Failure:
     """What etcd's refusal means; etcd gives a past and a future revision the same code."""
     if "has been compacted" in message:
-        return Failure(410, "kernel_rejection", "COMMIT_COMPACTED", message)
+        return Failure("REVISION_COMPACTED", message)
     if "is a future revision" in message:
-        return Failure(400, "operator_input", "FUTURE_COMMIT", message)
-    return Failure(502, "kernel_rejection", "STORE_REFUSED", message, invariants=["P7-F1"])
+        return Failure("FUTURE_REVISION", message)
+    return Failure("STORE_REFUSED", message)
 
 
 def _misunderstood(question: str, error: Exception) -> Failure:

@@ -155,7 +155,7 @@ class Gateway:
         silent = {*calls.values(), *(e for e, p in problems.items() if _cause(p, late))}
         if any(self.heard.get(endpoint, 0.0) > began + hedge for endpoint in silent):
             message = f"the consensus store answers others, but not this: {self._silence}"
-            raise Failure(503, "kernel_rejection", "KERNEL_BUSY", message, invariants=["P7-F1"])
+            raise Failure("KERNEL_BUSY", message)
         self._avoid(*silent)
         problems |= dict.fromkeys(calls.values())
         raise self._failure("the consensus store can't be read", problems)
@@ -436,7 +436,7 @@ def _cause(problem: Exception | None, kinds: tuple[type[Exception], ...]) -> boo
 
 
 def _unavailable(message: str, code: str = "STORE_UNAVAILABLE") -> Failure:
-    return Failure(503, "transport", code, message, invariants=["P7-F1"])
+    return Failure(code, message)
 
 
 def _unknown(problem: str) -> Failure:

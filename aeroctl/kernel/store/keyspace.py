@@ -1,4 +1,4 @@
-"""The consensus store's keys below one cluster's prefix: at one commit, and over time."""
+"""The consensus store's keys below one cluster's prefix: at one revision, and over time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
-    """One key. `created` and `modified` are commits (etcd: create_revision, mod_revision).
+    """One key. `created` and `modified` are revisions (etcd: create_revision, mod_revision).
 
     `lease`: the key goes when that ends; 0: it is on none. `version`: how often it was written
     since it was created.
@@ -21,20 +21,20 @@ class KeyValue:
 
 @dataclass(frozen=True, slots=True)
 class Keyspace:
-    """Every key below `prefix`, named without it, as of one commit (etcd: revision)."""
+    """Every key below `prefix`, named without it, as of one revision (etcd: revision)."""
 
     prefix: str
-    commit_id: int
+    revision: int
     keys: Mapping[str, KeyValue]
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Several prefixes and single keys, all as of one commit. `keys` go by their whole names; one
+    """Several prefixes and single keys, all as of one revision. `keys` go by their whole names; one
     that is absent has no entry.
     """
 
-    commit_id: int
+    revision: int
     keyspaces: tuple[Keyspace, ...]
     keys: Mapping[str, KeyValue]
 
@@ -46,7 +46,7 @@ class Event:
     `value` is None when the key was deleted, or its lease ended; `created` and `lease` are then 0.
     """
 
-    commit_id: int
+    revision: int
     key: str
     value: str | None
     created: int
@@ -55,9 +55,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happened below a prefix: from `base` on, `events` in order of commit lead to `keyspace`.
+    """What happened below a prefix: from `base` on, `events` in order of revision lead to
+    `keyspace`.
 
-    `complete`: it reaches back to the commit that was asked for. Otherwise compaction removed a
+    `complete`: it reaches back to the revision that was asked for. Otherwise compaction removed a
     part, and `base` is the oldest state that is left.
     """
 

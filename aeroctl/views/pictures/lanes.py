@@ -8,16 +8,16 @@ from aeroctl.views.pictures.presence import Presence, presence
 from aeroctl.views.timeline import Entry, bad, named
 
 MANY = 12
-"""With more nodes than this, those without a part in what happened to authority get no lane."""
+"""With more nodes than this, those that never held the leader key get no lane."""
 
 LEGEND = (
-    "┃ holds authority  │ registered  ┏ ┗ gains, loses authority  ┌ └ registers, leaves  "
+    "┃ holds the leader key  │ registered  ┏ ┗ gains, loses the leader key  ┌ └ registers, leaves  "
     "✗ lease ended, or crashed  ● changes  ◆ the holder changes  R a request's target  "
     "~ not known: a gap"
 )
 _MARKS = {
-    "authority_gained": "┏",
-    "authority_lost": "┗",
+    "leader_gained": "┏",
+    "leader_lost": "┗",
     "member_joined": "┌",
     "member_left": "└",
 }
@@ -74,17 +74,17 @@ def drawn(
         if entry.kind == "gap":
             assert isinstance(entry.after, int)
             blind_to = entry.after
-        while left and left[0].commit_id < max(entry.commit_id, blind_to + 1):
+        while left and left[0].revision < max(entry.revision, blind_to + 1):
             now = presence(left.pop(0))
             nodes |= now.there | ({now.holder} if now.holder else set())
             chief |= {now.holder} if now.holder else set()
         if entry.node is not None and entry.source == "event":
             nodes.add(entry.node)
             now = now.after(entry)
-        if entry.kind.startswith(("authority", "transfer")) or entry.source == "audit":
+        if entry.kind.startswith(("leader", "transfer")) or entry.source == "audit":
             chief |= named(entry)
         if shown(entry):
-            rows.append(_Row(now, entry.commit_id <= blind_to, entry))
+            rows.append(_Row(now, entry.revision <= blind_to, entry))
     lanes = tuple(sorted(nodes if len(nodes) <= MANY else nodes & chief))
     return Picture(
         lanes,

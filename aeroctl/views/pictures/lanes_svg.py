@@ -1,7 +1,7 @@
-"""The lanes as pictures: who was there, who held authority, and what happened, node by node.
+"""The lanes as pictures: who was there, who held the leader key, and what happened, node by node.
 
-One column is one commit: what one commit did happened at once. Columns are in the kernel's order
-and tell nothing about how long anything took (P7-D1). Columns are cut into bands that fit a
+One column is one revision: what one revision did happened at once. Columns are in the kernel's
+order and tell nothing about how long anything took (P7-D1). Columns are cut into bands that fit a
 window or a sheet of paper; nothing is left out.
 """
 
@@ -24,8 +24,8 @@ Shape = Literal[
     "gained", "lost", "crash", "change", "cluster", "asked", "dispatched", "executed", "refused"
 ]
 LEGEND: tuple[tuple[Shape, str], ...] = (
-    ("gained", "authority gained"),
-    ("lost", "authority lost"),
+    ("gained", "leader key taken"),
+    ("lost", "leader key lost"),
     ("crash", "lease ended, or crashed"),
     ("change", "joined, left, or a change of role, state or timeline"),
     ("cluster", "transfer, pause, setting, synchronous set or end of a timeline"),
@@ -60,9 +60,9 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One commit. Lanes and shapes to the places of their entries in the told."""
+    """One revision. Lanes and shapes to the places of their entries in the told."""
 
-    commit_id: int
+    revision: int
     time: str | None
     first: int
     marks: dict[str | None, dict[Shape, list[int]]]
@@ -116,46 +116,48 @@ def _icon(inner: Markup) -> Markup:
 def _names(told: Told) -> list[str]:
     """Every node that is ever spoken of as one, by name."""
     names = {node.name for node in told.base.nodes}
-    if told.base.authority is not None:
-        names.add(told.base.authority.node)
+    if told.base.leader is not None:
+        names.add(told.base.leader.node)
     names |= {entry.node for entry in told.entries if entry.source == "event" and entry.node}
     return sorted(names)
 
 
 def _columns(told: Told, names: Sequence[str]) -> Iterator[_Column]:
-    """The commits, each with what stood before and after it; before the base, nothing is known."""
+    """The revisions, each with what stood before and after it; before the base, nothing is
+    known.
+    """
     base, lanes = told.base, frozenset(names)
     start = presence(base)
     standing, based = Presence(), False
-    missing = 0  # last commit of the gap that was reached
-    for commit_id, places in _by_commit(told.entries):
-        if not based and commit_id > base.commit_id:
+    missing = 0  # last revision of the gap that was reached
+    for revision, places in _by_revision(told.entries):
+        if not based and revision > base.revision:
             standing, based = start, True
         before = standing
         marks: dict[str | None, dict[Shape, list[int]]] = {}
         for place in places:
             entry = told.entries[place]
             if entry.kind == "gap":
-                missing = entry.after if isinstance(entry.after, int) else commit_id
+                missing = entry.after if isinstance(entry.after, int) else revision
                 standing = Presence()
                 continue
             standing = standing.after(entry)
             lane = entry.node if entry.node in lanes else None
             marks.setdefault(lane, {}).setdefault(_shape(entry), []).append(place)
         yield _Column(
-            commit_id=commit_id,
+            revision=revision,
             time=next((told.entries[at].time for at in places if told.entries[at].time), None),
             first=places[0],
             marks=marks,
-            unknown=commit_id <= missing,
+            unknown=revision <= missing,
             before=before,
             after=standing,
         )
 
 
-def _by_commit(entries: Sequence[Entry]) -> Iterator[tuple[int, list[int]]]:
-    grouped = groupby(range(len(entries)), key=lambda place: entries[place].commit_id)
-    return ((commit_id, list(places)) for commit_id, places in grouped)
+def _by_revision(entries: Sequence[Entry]) -> Iterator[tuple[int, list[int]]]:
+    grouped = groupby(range(len(entries)), key=lambda place: entries[place].revision)
+    return ((revision, list(places)) for revision, places in grouped)
 
 
 def _style(stood: Presence, name: str) -> str | None:
@@ -170,9 +172,9 @@ def _shape(entry: Entry) -> Shape:
         return _OF_RECORDS.get(entry.kind, "asked")
     if bad(entry):
         return "crash"
-    if entry.kind == "authority_gained":
+    if entry.kind == "leader_gained":
         return "gained"
-    if entry.kind == "authority_lost":
+    if entry.kind == "leader_lost":
         return "lost"
     of_a_node = entry.kind.startswith(("member_", "role_", "state_", "replication_"))
     return "change" if of_a_node or entry.kind == "timeline_changed" else "cluster"
@@ -237,7 +239,7 @@ def _picture(
             middle = head + _LANE * lanes.index(lane) + _LANE // 2
             drawn += _marks(told, column, shapes, left, middle)
     said = (
-        f"Commits {columns[0].commit_id} to {columns[-1].commit_id}, from left to right in the "
+        f"Revisions {columns[0].revision} to {columns[-1].revision}, from left to right in the "
         "kernel's order. The table of the story tells the same in words."
     )
     return element(
@@ -273,11 +275,11 @@ def _lines(
 
 
 def _tick(column: _Column) -> str:
-    return f"{column.commit_id} {column.time[11:19]}" if column.time else str(column.commit_id)
+    return f"{column.revision} {column.time[11:19]}" if column.time else str(column.revision)
 
 
 def _label(told: Told, column: _Column, left: int, head: int, tick: str) -> Markup:
-    """The commit, and the time of day where one is known, upright above its column."""
+    """The revision, and the time of day where one is known, upright above its column."""
     centre = left + column.across // 2
     place = f"translate({centre + 4} {head - 6}) rotate(-90)"
     return element(
@@ -298,7 +300,7 @@ def _marks(
         said = "; ".join(told.words[place] for place in shapes[shape])
         yield element(
             "a",
-            element("title", f"commit {column.commit_id}: {said}"),
+            element("title", f"revision {column.revision}: {said}"),
             _mark(shape, start + _SLOT * at, middle),
             href=f"#{told.ids[shapes[shape][0]]}",
         )

@@ -1,4 +1,6 @@
-"""Who is there and who holds authority as a story goes on: what every picture of it draws. Pure."""
+"""Who is there and who holds the leader key as a story goes on: what every picture of it draws.
+Pure.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """The registered nodes, and the one that holds authority (P6-A1)."""
+    """The registered nodes, and the one that holds the leader key (P6-A1)."""
 
     there: frozenset[str] = frozenset()
     holder: str | None = None
@@ -19,9 +21,9 @@ class Presence:
     def after(self, entry: Entry) -> "Presence":
         """What an entry makes of it; most change nothing."""
         node = entry.node
-        if entry.kind == "authority_gained":
+        if entry.kind == "leader_gained":
             return Presence(self.there, node)
-        if entry.kind == "authority_lost":
+        if entry.kind == "leader_lost":
             return Presence(self.there, None)
         if entry.kind == "member_joined" and node is not None:
             return Presence(self.there | {node}, self.holder)
@@ -31,8 +33,8 @@ class Presence:
 
 
 def presence(standing: "Standing") -> Presence:
-    """What stood at one commit."""
+    """What stood at one revision."""
     return Presence(
         frozenset(node.name for node in standing.nodes),
-        standing.authority.node if standing.authority else None,
+        standing.leader.node if standing.leader else None,
     )

@@ -13,14 +13,16 @@ CHARACTER = 8
 _INDENT, _LINE, _PADDING, _BETWEEN = 36, 18, 12, 14
 
 
-def topology_svg(nodes: Sequence[NodeRow], reign: int | None) -> Markup:
-    """One picture of all nodes. `reign`: since when authority is held, if it is."""
+def topology_svg(nodes: Sequence[NodeRow], since: int | None) -> Markup:
+    """One picture of all nodes. `since`: the revision since which there is a leader, if there is
+    one.
+    """
     named = {node.name: node for node in nodes}
     drawn = [
         (len(branch.last), named[str(branch.cells[0])])
         for branch in branches(nodes, lambda node: (node.name,))
     ]
-    told = [_said(node, reign) for _, node in drawn]
+    told = [_said(node, since) for _, node in drawn]
     longest = max((width(safe(words(cell))) for said in told for cell in said), default=0)
     across = 2 * _PADDING + CHARACTER * longest
     boxes: list[Markup] = []
@@ -53,36 +55,36 @@ def topology_svg(nodes: Sequence[NodeRow], reign: int | None) -> Markup:
     )
 
 
-def _said(node: NodeRow, reign: int | None) -> list[Cell]:
+def _said(node: NodeRow, since: int | None) -> list[Cell]:
     """The lines of a node's box."""
     lines: list[Cell] = [node.name, _role(node)]
-    if node.holds_authority:
-        lines.append(f"its reign began at commit {words(reign)}")
+    if node.is_leader:
+        lines.append(f"its leader term began at revision {words(since)}")
     lag = f", lag {words(sized(node.lag_bytes))}" if node.lag_bytes is not None else ""
     state, timeline = state_cell(node), timeline_cell(node)
     text = f"{words(state)}, timeline {words(timeline)}{lag}"
     wrong = isinstance(state, Flagged) or isinstance(timeline, Flagged)
     lines.append(Flagged(text) if wrong else text)
-    if node.authority_disagreement:
-        held = "holds authority" if node.holds_authority else "does not hold authority"
+    if node.leader_disagreement:
+        held = "holds the leader key" if node.is_leader else "does not hold the leader key"
         writable = "writable" if node.writable else "not writable"
         lines.append(Flagged(f"contradiction: {held}, {writable}"))
     return lines
 
 
 def _role(node: NodeRow) -> Cell:
-    return Flagged(node.summary) if node.authority_disagreement else node.summary
+    return Flagged(node.summary) if node.leader_disagreement else node.summary
 
 
 def _box(
     node: NodeRow, said: Sequence[Cell], left: int, top: int, across: int, high: int
 ) -> Markup:
     styles = ["node"]
-    if node.holds_authority:
+    if node.is_leader:
         styles.append("holder")
     if not node.registered:
         styles.append("absent")
-    if node.authority_disagreement:
+    if node.leader_disagreement:
         styles.append("wrong")
     texts = (
         element(

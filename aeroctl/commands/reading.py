@@ -1,4 +1,4 @@
-"""What every reading command has in common: options, one snapshot, one view."""
+"""What reading commands share: their options, and showing a view once or again and again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from aeroctl.cli import Seconds, option, reader_of, shared_options
+from aeroctl.options import Seconds, app_of, option, shared_options
 
 if TYPE_CHECKING:
     from aeroctl.sources.moment import Moment
@@ -19,8 +19,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Of when, from where, and how often. None: of now, from the kernel, once."""
+class ReadOptions:
+    """Which moment to show, from where, and how often. None: now, from the kernel, once."""
 
     at: "Moment | None"
     file: str | None
@@ -28,7 +28,7 @@ class Asked:
 
 
 class MomentType(click.ParamType):  # type: ignore[type-arg]
-    """A commit, a time with its zone, or how long ago."""
+    """A revision, a time with its zone, or how long ago."""
 
     name = "moment"
 
@@ -45,60 +45,60 @@ class MomentType(click.ParamType):  # type: ignore[type-arg]
 
 
 class _Period(Seconds):
-    """The seconds of --watch, which takes the next word for them."""
+    """The seconds of --watch, for which click takes the next word."""
 
     def fail(
         self, message: str, param: click.Parameter | None = None, ctx: click.Context | None = None
     ) -> NoReturn:
         """Raises BadParameter."""
-        super().fail(f"{message.rstrip('.')}; without them --watch stands last", param, ctx)
+        super().fail(f"{message.rstrip('.')}; to omit the seconds put --watch last", param, ctx)
 
 
 def sendable(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """A word that can be sent to a kernel: some text, in UTF-8."""
+    """A word that can be sent to a kernel: not empty, and UTF-8."""
     if value is not None and (not value or any("\ud800" <= char <= "\udfff" for char in value)):
-        raise click.BadParameter("empty, or not UTF-8", ctx, parameter)
+        raise click.BadParameter("it is empty or not UTF-8", ctx, parameter)
     return value
 
 
 def file_option(function: Function) -> Function:
-    """--from, for what a case file holds."""
+    """--from, for what an evidence file holds."""
     return option(
         "--from",
         "file",
         metavar="FILE",
-        help="Read this file of aeroctl snapshot, or - for standard input; ask no kernel.",
+        help="Read this file of aeroctl snapshot (- is standard input) in place of a kernel.",
     )(function)
 
 
 def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--at, --from and --watch, as one argument `asked`."""
+    """--at, --from and --watch, as one argument `options`."""
 
-    def reading(
+    def with_options(
         *, at: "Moment | None", file: str | None, watch: float | None, **others: Any
     ) -> Any:
         if watch is not None and (at is not None or file is not None):
-            raise click.UsageError("--watch shows what is now: not with --at or --from")
-        return function(asked=Asked(at, file, watch), **others)
+            raise click.UsageError("--watch can't be combined with --at or --from")
+        return function(options=ReadOptions(at, file, watch), **others)
 
-    reading.__doc__, reading.__name__ = function.__doc__, function.__name__
+    with_options.__doc__, with_options.__name__ = function.__doc__, function.__name__
     if hasattr(function, "__click_params__"):
-        reading.__click_params__ = function.__click_params__  # type: ignore[attr-defined]
-    reading = option(
+        with_options.__click_params__ = function.__click_params__  # type: ignore[attr-defined]
+    with_options = option(
         "--watch",
         type=_Period(min=0.1, max=86400),
         is_flag=False,
         flag_value="2",
         metavar="SECONDS",
-        help="Show it again and again, what changed is marked; Ctrl-C ends it. [every 2 s]",
-    )(reading)
+        help="Refresh until Ctrl-C, with changes marked. [default: every 2 seconds]",
+    )(with_options)
     return option(
         "--at",
         type=MomentType(),
         metavar="MOMENT",
-        help="Show the state of a commit (812), of a time (2026-11-23T10:15:19Z) or of a "
-        "while ago (10m), instead of now.",
-    )(file_option(reading))
+        help="Show an earlier state: of a revision (812), of a time (2026-11-23T10:15:19Z) or of "
+        "so long ago (10m).",
+    )(file_option(with_options))
 
 
 def row_options(function: Function) -> Function:
@@ -108,22 +108,24 @@ def row_options(function: Function) -> Function:
         "filters",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="Only rows of the first table that match: = != < <= > >=. May be repeated.",
+        help="Only matching rows of the first table; operators = != < <= > >=. May be repeated.",
     )(function)
     return option(
-        "--sort-by", metavar="FIELD", help="Order the rows by this field; -FIELD descends."
+        "--sort-by", metavar="FIELD", help="Sort rows by this field; -FIELD sorts descending."
     )(function)
 
 
-def show(ctx: click.Context, asked: Asked, once: "Callable[[Reader], Result]") -> Result:
-    """What `once` reads and prints, once; or again and again until it is interrupted."""
-    reader = reader_of(ctx, asked.file)
-    if asked.watch is None:
+def show(ctx: click.Context, options: ReadOptions, once: "Callable[[Reader], Result]") -> Result:
+    """Run `once`, which reads and prints; under --watch repeatedly, until interrupted."""
+    from aeroctl.workflows.read import reader_of
+
+    reader = reader_of(app_of(ctx), options.file)
+    if options.watch is None:
         return once(reader)
     from aeroctl.workflows.watch import watch
 
     return watch(
-        asked.watch,
+        options.watch,
         reader.output,
         reader.dialogue,
         lambda output: once(replace(reader, output=output)),
@@ -131,12 +133,12 @@ def show(ctx: click.Context, asked: Asked, once: "Callable[[Reader], Result]") -
 
 
 def view_named(name: str) -> "View[Any]":
-    """The view of that name; loaded when it is shown, not when help lists it."""
+    """The view of that name; its module is imported when it is shown, not for help."""
     view: View[Any] = import_module(f"aeroctl.views.{name}").VIEW
     return view
 
 
-def reading(name: str, text: str) -> click.Command:
+def view_command(name: str, text: str) -> click.Command:
     """A command that shows the view of the same name."""
 
     @click.command(name, help=text)
@@ -145,8 +147,10 @@ def reading(name: str, text: str) -> click.Command:
     @shared_options
     @click.pass_context
     def command(
-        ctx: click.Context, asked: Asked, filters: tuple[str, ...], sort_by: str | None
+        ctx: click.Context, options: ReadOptions, filters: tuple[str, ...], sort_by: str | None
     ) -> None:
-        show(ctx, asked, lambda reader: reader.read(view_named(name), asked.at, filters, sort_by))
+        show(
+            ctx, options, lambda reader: reader.read(view_named(name), options.at, filters, sort_by)
+        )
 
     return command

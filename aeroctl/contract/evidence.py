@@ -1,4 +1,4 @@
-"""What a case file holds: all that a kernel said of one commit, and a digest of it."""
+"""What a evidence file holds: all that a kernel said of one revision, and a digest of it."""
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ from aeroctl.contract.events import Event, Logged, Standing
 
 
 class History(Model):
-    """Every event up to the commit, from what stood before the first of them."""
+    """Every event up to the revision, from what stood before the first of them."""
 
     base: Standing
     events: list[Event]
@@ -24,15 +24,15 @@ class Trail(Model):
     head: Head
 
 
-class Case(Model):
-    """Snapshot, events and audit trail of one commit."""
+class Evidence(Model):
+    """Snapshot, events and audit trail of one revision."""
 
     snapshot: Snapshot
     events: History
     audit: Trail | None = Field(description="null: whoever took it may not read the trail.")
 
 
-class CaseEnvelope(Envelope[Case]):
+class EvidenceEnvelope(Envelope[Evidence]):
     """The output of aeroctl snapshot --full."""
 
     digest: Hash = Field(
