@@ -19,7 +19,7 @@ from aeroctl.kernel.failures import Failure, busy
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.departed import departed
 from aeroctl.kernel.patroni.digest import state_digest
-from aeroctl.kernel.patroni.keys import Expected, Kernel, parse
+from aeroctl.kernel.patroni.keys import Expected, ClusterKeys, parse
 from aeroctl.kernel.postgres import observations, queries
 from aeroctl.kernel.postgres.observations import Answer
 from aeroctl.kernel.store.etcd import Etcd
@@ -68,13 +68,13 @@ class Source:
     unrecorded_refusals: dict[str, int] = field(default_factory=dict)
     expected: Expected = field(default_factory=Expected)
 
-    async def kernel(self, at: int | None = None) -> Kernel:
+    async def keys(self, at: int | None = None) -> ClusterKeys:
         """The keys of the consensus store, in one linearizable range read."""
         return await self._parsed(await self.store.read(self.prefix, at))
 
-    async def kernel_and_ledger(
+    async def keys_and_ledger(
         self, request_id: str | None, token: str | None = None
-    ) -> tuple[Kernel, Ledger]:
+    ) -> tuple[ClusterKeys, Ledger]:
         """Those keys, and what the kernel itself keeps, in one atomic view.
 
         `request_id`, `token`: the request, and the confirmation, that are asked about.
@@ -82,8 +82,8 @@ class Source:
         together = await self.store.read_together(
             [self.prefix], ledger.keys(self.scope, request_id, token)
         )
-        kernel = await self._parsed(together.keyspaces[0])
-        return kernel, ledger.parse(
+        keys = await self._parsed(together.keyspaces[0])
+        return keys, ledger.parse(
             self.scope, request_id, together.keys, prefix=self.prefix, token=token
         )
 
@@ -91,9 +91,9 @@ class Source:
         """By what a confirmation is judged now."""
         return Clock(datetime.now(UTC), self.term_seconds)
 
-    async def with_departed(self, kernel: Kernel) -> Kernel:
+    async def with_departed(self, keys: ClusterKeys) -> ClusterKeys:
         """And the nodes whose entries are gone, out of the store's history."""
-        return replace(kernel, departed=await departed(self.store, self.prefix, kernel))
+        return replace(keys, departed=await departed(self.store, self.prefix, keys))
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:
@@ -110,19 +110,19 @@ class Source:
         """Below which Patroni keeps this cluster's keys (dcs/__init__.py, AbstractDCS)."""
         return re.sub("/+", "/", f"/{self.namespace}/{self.scope}/")
 
-    async def _parsed(self, keyspace: Keyspace) -> Kernel:
+    async def _parsed(self, keyspace: Keyspace) -> ClusterKeys:
         if not keyspace.keys:
             raise Failure(
                 "CLUSTER_NOT_FOUND",
                 f"the consensus store holds nothing below {keyspace.prefix}"
                 f" at revision {keyspace.revision}",
             )
-        kernel = replace(parse(self.scope, keyspace), expected=self.expected)
-        leader = kernel.leader
+        keys = replace(parse(self.scope, keyspace), expected=self.expected)
+        leader = keys.leader
         if leader is None or leader.version == 1:
-            return kernel
+            return keys
         # Patroni before 4 that wakes up late writes over the key in place.
-        return replace(kernel, since=await self.store.taken(self.prefix + "leader", leader))
+        return replace(keys, since=await self.store.taken(self.prefix + "leader", leader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Reading(Generic[Beside]):
     what the nodes answered. `time`: when the nodes were read.
     """
 
-    kernel: Kernel
+    keys: ClusterKeys
     beside: Beside
     answers: Answers
     time: datetime
@@ -139,7 +139,7 @@ class Reading(Generic[Beside]):
 
 async def read_with_nodes(
     source: Source,
-    read: Callable[[], Awaitable[tuple[Kernel, Beside]]],
+    read: Callable[[], Awaitable[tuple[ClusterKeys, Beside]]],
     wanted: Sequence[Section],
     readers: asyncio.Semaphore | None = None,
 ) -> Reading[Beside]:
@@ -152,20 +152,20 @@ async def read_with_nodes(
     unstable = False
     try:
         async with asyncio.timeout(source.seconds):
-            kernel, beside = await read()
+            keys, beside = await read()
             for _ in range(1 + RE_READS):
-                kernel = await source.with_departed(kernel)
+                keys = await source.with_departed(keys)
                 time = datetime.now(UTC)
                 if not wanted:
-                    return Reading(kernel, beside, {}, time)
+                    return Reading(keys, beside, {}, time)
                 async with readers or source.node_readers:
                     answers = await queries.ask(
-                        sections.nodes(kernel), wanted, source.access, kernel.system_id
+                        sections.nodes(keys), wanted, source.access, keys.system_id
                     )
                 after, beside_after = await read()
-                if state_digest(after) == state_digest(kernel):
-                    return Reading(kernel, beside, answers, time)
-                unstable, kernel, beside = True, after, beside_after
+                if state_digest(after) == state_digest(keys):
+                    return Reading(keys, beside, answers, time)
+                unstable, keys, beside = True, after, beside_after
     except TimeoutError as error:
         if not unstable:
             message = f"the nodes could not be read within {source.seconds:g} seconds"
@@ -175,22 +175,22 @@ async def read_with_nodes(
     )
 
 
-def observed(kernel: Kernel, at: int | None, time: datetime | None = None) -> ObservedAt:
-    """Which state an answer shows: `kernel` as of revision `at`; or if it is None,
+def observed(keys: ClusterKeys, at: int | None, time: datetime | None = None) -> ObservedAt:
+    """Which state an answer shows: `keys` as of revision `at`; or if it is None,
     live at `time`, or now.
     """
     return ObservedAt(
         kind="live" if at is None else "historical",
-        revision=kernel.revision,
-        state_digest=state_digest(kernel),
+        revision=keys.revision,
+        state_digest=state_digest(keys),
         time=rfc3339.render(time or datetime.now(UTC)) if at is None else None,
         clock=clock.name() if at is None else None,
     )
 
 
-def notes(kernel: Kernel, answers: Answers) -> list[Note]:
+def notes(keys: ClusterKeys, answers: Answers) -> list[Note]:
     """What a reader must know of the store's keys and of nodes that did not answer."""
-    stored = sections.notes(kernel)
+    stored = sections.notes(keys)
     noted = {(note.code, note.subject) for note in stored}
     missing = [
         note for note in observations.notes(answers) if (note.code, note.subject) not in noted

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from aeroctl.kernel.patroni.keys import Kernel, parse
+from aeroctl.kernel.patroni.keys import ClusterKeys, parse
 from aeroctl.kernel.store.keyspace import Keyspace, KeyValue
 
 PREFIX = "/service/demo/"
@@ -66,7 +66,7 @@ def keyspace(keys: Mapping[str, Any], *, created: int = 12, modified: int = 40) 
     return Keyspace(PREFIX, 57, pairs)
 
 
-def kernel(**changes: Any) -> Kernel:
+def cluster_keys(**changes: Any) -> ClusterKeys:
     return parse("demo", keyspace(stored(**changes)))
 
 

@@ -24,13 +24,13 @@ from aeroctl.kernel.decide.writer_rules import single_writer
 from aeroctl.kernel.endpoints import snapshot
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Departed, Expected, Kernel, Member, parse
+from aeroctl.kernel.patroni.keys import Departed, Expected, ClusterKeys, Member, parse
 from aeroctl.kernel.postgres import queries
 from aeroctl.kernel.postgres.queries import Spoken
 from aeroctl.views import health
 from aeroctl.views.nodes import node_rows
 from aeroctl.views.rules import evidence_of
-from tests.kernel.keyspaces import STORED, kernel, keyspace, member, stored
+from tests.kernel.keyspaces import STORED, cluster_keys, keyspace, member, stored
 
 NAMES = ["n1", "n2", "n3", "pg-4", "n5"]
 STREAM = Receiver(
@@ -90,7 +90,7 @@ CONFIGS: st.SearchStrategy[Any] = st.sampled_from(
 
 
 @st.composite
-def states(draw: st.DrawFn) -> tuple[Kernel, dict[str, Any]]:
+def states(draw: st.DrawFn) -> tuple[ClusterKeys, dict[str, Any]]:
     """A store's keys, its history, this kernel's configuration, and what each node answers."""
     some = st.lists(st.sampled_from(NAMES), max_size=2, unique=True)
     keys: dict[str, Any] = {f"members/{name}": draw(ENTRIES) for name in NAMES}
@@ -119,7 +119,7 @@ def states(draw: st.DrawFn) -> tuple[Kernel, dict[str, Any]]:
     return state, {node.name: draw(ANSWERS) for node in sections.nodes(state)}
 
 
-def asked(state: Kernel, said: dict[str, Any]) -> tuple[State, Any]:
+def asked(state: ClusterKeys, said: dict[str, Any]) -> tuple[State, Any]:
     """As the kernel has it, and as the control plane has it; an address that two share is not asked
     (see queries.py).
     """
@@ -140,7 +140,7 @@ def asked(state: Kernel, said: dict[str, Any]) -> tuple[State, Any]:
     return State(state, None, measured), snapshot._data(state, wanted, answers)
 
 
-def shown(state: Kernel, said: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+def shown(state: ClusterKeys, said: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     kernels, data = asked(state, said)
     view = health.derive(data)
     found = {rule.rule_id: rule.evaluation for rule in view.rules}
@@ -154,7 +154,7 @@ def shown(state: Kernel, said: dict[str, Any]) -> tuple[dict[str, Any], Any]:
 @settings(max_examples=400, deadline=None)
 @given(states())
 def test_one_writer_holds_only_where_every_other_node_is_proved_not_to_write(
-    drawn: tuple[Kernel, dict[str, Any]],
+    drawn: tuple[ClusterKeys, dict[str, Any]],
 ) -> None:
     """P6-A1. The truth is what each node would do; what is asked of it may be less."""
     state, said = drawn
@@ -187,7 +187,7 @@ def test_one_writer_holds_only_where_every_other_node_is_proved_not_to_write(
 
 @settings(max_examples=400, deadline=None)
 @given(states())
-def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[Kernel, dict[str, Any]]) -> None:
+def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[ClusterKeys, dict[str, Any]]) -> None:
     state, said = drawn
     kernels, _ = asked(state, said)
     found, rows = shown(state, said)
@@ -221,7 +221,7 @@ def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[Kernel, dict[str, A
 @settings(max_examples=200, deadline=None)
 @given(states(), st.data())
 def test_a_key_that_is_missing_is_never_a_broken_rule(
-    drawn: tuple[Kernel, dict[str, Any]], data: st.DataObject
+    drawn: tuple[ClusterKeys, dict[str, Any]], data: st.DataObject
 ) -> None:
     """Patroni before 4.1 leaves out what later ones write: nothing is broken by that."""
     state, said = drawn
@@ -238,7 +238,7 @@ def test_a_key_that_is_missing_is_never_a_broken_rule(
 @pytest.mark.parametrize("position", [67108960, 16])  # as it is, and as it was a loop ago
 def test_a_perfect_cluster_of_an_old_patroni_keeps_every_rule(position: int) -> None:
     old: dict[str, Any] = {"replication_state": None, "replay_lsn": None, "receive_lsn": None}
-    state = kernel(
+    state = cluster_keys(
         members__n1=member("n1", xlog_location=position, **old),
         members__n2=member("n2", **old),
         members__n3=member("n3", "master"),
@@ -267,13 +267,13 @@ HAND_MADE = account(in_recovery=False, writable=True, timeline=2, lsn="0/5000000
     ],
 )
 def test_where_the_two_can_not_both_be_so(own: NodeReplication | None, facts: list[str]) -> None:
-    node = next(node for node in sections.nodes(kernel()) if node.name == "n1")
+    node = next(node for node in sections.nodes(cluster_keys()) if node.name == "n1")
     assert [each.fact for each in accounts.disagreements(node, own)] == facts
 
 
 def test_what_a_silent_control_file_says_trails_and_is_no_contradiction() -> None:
     """A replica without a stream knows its timeline by what it last wrote down."""
-    state = kernel(
+    state = cluster_keys(
         members__n1=member("n1", timeline=2, replication_state="in archive recovery"),
         members__n3=member("n3", "primary", timeline=2),
     )
@@ -289,7 +289,7 @@ def test_what_a_silent_control_file_says_trails_and_is_no_contradiction() -> Non
 
 def test_both_accounts_are_in_the_evidence() -> None:
     said = {"n1": HAND_MADE, "n2": account(), "n3": account(in_recovery=False, writable=True)}
-    state = kernel()
+    state = cluster_keys()
     kernels, data = asked(state, said)
     evidence = {rule.rule_id: evidence_of(rule) for rule in health.derive(data).rules}
     assert evidence["all_streaming"] == (
@@ -312,9 +312,9 @@ def test_a_default_keeps_nobody_from_writing() -> None:
     """default_transaction_read_only, which every session may set aside."""
     alone = account(in_recovery=False, writable=False)
     said = {"n1": account(), "n2": alone, "n3": account(in_recovery=False, writable=True)}
-    found, _ = shown(kernel(), said)
+    found, _ = shown(cluster_keys(), said)
     assert found["single_writer"] == "undetermined"
-    kernels, _ = asked(kernel(), said)
+    kernels, _ = asked(cluster_keys(), said)
     facts = {
         fact.name: fact.value
         for fact in single_writer.evaluate(Change(kernels, "n1"), "request_promotion").evidence
@@ -339,7 +339,7 @@ class TestAnswers:
     )
     def test_it_is_not_told_not_to(self, answer: Any, evaluation: str) -> None:
         said = {"n1": account(), "n2": answer, "n3": account(in_recovery=False, writable=True)}
-        _, data = asked(kernel(), said)
+        _, data = asked(cluster_keys(), said)
         view = health.derive(data)
         (rule,) = [rule for rule in view.rules if rule.rule_id == "all_answer"]
         assert rule.evaluation == evaluation
@@ -353,7 +353,7 @@ class TestSynchronous:
 
     def rule(self, config: Any, *senders: tuple[str, str], silent: bool = False) -> Any:
         set_ = {"leader": "n3", "sync_standby": "n2"}
-        state = kernel(config=STORED["config"] | config, sync=set_)
+        state = cluster_keys(config=STORED["config"] | config, sync=set_)
         streams = [
             Sender(
                 application_name=name,
@@ -406,7 +406,7 @@ class TestSynchronous:
 
 class TestExpected:
     def rules(self, expected: Expected, **changes: Any) -> Any:
-        state = replace(kernel(**changes), expected=expected)
+        state = replace(cluster_keys(**changes), expected=expected)
         said = {node.name: account() for node in sections.nodes(state)}
         said["n3"] = account(in_recovery=False, writable=True)
         _, data = asked(state, said)
@@ -443,7 +443,7 @@ class TestExpected:
         assert found["single_writer"][0] == "undetermined"
 
     def test_it_is_void_once_it_is_registered(self) -> None:
-        state = replace(kernel(), expected=Expected(retired=("n2",)))
+        state = replace(cluster_keys(), expected=Expected(retired=("n2",)))
         assert not any(node.retired for node in sections.nodes(state))
         said: dict[str, Any] = {"n1": account(), "n2": "NODE_TIMEOUT", "n3": account()}
         assert shown(state, said)[0]["single_writer"] == "undetermined"
@@ -453,17 +453,17 @@ class TestAddresses:
     SAME = "postgres://127.0.0.1:5501/postgres"
 
     def nodes(self, **changes: Any) -> dict[str, Node]:
-        return {node.name: node for node in sections.nodes(kernel(**changes))}
+        return {node.name: node for node in sections.nodes(cluster_keys(**changes))}
 
     def test_two_members_with_one(self) -> None:
         changes: Any = {"members__n3": member("n3", "primary", conn_url=self.SAME)}
         nodes = self.nodes(**changes)
         shared = {name: node.shares_address_with for name, node in nodes.items()}
         assert shared == {"n1": ["n3"], "n2": [], "n3": ["n1"]}
-        codes = [(note.code, note.subject) for note in sections.notes(kernel(**changes))]
+        codes = [(note.code, note.subject) for note in sections.notes(cluster_keys(**changes))]
         assert codes == [("NODE_ADDRESS_SHARED", "n1"), ("NODE_ADDRESS_SHARED", "n3")]
         said = {name: account() for name in nodes}
-        found, _ = shown(kernel(**changes), said)
+        found, _ = shown(cluster_keys(**changes), said)
         assert found["single_writer"] == "undetermined"
         assert found["leader_writable"] == "undetermined"
         assert found["all_answer"] == "undetermined"
@@ -472,7 +472,7 @@ class TestAddresses:
     def test_a_node_that_is_gone_takes_nothing_from_one_that_is_there(self) -> None:
         """What answers there may be either; it is no proof for the one that is gone."""
         state = replace(
-            kernel(),
+            cluster_keys(),
             departed={"n9": Departed(Member.model_validate(member("n1")), 3)},
         )
         shared = {node.name: node.shares_address_with for node in sections.nodes(state)}
@@ -500,7 +500,7 @@ class TestAddresses:
         self, servers: Any, names: Any, found: dict[str, str]
     ) -> None:
         spoken = [Spoken(server, name) for server, name in zip(servers, names, strict=True)]
-        reasons = queries.impostors(sections.nodes(kernel()), spoken)
+        reasons = queries.impostors(sections.nodes(cluster_keys()), spoken)
         assert {name: reason.code for name, reason in reasons.items()} == found
 
 
@@ -517,14 +517,14 @@ class TestNames:
         ],
     )
     def test_not_by_its_slots(self, changes: Any) -> None:
-        state = kernel(status={"retain_slots": ["pg_2"]}, **changes)
+        state = cluster_keys(status={"retain_slots": ["pg_2"]}, **changes)
         (node,) = [node for node in sections.nodes(state) if not node.registered]
         assert node.name == "pg-2"
         assert "slot" in node.known_from
 
     def test_by_the_stores_history(self) -> None:
         state = replace(
-            kernel(status={"retain_slots": ["pg_2"]}),
+            cluster_keys(status={"retain_slots": ["pg_2"]}),
             departed={"pg-2": Departed(Member(), 3)},
         )
         (node,) = [node for node in sections.nodes(state) if not node.registered]
@@ -532,7 +532,7 @@ class TestNames:
 
     def test_a_permanent_slot_is_no_node(self) -> None:
         status = {"slots": {"n1": 1, "cdc": 2, "n7": 3}}
-        state = kernel(config={"slots": {"cdc": {"type": "logical"}}}, status=status)
+        state = cluster_keys(config={"slots": {"cdc": {"type": "logical"}}}, status=status)
         assert [node.name for node in sections.nodes(state)] == ["n1", "n2", "n3", "n7"]
 
 
@@ -562,7 +562,7 @@ def test_a_nodes_tags_are_read_as_patroni_reads_them(tags: dict[str, Any]) -> No
         def tags(self) -> dict[str, Any]:
             return tags
 
-    node = next(node for node in sections.nodes(kernel(members__n1=member("n1", tags=tags))))
+    node = next(node for node in sections.nodes(cluster_keys(members__n1=member("n1", tags=tags))))
     assert node.no_failover is Theirs().nofailover
 
 

@@ -21,10 +21,10 @@ from aeroctl.kernel.patroni.departed import (
     revisions,
     unexplained,
 )
-from aeroctl.kernel.patroni.keys import Departed, Kernel, Member, parse
+from aeroctl.kernel.patroni.keys import Departed, ClusterKeys, Member, parse
 from aeroctl.kernel.store.etcd import Delete, Etcd, Put
 from tests.kernel.conftest import Store
-from tests.kernel.keyspaces import kernel, member, text
+from tests.kernel.keyspaces import cluster_keys, member, text
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 SYSTEM = "7711333723011112335"
@@ -59,11 +59,11 @@ class Cluster:
             some = min(100, revisions - first)
             await asyncio.gather(*(self.store.transact([], [Put(key, "x")]) for _ in range(some)))
 
-    async def kernel(self) -> Kernel:
+    async def keys(self) -> ClusterKeys:
         return parse("demo", await self.store.read(self.prefix))
 
     async def gone(self) -> dict[str, Departed]:
-        return dict(await departed(self.store, self.prefix, await self.kernel()))
+        return dict(await departed(self.store, self.prefix, await self.keys()))
 
 
 Inside = Callable[[Callable[[Cluster], Coroutine[Any, Any, None]]], None]
@@ -111,7 +111,7 @@ def test_a_leader_that_left_with_its_last_address(inside: Inside) -> None:
         found = await c.gone()
         assert list(found) == ["n1"]
         assert sections.address(found["n1"].member.conn_url) == ("127.0.0.1", 5501)
-        state = replace(await c.kernel(), departed=found)
+        state = replace(await c.keys(), departed=found)
         (node,) = [each for each in sections.nodes(state) if each.name == "n1"]
         assert (node.registered, node.host, node.port) == (False, "127.0.0.1", 5501)
         assert node.known_from == ["earlier_member_key"]
@@ -146,7 +146,7 @@ def test_a_node_that_was_there_for_a_sixth_of_the_time(inside: Inside) -> None:
         await c.pass_by(600)
         found = await c.gone()
         assert list(found) == ["n7"]
-        assert (await c.kernel()).revision - found["n7"].revision > 600
+        assert (await c.keys()).revision - found["n7"].revision > 600
 
     inside(test)
 
@@ -169,7 +169,7 @@ def test_compaction_is_an_end_and_no_failure(inside: Inside) -> None:
         await c.put(members__n9=None)
         c.etcd.ask("kv/compaction", revision=str(compacted))
         assert list(await c.gone()) == ["n9"]
-        c.etcd.ask("kv/compaction", revision=str((await c.kernel()).revision))
+        c.etcd.ask("kv/compaction", revision=str((await c.keys()).revision))
         assert await c.gone() == {}
 
     inside(test)
@@ -214,7 +214,7 @@ def test_more_than_one_transaction_of_them(inside: Inside) -> None:
 
 @given(st.integers(1, 2**53 - 1), st.integers(1, 2**53 - 1), st.integers(1, 2**53 - 1))
 def test_one_transaction_has_them_all(now: int, oldest: int, created: int) -> None:
-    state = kernel()
+    state = cluster_keys()
     assert state.leader is not None
     leader = replace(state.leader, created=min(created, now), modified=now)
     found = revisions(replace(state, revision=now, leader=leader), oldest)
@@ -254,7 +254,7 @@ def test_whatever_the_looked_at_revisions_show_is_found(
         revision: {entry for entry, until in entries.items() if entry[1] <= revision <= until}
         for revision in looked_at
     }
-    state = replace(kernel(), members=dict.fromkeys(stay, Member()))
+    state = replace(cluster_keys(), members=dict.fromkeys(stay, Member()))
     counted = {revision: len(names) for revision, names in there.items()}
     known = {(f"members/{name}", 95): now for name in stay}
     rounds, some = 0, FEW

@@ -12,7 +12,7 @@ from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel.change.account_rules import Accounts, agent_status, rules, settled
 from aeroctl.kernel.patroni import sections
-from tests.kernel.keyspaces import STORED, kernel, member
+from tests.kernel.keyspaces import STORED, cluster_keys, member
 
 SYSTEM = STORED["initialize"]
 
@@ -61,7 +61,7 @@ def found(
     **keys: Any,
 ) -> dict[str, Rule]:
     """The rules of n1, whose accounts may be given; all others agree."""
-    stored = kernel(**keys)
+    stored = cluster_keys(**keys)
     (node,) = [node for node in sections.nodes(stored) if node.name == "n1"]
     applied = rules(Accounts(stored, node, sql or said("n1"), agent or told("n1"), date))
     assert len(applied) == 7

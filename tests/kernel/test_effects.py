@@ -8,7 +8,7 @@ from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.commands import CommandName
 from aeroctl.kernel.decide import effects
 from aeroctl.kernel.decide.state import State
-from tests.kernel.keyspaces import kernel, member
+from tests.kernel.keyspaces import cluster_keys, member
 
 ARCHIVE = "does not stream: it restores from the archive (nostream)"
 N4 = member("n4", tags={"replicatefrom": "n2"})
@@ -18,7 +18,7 @@ def effect(
     command: CommandName, target: str | None, node: str, measured: Any = None, **changes: Any
 ) -> str:
     """What is said of `node`."""
-    state = State(kernel(**changes), None, measured)
+    state = State(cluster_keys(**changes), None, measured)
     found = {each.node: each.effect for each in effects.affected(command, target, state)}
     assert list(found) == sorted(state.nodes)
     return found[node]

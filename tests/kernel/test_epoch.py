@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import parse
-from tests.kernel.keyspaces import kernel, keyspace, member, stored
+from tests.kernel.keyspaces import cluster_keys, keyspace, member, stored
 
 SYNC = {"leader": "n3", "sync_standby": "n1,n2", "quorum": 0}
 
@@ -33,7 +33,7 @@ SYNC = {"leader": "n3", "sync_standby": "n1,n2", "quorum": 0}
     ],
 )
 def test_it_changes_with(changes: Any) -> None:
-    assert state_digest(kernel(**changes)) != state_digest(kernel())
+    assert state_digest(cluster_keys(**changes)) != state_digest(cluster_keys())
 
 
 @pytest.mark.parametrize(
@@ -50,30 +50,34 @@ def test_it_changes_with(changes: Any) -> None:
     ],
 )
 def test_it_stays_with(changes: Any) -> None:
-    assert state_digest(kernel(**changes)) == state_digest(kernel())
+    assert state_digest(cluster_keys(**changes)) == state_digest(cluster_keys())
 
 
 def test_a_new_leader_term_of_the_same_node_is_another_state_digest() -> None:
-    assert state_digest(parse("demo", keyspace(stored(), created=13))) != state_digest(kernel())
+    assert state_digest(parse("demo", keyspace(stored(), created=13))) != state_digest(
+        cluster_keys()
+    )
 
 
 def test_a_keepalive_is_not() -> None:
     """It bumps no revision; whatever else does, `modified` is not part of the leader term."""
-    assert state_digest(parse("demo", keyspace(stored(), modified=99))) == state_digest(kernel())
+    assert state_digest(parse("demo", keyspace(stored(), modified=99))) == state_digest(
+        cluster_keys()
+    )
 
 
 def test_two_requests_differ() -> None:
-    one = kernel(failover={"leader": "n3", "member": "n1"})
-    other = kernel(failover={"leader": "n3", "member": "n2"})
+    one = cluster_keys(failover={"leader": "n3", "member": "n1"})
+    other = cluster_keys(failover={"leader": "n3", "member": "n2"})
     assert state_digest(one) != state_digest(other)
 
 
 def test_the_order_of_the_synchronous_set_says_nothing() -> None:
-    assert state_digest(kernel(sync=SYNC)) == state_digest(
-        kernel(sync=SYNC | {"sync_standby": "n2,n1"})
+    assert state_digest(cluster_keys(sync=SYNC)) == state_digest(
+        cluster_keys(sync=SYNC | {"sync_standby": "n2,n1"})
     )
-    assert state_digest(kernel(sync=SYNC)) != state_digest(
-        kernel(sync=SYNC | {"sync_standby": "n2"})
+    assert state_digest(cluster_keys(sync=SYNC)) != state_digest(
+        cluster_keys(sync=SYNC | {"sync_standby": "n2"})
     )
 
 
@@ -85,9 +89,9 @@ def test_positions_say_nothing(positions: list[int]) -> None:
         )
         for number, position in enumerate(positions, start=1)
     }
-    assert state_digest(kernel(**moved)) == state_digest(kernel())
+    assert state_digest(cluster_keys(**moved)) == state_digest(cluster_keys())
 
 
 def test_it_is_opaque_and_short() -> None:
-    assert len(state_digest(kernel())) == 32
-    assert set(state_digest(kernel())) <= set("0123456789abcdef")
+    assert len(state_digest(cluster_keys())) == 32
+    assert set(state_digest(cluster_keys())) <= set("0123456789abcdef")

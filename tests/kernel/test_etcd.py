@@ -15,7 +15,7 @@ import pytest
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.kernel.store.etcd import REVISIONS, Compare, Delete, Etcd, Put
-from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue, Together
+from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue, MultiRead
 from tests.kernel.conftest import Store, etcd
 from tests.kernel.keyspaces import COMPACTED, FUTURE, PREFIX, STORED, etcd_answer, refusal
 
@@ -243,7 +243,7 @@ class TestTransactions:
             revision = await etcd.transact([], [Put(x + "1", "a"), Put(y + "1", "b"), Put(z, "c")])
             assert revision is not None
             seen = await etcd.read_together([x, y], [z, prefix + "absent"])
-            assert seen == Together(
+            assert seen == MultiRead(
                 revision,
                 (
                     Keyspace(x, revision, {"1": KeyValue("a", revision, revision)}),

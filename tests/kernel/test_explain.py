@@ -20,7 +20,7 @@ from aeroctl.kernel.decide.state import State
 from aeroctl.kernel.endpoints.explain import explanation
 from aeroctl.kernel.store.etcd import Put
 from tests.kernel.conftest import Store
-from tests.kernel.keyspaces import kernel
+from tests.kernel.keyspaces import cluster_keys
 from tests.kernel.world import World, run, writes
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
@@ -50,7 +50,7 @@ def error(answer: httpx.Response) -> Error:
 
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_what_every_explanation_shows(name: CommandName) -> None:
-    state = State(kernel(), None)
+    state = State(cluster_keys(), None)
     shown = explanation(COMMANDS[name], TARGETS[name], state, 33, ISSUE)
     assert (shown.explanation_type, shown.inputs.target) == (name, TARGETS[name])
     assert shown.observed_snapshot.revision == 57
@@ -69,7 +69,7 @@ def test_what_every_explanation_shows(name: CommandName) -> None:
 
 
 def test_a_token_for_each_command_target_and_state() -> None:
-    one, other = State(kernel(), None), State(kernel(leader="n2"), None)
+    one, other = State(cluster_keys(), None), State(cluster_keys(leader="n2"), None)
     tokens = {
         explanation(COMMANDS[name], target, state, 33, ISSUE).confirmation_token
         for name in COMMANDS

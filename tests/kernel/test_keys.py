@@ -6,11 +6,11 @@ import pytest
 
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.keys import parse
-from tests.kernel.keyspaces import kernel, keyspace, member, stored
+from tests.kernel.keyspaces import cluster_keys, keyspace, member, stored
 
 
 def test_a_live_clusters_keys() -> None:
-    parsed = kernel()
+    parsed = cluster_keys()
     assert (parsed.scope, parsed.revision, parsed.system_id) == ("demo", 57, "7711333723011112335")
     assert parsed.leader is not None
     assert parsed.leader.value == "n3"
@@ -21,7 +21,7 @@ def test_a_live_clusters_keys() -> None:
 
 @pytest.mark.parametrize("value", ["", None])
 def test_a_cluster_that_is_not_initialised_has_no_system_id(value: str | None) -> None:
-    assert kernel(initialize=value).system_id is None
+    assert cluster_keys(initialize=value).system_id is None
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_a_key_that_cannot_be_read_is_named(key: str, value: Any, says: str) -> 
 
 
 def test_names_of_the_synchronous_set_are_sorted() -> None:
-    parsed = kernel(sync={"leader": "n3", "sync_standby": "n2, n1,", "quorum": 0})
+    parsed = cluster_keys(sync={"leader": "n3", "sync_standby": "n2, n1,", "quorum": 0})
     assert parsed.sync is not None
     assert parsed.sync.standbys == ["n1", "n2"]
 
 
 def test_a_synchronous_set_without_a_leader_is_empty() -> None:
-    parsed = kernel(sync={"leader": None, "sync_standby": "n1"})
+    parsed = cluster_keys(sync={"leader": None, "sync_standby": "n1"})
     assert parsed.sync is not None
     assert parsed.sync.standbys == []
 
@@ -82,19 +82,19 @@ def test_a_synchronous_set_without_a_leader_is_empty() -> None:
     ],
 )
 def test_a_failover_key_is_pending_when_it_names_somebody(value: Any, pending: bool) -> None:
-    assert kernel(failover=value).failover.pending is pending
+    assert cluster_keys(failover=value).failover.pending is pending
 
 
 def test_keys_of_no_concern_are_left_alone() -> None:
-    changed = kernel(members__n9__deeper="?", optime__leader="?")
-    assert changed == kernel()
+    changed = cluster_keys(members__n9__deeper="?", optime__leader="?")
+    assert changed == cluster_keys()
 
 
 def test_the_revisions_that_a_decision_rests_on() -> None:
-    parsed = kernel(failover={}, config=None)
+    parsed = cluster_keys(failover={}, config=None)
     assert [parsed.revision_of(key) for key in ("failover", "config", "sync")] == [40, 0, 0]
 
 
 def test_an_agents_address() -> None:
-    assert kernel().members["n1"].api_url == "http://127.0.0.1:8101/patroni"
-    assert kernel(members__n1=member("n1", api_url=None)).members["n1"].api_url is None
+    assert cluster_keys().members["n1"].api_url == "http://127.0.0.1:8101/patroni"
+    assert cluster_keys(members__n1=member("n1", api_url=None)).members["n1"].api_url is None

@@ -7,9 +7,9 @@ from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.postgres import observations
-from tests.kernel.keyspaces import kernel
+from tests.kernel.keyspaces import cluster_keys
 
-NODES = sections.nodes(kernel())
+NODES = sections.nodes(cluster_keys())
 STREAM: dict[str, Any] = {
     "node": None,
     "address": "127.0.0.1",

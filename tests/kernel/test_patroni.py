@@ -12,23 +12,23 @@ from aeroctl.contract import lsn
 from aeroctl.contract.nodes import Node
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Kernel
-from tests.kernel.keyspaces import kernel, member
+from aeroctl.kernel.patroni.keys import ClusterKeys
+from tests.kernel.keyspaces import cluster_keys, member
 
 SWITCH = 67108960
 HISTORY = [[1, SWITCH, "no recovery target specified", "2026-11-23T10:15:21.679+02:00", "n3"]]
 
 
-def row(parsed: Kernel, name: str) -> Node:
+def row(parsed: ClusterKeys, name: str) -> Node:
     return next(node for node in sections.nodes(parsed) if node.name == name)
 
 
-def codes(parsed: Kernel) -> list[tuple[str, str | None]]:
+def codes(parsed: ClusterKeys) -> list[tuple[str, str | None]]:
     return [(note.code, note.subject) for note in sections.notes(parsed)]
 
 
 def test_a_quiet_cluster() -> None:
-    parsed = kernel()
+    parsed = cluster_keys()
     section = sections.cluster(parsed)
     assert section.leader is not None
     assert (section.leader.node, section.leader.since) == ("n3", 12)
@@ -43,9 +43,9 @@ def test_a_quiet_cluster() -> None:
 
 
 def test_what_the_configuration_leaves_out_is_patronis_default() -> None:
-    section = sections.cluster(kernel(config={}))
+    section = sections.cluster(cluster_keys(config={}))
     assert (section.lease_ttl_seconds, section.maximum_lag_bytes) == (30, 1048576)
-    assert sections.cluster(kernel(config=None)).lease_ttl_seconds is None
+    assert sections.cluster(cluster_keys(config=None)).lease_ttl_seconds is None
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_what_the_configuration_leaves_out_is_patronis_default() -> None:
     ],
 )
 def test_synchronous_mode(config: Any, mode: str) -> None:
-    assert sections.cluster(kernel(config=config)).synchronous.mode == mode
+    assert sections.cluster(cluster_keys(config=config)).synchronous.mode == mode
 
 
 def test_the_synchronous_set() -> None:
     config = {"synchronous_mode": "quorum", "synchronous_mode_strict": "yes", "pause": "true"}
     sync = {"leader": "n3", "sync_standby": "n2,n1", "quorum": 1}
-    section = sections.cluster(kernel(config=config, sync=sync))
+    section = sections.cluster(cluster_keys(config=config, sync=sync))
     assert section.synchronous.strict
     assert section.synchronous.standbys == ["n1", "n2"]
     assert section.synchronous.quorum == 1
@@ -94,18 +94,18 @@ class TestPromotion:
         ],
     )
     def test_state(self, changes: Any, state: str) -> None:
-        assert sections.promotion(kernel(**changes)).state == state
+        assert sections.promotion(cluster_keys(**changes)).state == state
 
     def test_pending(self) -> None:
         failover = {"leader": "n3", "member": None, "scheduled_at": "2026-11-23T12:00:00+02:00"}
-        pending = sections.promotion(kernel(failover=failover)).pending
+        pending = sections.promotion(cluster_keys(failover=failover)).pending
         assert pending is not None
         assert (pending.revision, pending.from_node, pending.to_node) == (40, "n3", None)
         assert pending.scheduled_at == "2026-11-23T10:00:00.000000Z"
 
     def test_history_goes_by_timeline(self) -> None:
         rows = [[2, 2**32 + 255, "why"], *HISTORY]
-        history = sections.promotion(kernel(history=rows)).history
+        history = sections.promotion(cluster_keys(history=rows)).history
         assert [end.timeline for end in history] == [1, 2]
         assert history[0].time == "2026-11-23T08:15:21.679000Z"
         assert history[0].new_leader == "n3"
@@ -129,7 +129,7 @@ class TestTimelineStatus:
     def test_against_the_holder(
         self, timeline: int | None, position: int | None, history: Any, status: str
     ) -> None:
-        parsed = kernel(
+        parsed = cluster_keys(
             members__n3=member("n3", "primary", timeline=2),
             members__n1=member("n1", timeline=timeline, xlog_location=position),
             history=history,
@@ -138,36 +138,36 @@ class TestTimelineStatus:
 
     @pytest.mark.parametrize("leader", [None, "n9"])
     def test_without_a_holder_it_is_unknown(self, leader: str | None) -> None:
-        assert row(kernel(leader=leader), "n1").timeline_status == "unknown"
+        assert row(cluster_keys(leader=leader), "n1").timeline_status == "unknown"
 
 
 class TestAbsent:
     """A node that is gone is a fact, never a missing row (state model 10)."""
 
     def test_named_by_the_leader_key(self) -> None:
-        parsed = kernel(members__n3=None)
+        parsed = cluster_keys(members__n3=None)
         node = row(parsed, "n3")
         assert (node.registered, node.is_leader, node.role) == (False, True, "unknown")
         assert codes(parsed) == [("NODE_NOT_REGISTERED", "n3")]
 
     def test_named_by_its_replication_slot(self) -> None:
-        parsed = kernel(members__n2=None)
+        parsed = cluster_keys(members__n2=None)
         assert not row(parsed, "n2").registered
         assert codes(parsed) == [("NODE_NOT_REGISTERED", "n2")]
 
     def test_named_by_the_synchronous_set_whatever_its_case(self) -> None:
         sync = {"leader": "n3", "sync_standby": "N1,n8", "quorum": 0}
-        assert codes(kernel(sync=sync)) == [("NODE_NOT_REGISTERED", "n8")]
+        assert codes(cluster_keys(sync=sync)) == [("NODE_NOT_REGISTERED", "n8")]
 
     def test_a_slot_of_a_node_that_is_there_adds_none(self) -> None:
-        parsed = kernel(
+        parsed = cluster_keys(
             **{"members__PG-1.example": member("n4")},
             status={"optime": 1, "retain_slots": ["pg_1_example", "n1", "n2", "n3"]},
         )
         assert codes(parsed) == []
 
     def test_a_slot_of_a_node_that_is_already_named_adds_none(self) -> None:
-        parsed = kernel(leader="pg-9", status={"retain_slots": ["pg_9"]})
+        parsed = cluster_keys(leader="pg-9", status={"retain_slots": ["pg_9"]})
         assert [node.name for node in sections.nodes(parsed)] == ["n1", "n2", "n3", "pg-9"]
 
 
@@ -181,7 +181,7 @@ def test_slot_names_are_patronis() -> None:
     ("role", "shown"), [("master", "primary"), ("arbiter", "unknown"), (None, "unknown")]
 )
 def test_roles(role: str | None, shown: str) -> None:
-    parsed = kernel(members__n1=member("n1") | {"role": role})
+    parsed = cluster_keys(members__n1=member("n1") | {"role": role})
     assert row(parsed, "n1").role == shown
     notes = [note for note in sections.notes(parsed) if note.code == "ROLE_UNKNOWN"]
     assert bool(notes) == (shown == "unknown")
@@ -201,12 +201,12 @@ def test_roles(role: str | None, shown: str) -> None:
     ],
 )
 def test_no_failover(tags: Any, never: bool) -> None:
-    assert row(kernel(members__n1=member("n1", tags=tags)), "n1").no_failover is never
+    assert row(cluster_keys(members__n1=member("n1", tags=tags)), "n1").no_failover is never
 
 
 def test_tags_are_sorted_and_flat() -> None:
     tags = {"z": 1.5, "a": {"deep": [1]}, "m": None, "replicatefrom": "n2", "clonefrom": True}
-    node = row(kernel(members__n1=member("n1", tags=tags)), "n1")
+    node = row(cluster_keys(members__n1=member("n1", tags=tags)), "n1")
     assert list(node.tags) == sorted(tags)
     assert node.tags["a"] == '{"deep": [1]}'
     assert node.replicate_from == "n2"
@@ -237,29 +237,29 @@ def test_addresses(url: str | None, address: Any) -> None:
 
 
 def test_an_address_that_cannot_be_read_is_noted() -> None:
-    parsed = kernel(members__n1=member("n1", conn_url=None))
+    parsed = cluster_keys(members__n1=member("n1", conn_url=None))
     assert codes(parsed) == [("NODE_ADDRESS_UNKNOWN", "n1")]
 
 
 @given(password=st.text(min_size=4))
 def test_a_password_never_leaves(password: str) -> None:
     secret = f"~{password}~"
-    parsed = kernel(members__n1=member("n1", conn_url=f"postgres://u:{secret}@db:1/x"))
+    parsed = cluster_keys(members__n1=member("n1", conn_url=f"postgres://u:{secret}@db:1/x"))
     shown = json.dumps([node.model_dump() for node in sections.nodes(parsed)], ensure_ascii=False)
     noted = json.dumps([note.model_dump() for note in sections.notes(parsed)], ensure_ascii=False)
     assert secret not in shown + noted
 
 
 def test_notes() -> None:
-    assert codes(kernel(initialize="")) == [("CLUSTER_NOT_INITIALISED", None)]
-    assert codes(kernel(config={"pause": True})) == [("CLUSTER_PAUSED", None)]
-    assert codes(kernel(leader=None)) == [("NO_LEADER", None)]
-    assert codes(kernel(leader="n1")) == [("LEADER_NOT_PRIMARY", "n1")]
+    assert codes(cluster_keys(initialize="")) == [("CLUSTER_NOT_INITIALISED", None)]
+    assert codes(cluster_keys(config={"pause": True})) == [("CLUSTER_PAUSED", None)]
+    assert codes(cluster_keys(leader=None)) == [("NO_LEADER", None)]
+    assert codes(cluster_keys(leader="n1")) == [("LEADER_NOT_PRIMARY", "n1")]
 
 
 @given(position=st.integers(0, 2**64 - 1))
 def test_positions_survive(position: int) -> None:
-    shown = row(kernel(members__n1=member("n1", xlog_location=position)), "n1").lsn
+    shown = row(cluster_keys(members__n1=member("n1", xlog_location=position)), "n1").lsn
     assert shown is not None
     assert lsn.parse(shown) == position
 
@@ -290,7 +290,7 @@ def test_whatever_members_say_every_name_has_one_row(
     members: dict[str, Any], leader: str | None, slots: list[str]
 ) -> None:
     keys = {f"members__{name}": value for name, value in members.items()}
-    parsed = kernel(
+    parsed = cluster_keys(
         **{"members__n3": None, "members__n1": None, "members__n2": None} | keys,
         leader=leader,
         status={"retain_slots": slots},
@@ -350,7 +350,7 @@ class TestAgent:
     ],
 )
 def test_the_engine_is_done_by_its_deadline(config: Any, seconds: int) -> None:
-    assert sections.deadline_seconds(kernel(config=config)) == seconds
+    assert sections.deadline_seconds(cluster_keys(config=config)) == seconds
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_the_engine_is_done_by_its_deadline(config: Any, seconds: int) -> None:
 )
 def test_a_setting_that_nothing_can_hold_is_not_told_as_another(name: str, largest: int) -> None:
     def read(value: int) -> None:
-        found = kernel(config={name: value})
+        found = cluster_keys(config={name: value})
         sections.cluster(found)
         sections.deadline_seconds(found)
 

@@ -12,7 +12,7 @@ from psycopg import errors
 from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.postgres import queries
-from tests.kernel.keyspaces import kernel, member
+from tests.kernel.keyspaces import cluster_keys, member
 
 SERVER = 'connection failed: connection to server at "127.0.0.1", port 5501 failed: '
 
@@ -61,7 +61,7 @@ def test_codes(error: str | psycopg.Error, code: str) -> None:
     ],
 )
 def test_an_address_that_leads_nowhere_takes_down_nobody_else(url: str | None, code: str) -> None:
-    state = kernel(members__n1=member("n1", conn_url=url), members__n2=None, members__n3=None)
+    state = cluster_keys(members__n1=member("n1", conn_url=url), members__n2=None, members__n3=None)
     access = queries.Access("mon", None, "postgres", 1)
     answers = asyncio.run(queries.ask(sections.nodes(state), ["wal", "mvcc"], access, None))
     assert list(answers) == ["n1", "n2", "n3"]

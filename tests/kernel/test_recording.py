@@ -23,9 +23,9 @@ from aeroctl.kernel.decide.state import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.store.etcd import Compare, Delete
 from aeroctl.kernel.store.keyspace import KeyValue
-from tests.kernel.keyspaces import PREFIX, kernel
+from tests.kernel.keyspaces import PREFIX, cluster_keys
 
-KERNEL = kernel()
+KERNEL = cluster_keys()
 CLOCK = Clock(datetime(2026, 11, 23, 10, 15, 19, tzinfo=UTC), 300)
 ABOUT = commands.confirmable("run_diagnostics", None, KERNEL)
 TOKENS = [Issue(CLOCK, bytes([number] * 8)).token(ABOUT) for number in range(3)]

@@ -27,7 +27,7 @@ def inside(etcd_store: Store, tmp_path: Path) -> In:
 
 
 async def since(w: World, at: int | None = None) -> tuple[str, int]:
-    held = sections.leader(await w.source.kernel(at))
+    held = sections.leader(await w.source.keys(at))
     assert held is not None
     return held.node, held.since
 

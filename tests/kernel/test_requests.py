@@ -14,7 +14,7 @@ from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.endpoints import outcome
 from aeroctl.kernel.endpoints.outcome import status
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.prove.writable import rule
 from aeroctl.kernel.source import READERS, Source
 from aeroctl.kernel.store.etcd import Delete, Put
@@ -251,9 +251,9 @@ def says(writes: bool | None) -> Any:
     """A new holder that says whether it accepts writes; None: it does not answer."""
     evaluation = {True: "holds", False: "does_not_hold", None: "undetermined"}[writes]
 
-    async def writable(source: Source, kernel: Kernel) -> Rule:
-        assert kernel.leader is not None
-        return rule(kernel.leader.value, None).model_copy(update={"evaluation": evaluation})
+    async def writable(source: Source, keys: ClusterKeys) -> Rule:
+        assert keys.leader is not None
+        return rule(keys.leader.value, None).model_copy(update={"evaluation": evaluation})
 
     return writable
 
@@ -337,7 +337,7 @@ def test_history_is_held_window_by_window(
         seen = facts["history_to_revision"]  # leases of other tests may end at any time
         assert isinstance(seen, int)
         assert found.revisions.dispatched
-        assert found.revisions.dispatched + 30 <= seen <= (await all_.source.kernel()).revision
+        assert found.revisions.dispatched + 30 <= seen <= (await all_.source.keys()).revision
         assert facts["history_from_revision"] == found.revisions.dispatched
         assert sum(held) == 30
         assert max(held) <= 4

@@ -18,7 +18,7 @@ from aeroctl.kernel.decide.state import State, receiver
 from aeroctl.kernel.decide.successor_rules import successors
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.patroni.keys import parse
-from tests.kernel.keyspaces import STORED, kernel, keyspace, member, stored
+from tests.kernel.keyspaces import STORED, cluster_keys, keyspace, member, stored
 
 SILENT = Unavailable(code="NODE_TIMEOUT", message="no answer")
 DEAD: Any = {"leader": None, "members__n3": None, "history": [[1, 5, "why"]]}
@@ -71,7 +71,7 @@ PROMOTED = said_by("n1", in_recovery=False, writable=False, timeline=2)
 
 
 def state(in_flight: str | None = None, measured: Any = ANSWERED, **changes: Any) -> State:
-    return State(kernel(**changes), in_flight, measured)
+    return State(cluster_keys(**changes), in_flight, measured)
 
 
 def account(node: str) -> Account:

@@ -188,7 +188,7 @@ class World:
         return [record.kind for record in await self.records(request_id)]
 
     async def kept(self, request_id: str) -> ledger.Ledger:
-        return (await self.source.kernel_and_ledger(request_id))[1]
+        return (await self.source.keys_and_ledger(request_id))[1]
 
 
 @asynccontextmanager

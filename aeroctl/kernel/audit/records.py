@@ -29,7 +29,7 @@ from aeroctl.kernel.audit.ledger import (
 )
 from aeroctl.kernel.callers import Caller
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import GUARDS, MEMBERS, Kernel
+from aeroctl.kernel.patroni.keys import DECISIVE_KEYS, MEMBERS, ClusterKeys
 from aeroctl.kernel.patroni.rest_api import canonical
 from aeroctl.kernel.store.etcd import Compare, Delete, Put
 
@@ -82,7 +82,7 @@ class Dispatched:
     """
 
     submission: Submission
-    kernel: Kernel
+    keys: ClusterKeys
     revision: int
     deadline_seconds: int
     began: float
@@ -96,19 +96,19 @@ class Transaction:
     changes: Sequence[Put | Delete]
 
 
-def dispatch_facts(plan: Plan | None, kernel: Kernel, deadline_seconds: int) -> Dispatch:
+def dispatch_facts(plan: Plan | None, keys: ClusterKeys, deadline_seconds: int) -> Dispatch:
     """How the request to Patroni is recorded; without a plan the command only reads."""
     return Dispatch(
         action=READ_ONLY if plan is None else f"POST {plan.path} {canonical(plan.body)}",
         receiver=None if plan is None else plan.receiver,
-        failover_revision=kernel.failover_revision,
+        failover_revision=keys.failover_revision,
         deadline_seconds=deadline_seconds,
     )
 
 
 def refusal(
     submission: Submission,
-    kernel: Kernel,
+    keys: ClusterKeys,
     ledger: Ledger,
     error: Error,
     confirmed: Confirmed | None,
@@ -117,15 +117,13 @@ def refusal(
 
     A request id that was used before gets `refused` alone.
     """
-    refused = _facts(submission, kernel, "refused", confirmed).model_copy(
+    refused = _facts(submission, keys, "refused", confirmed).model_copy(
         update={"outcome": "rejected", "code": error.code, "message": error.message}
     )
     if ledger.request is not None:
-        return _use_confirmation(submission, ledger, _append(kernel.scope, ledger, [refused]))
-    written = _append(
-        kernel.scope, ledger, [_facts(submission, kernel, "requested", None), refused]
-    )
-    return _use_confirmation(submission, ledger, _use_id(submission, kernel, ledger, written, 2))
+        return _use_confirmation(submission, ledger, _append(keys.scope, ledger, [refused]))
+    written = _append(keys.scope, ledger, [_facts(submission, keys, "requested", None), refused])
+    return _use_confirmation(submission, ledger, _use_id(submission, keys, ledger, written, 2))
 
 
 def spend_confirmation(submission: Submission, ledger: Ledger, lease: int) -> Transaction:
@@ -140,7 +138,7 @@ def spend_confirmation(submission: Submission, ledger: Ledger, lease: int) -> Tr
 def dispatch(
     submission: Submission,
     prefix: str,
-    kernel: Kernel,
+    keys: ClusterKeys,
     ledger: Ledger,
     planned: Dispatch,
     lease: int | None,
@@ -154,29 +152,29 @@ def dispatch(
     assert ledger.unspent is not None  # decision.check_confirmed
     confirmed = submission.confirmed
     written = _append(
-        kernel.scope,
+        keys.scope,
         ledger,
         [
-            _facts(submission, kernel, "requested", None),
-            _facts(submission, kernel, "confirmed", confirmed),
-            _facts(submission, kernel, "dispatched", confirmed).model_copy(
+            _facts(submission, keys, "requested", None),
+            _facts(submission, keys, "confirmed", confirmed),
+            _facts(submission, keys, "dispatched", confirmed).model_copy(
                 update={"dispatch": planned}
             ),
         ],
     )
     claimed = _use_confirmation(
-        submission, ledger, _use_id(submission, kernel, ledger, written, len(DISPATCHED))
+        submission, ledger, _use_id(submission, keys, ledger, written, len(DISPATCHED))
     )
-    decisive = [*GUARDS, *([f"{MEMBERS}{planned.receiver}"] if planned.receiver else [])]
+    decisive = [*DECISIVE_KEYS, *([f"{MEMBERS}{planned.receiver}"] if planned.receiver else [])]
     # Not when it was created: another name may be written over it in place.
-    since = 0 if kernel.leader is None else kernel.leader.modified
+    since = 0 if keys.leader is None else keys.leader.modified
     bound = [
         Compare(prefix + "leader", "modified", since),
-        *(Compare(prefix + key, "modified", kernel.revision_of(key)) for key in decisive),
+        *(Compare(prefix + key, "modified", keys.revision_of(key)) for key in decisive),
     ]
     if lease is None:
         return Transaction([*bound, *claimed.compares], claimed.changes)
-    flight = inflight_key(kernel.scope)
+    flight = inflight_key(keys.scope)
     return Transaction(
         [*bound, *claimed.compares, Compare(flight, "created", 0)],
         [*claimed.changes, Put(flight, submission.request_id, lease)],
@@ -185,8 +183,8 @@ def dispatch(
 
 def outcome(dispatched: Dispatched, ledger: Ledger, status: RequestStatus) -> Transaction:
     """The outcome, as an append. A final one ends the flight, if it is still this request's."""
-    submission, kernel = dispatched.submission, dispatched.kernel
-    facts = _facts(submission, kernel, "outcome", submission.confirmed).model_copy(
+    submission, keys = dispatched.submission, dispatched.keys
+    facts = _facts(submission, keys, "outcome", submission.confirmed).model_copy(
         update={
             "leader_before": status.leader_before,
             "leader_after": status.leader_after,
@@ -196,13 +194,13 @@ def outcome(dispatched: Dispatched, ledger: Ledger, status: RequestStatus) -> Tr
             "engine_reply": status.engine_reply,
         }
     )
-    written = _append(kernel.scope, ledger, [facts])
-    key = request_key(kernel.scope, submission.request_id)
+    written = _append(keys.scope, ledger, [facts])
+    key = request_key(keys.scope, submission.request_id)
     records = [*(ledger.request or ()), ledger.head.sequence + 1]
     compares = [*written.compares, Compare(key, "modified", ledger.request_revision)]
     changes = [*written.changes, Put(key, request_value(records))]
     if status.final and ledger.in_flight == submission.request_id:
-        flight = inflight_key(kernel.scope)
+        flight = inflight_key(keys.scope)
         compares.append(Compare(flight, "created", dispatched.revision))
         changes.append(Delete(flight))
     return Transaction(compares, changes)
@@ -226,10 +224,10 @@ def _append(scope: str, ledger: Ledger, facts: Sequence[RecordFacts]) -> Transac
 
 
 def _use_id(
-    submission: Submission, kernel: Kernel, ledger: Ledger, written: Transaction, records: int
+    submission: Submission, keys: ClusterKeys, ledger: Ledger, written: Transaction, records: int
 ) -> Transaction:
     """`written`, and the request id is used up, with its first records."""
-    key = request_key(kernel.scope, submission.request_id)
+    key = request_key(keys.scope, submission.request_id)
     first = ledger.head.sequence + 1
     return Transaction(
         [*written.compares, Compare(key, "created", 0)],
@@ -250,7 +248,7 @@ def _use_confirmation(submission: Submission, ledger: Ledger, written: Transacti
 
 
 def _facts(
-    submission: Submission, kernel: Kernel, kind: RecordKind, confirmed: Confirmed | None
+    submission: Submission, keys: ClusterKeys, kind: RecordKind, confirmed: Confirmed | None
 ) -> RecordFacts:
     request = submission.request
     return RecordFacts(
@@ -258,8 +256,8 @@ def _facts(
         request_id=request.request_id,
         time=rfc3339.render(datetime.now(UTC)),
         clock=clock.name(),
-        cluster=kernel.scope,
-        system_id=kernel.system_id,
+        cluster=keys.scope,
+        system_id=keys.system_id,
         command=submission.command.name,
         target=request.target,
         identity=submission.caller.identity,
@@ -272,7 +270,7 @@ def _facts(
         if submission.caller.authority == "operator"
         else None,
         confirmation=confirmed,
-        leader_before=sections.leader(kernel),
+        leader_before=sections.leader(keys),
         leader_after=None,
         dispatch=None,
         outcome=None,

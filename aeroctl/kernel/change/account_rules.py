@@ -16,7 +16,7 @@ from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Rule, evaluated, facts
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 
 OK = 200
 Value = str | bool | int | float | None
@@ -58,7 +58,7 @@ def agent_status(reply: EngineReply) -> AgentStatus | None:
 class Accounts:
     """The accounts of one node. `date`: when the agent answered, by the agent's own clock."""
 
-    kernel: Kernel
+    keys: ClusterKeys
     node: Node
     observation: Observation[NodeReplication]
     reply: EngineReply
@@ -96,7 +96,7 @@ def database_answers(accounts: Accounts) -> Result:
 def agent_is_the_nodes(accounts: Accounts) -> Result:
     """Entries may be copied with a configuration: another cluster's agent may answer there."""
     answer, software = accounts.agent_answer, accounts.agent.patroni
-    names, scopes = [software.name, accounts.node.name], [software.scope, accounts.kernel.scope]
+    names, scopes = [software.name, accounts.node.name], [software.scope, accounts.keys.scope]
     holds = agree(names) and agree(scopes) if answer else None
     return holds, {"name": software.name, "scope": software.scope}
 
@@ -126,7 +126,7 @@ def system_id_agrees(accounts: Accounts) -> Result:
     """PostgreSQL's system identifier as each of the three has it."""
     database = accounts.database
     return _agreement(
-        accounts.kernel.system_id,
+        accounts.keys.system_id,
         database.system_id if database else None,
         accounts.agent.database_system_identifier,
     )
@@ -137,7 +137,7 @@ def agent_sees_store(accounts: Accounts) -> Result:
     # Both times are by the agent's clock.
     last_seen, date = accounts.agent.dcs_last_seen, accounts.date
     seconds = None if not last_seen or date is None else int(date.timestamp()) - last_seen
-    limit = sections.ttl(accounts.kernel)
+    limit = sections.ttl(accounts.keys)
     return None if seconds is None else seconds <= limit, {
         "dcs_last_seen": last_seen,
         "seconds_ago": seconds,

@@ -118,10 +118,10 @@ async def _dispatch(
 
 async def _decide(source: Source, submission: Submission, account: Account | None) -> Decision:
     """Decide in the store's state of now."""
-    kernel, ledger = await source.kernel_and_ledger(
+    keys, ledger = await source.keys_and_ledger(
         submission.request_id, submission.request.confirmation.token
     )
-    state = State(kernel, ledger.in_flight, agent=account)
+    state = State(keys, ledger.in_flight, agent=account)
     refusal, confirmed = decision.decide(submission, state, ledger, source.clock())
     plan = None if refusal else decision.plan(submission, state)
     return Decision(state, ledger, plan, refusal, confirmed)
@@ -180,17 +180,17 @@ async def _record_dispatch(
     # A server that is frozen from here on is too late when it wakes up (rest_api.py): its lease is
     # younger than that.
     began = uptime()
-    kernel, plan = decided.state.kernel, decided.plan
-    seconds = commands.deadline(submission.command, kernel, source.seconds)
+    keys, plan = decided.state.keys, decided.plan
+    seconds = commands.deadline(submission.command, keys, source.seconds)
     lease = await source.store.lease(seconds + LEASE_SLACK_SECONDS) if plan else None
     # The last thing before the record: intent must still be there (P7-A2). It is what makes a
     # request harmless that waited in the socket of a frozen server.
     if await disconnected():
         return decision.caller_gone()
-    facts = records.dispatch_facts(plan, kernel, seconds)
-    transaction = records.dispatch(submission, source.prefix, kernel, decided.ledger, facts, lease)
+    facts = records.dispatch_facts(plan, keys, seconds)
+    transaction = records.dispatch(submission, source.prefix, keys, decided.ledger, facts, lease)
     revision = await _write(source, transaction)
-    return None if revision is None else Dispatched(submission, kernel, revision, seconds, began)
+    return None if revision is None else Dispatched(submission, keys, revision, seconds, began)
 
 
 async def _write(source: Source, transaction: Transaction) -> int | None:
@@ -212,13 +212,13 @@ async def _record_refusal(
     A refusal stays one if the store can't be written: then it is only logged. So is one above the
     caller's limit (throttle.py), which uses up its confirmation all the same (P7-A2).
     """
-    kernel, ledger = decided.state.kernel, decided.ledger
+    keys, ledger = decided.state.keys, decided.ledger
     try:
         room = await throttle.room(source, submission.caller)
         if room is None:
             return await _log_refusal(source, submission, decided, refusal)
         error = room.add_words(refusal.error)
-        transaction = records.refusal(submission, kernel, ledger, error, decided.confirmed)
+        transaction = records.refusal(submission, keys, ledger, error, decided.confirmed)
         written = await throttle.write(source, submission, transaction, room)
     except Failure as failure:
         LOGGER.error("request %s: %s; not recorded: %s", submission.request_id, refusal, failure)  # noqa: TRY400 - the words say all
@@ -233,7 +233,7 @@ async def _log_refusal(
 ) -> bool:
     """Log a refusal above the caller's limit, and use up its confirmation. False: decide again."""
     ledger = decided.ledger
-    if ledger.unspent is not None and decision.genuine(submission, decided.state.kernel):
+    if ledger.unspent is not None and decision.genuine(submission, decided.state.keys):
         lease = await source.store.lease(SPENT_SECONDS)
         transaction = records.spend_confirmation(submission, ledger, lease)
         if await source.store.transact(transaction.compares, transaction.changes) is None:

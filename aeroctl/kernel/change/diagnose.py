@@ -22,7 +22,7 @@ from aeroctl.kernel.change import transfer
 from aeroctl.kernel.change.account_rules import Accounts, disagrees, node_of, rules, settled
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.postgres import observations, queries
 from aeroctl.kernel.source import Source
@@ -34,7 +34,7 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
 
     Where other readers of the nodes leave no time for it before the deadline, none is queried.
     """
-    kernel = dispatched.kernel
+    keys = dispatched.keys
     diagnostics: list[Rule] | None = None
     with contextlib.suppress(TimeoutError):
         async with (
@@ -42,21 +42,21 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
             source.change_readers,
         ):
             waiting.reschedule(None)  # from here on each node has its own timeout
-            diagnostics = await _compare(source, engine, kernel)
+            diagnostics = await _compare(source, engine, keys)
     status, missing = await transfer.record(source, dispatched, _status(dispatched, diagnostics))
-    return await transfer.envelope(source, kernel, status, missing)
+    return await transfer.envelope(source, keys, status, missing)
 
 
 def _latest_start(source: Source, dispatched: Dispatched) -> float:
     """Until when (uptime) the nodes may be queried, so that both rounds end before the deadline."""
     seconds = source.access.seconds + queries.CANCEL_SECONDS
-    needed = 2 * seconds + sections.settling_seconds(dispatched.kernel)
+    needed = 2 * seconds + sections.settling_seconds(dispatched.keys)
     return dispatched.began + dispatched.deadline_seconds - needed
 
 
 def _status(dispatched: Dispatched, diagnostics: list[Rule] | None) -> RequestStatus:
     """The outcome; `diagnostics` None: the nodes were not queried."""
-    submission, leader = dispatched.submission, sections.leader(dispatched.kernel)
+    submission, leader = dispatched.submission, sections.leader(dispatched.keys)
     queried = diagnostics is not None
     busy = "the nodes were not asked: others were reading them all the time"
     return RequestStatus(
@@ -79,28 +79,28 @@ def _status(dispatched: Dispatched, diagnostics: list[Rule] | None) -> RequestSt
     )
 
 
-async def _compare(source: Source, engine: Engine, kernel: Kernel) -> list[Rule]:
+async def _compare(source: Source, engine: Engine, keys: ClusterKeys) -> list[Rule]:
     """The rules about every node; where accounts differ, as they stand after a second round."""
-    first = await _read(source, engine, kernel, None)
+    first = await _read(source, engine, keys, None)
     suspects = {node_of(rule) for rule in first if disagrees(rule)}
     if not suspects:
         return first
-    await asyncio.sleep(sections.settling_seconds(kernel))
+    await asyncio.sleep(sections.settling_seconds(keys))
     second: list[Rule] = []
     with contextlib.suppress(Failure):  # a store that can't be read again settles nothing
-        second = await _read(source, engine, await source.kernel(), suspects)
+        second = await _read(source, engine, await source.keys(), suspects)
     return settled(first, second)
 
 
 async def _read(
-    source: Source, engine: Engine, kernel: Kernel, names: Collection[str] | None
+    source: Source, engine: Engine, keys: ClusterKeys, names: Collection[str] | None
 ) -> list[Rule]:
     """Query every node and its agent, or those of `names` only, and compare the accounts."""
-    nodes = [node for node in sections.nodes(kernel) if names is None or node.name in names]
+    nodes = [node for node in sections.nodes(keys) if names is None or node.name in names]
     answers, replies = await asyncio.gather(
-        queries.ask(nodes, ["replication"], source.access, kernel.system_id),
+        queries.ask(nodes, ["replication"], source.access, keys.system_id),
         asyncio.gather(
-            *(_agent_reply(engine, kernel, node.name, source.access.seconds) for node in nodes)
+            *(_agent_reply(engine, keys, node.name, source.access.seconds) for node in nodes)
         ),
     )
     kind = Observation[NodeReplication]
@@ -109,7 +109,7 @@ async def _read(
         for node, (reply, date) in zip(nodes, replies, strict=True)
         for rule in rules(
             Accounts(
-                kernel,
+                keys,
                 node,
                 observations.observation(
                     kind, NodeReplication, node, answers[node.name]["replication"]
@@ -122,10 +122,10 @@ async def _read(
 
 
 async def _agent_reply(
-    engine: Engine, kernel: Kernel, name: str, seconds: float
+    engine: Engine, keys: ClusterKeys, name: str, seconds: float
 ) -> tuple[EngineReply, datetime | None]:
     """What a node's agent answers about itself, and when by the agent's clock."""
-    member = kernel.members.get(name)
+    member = keys.members.get(name)
     url = sections.agent(member.api_url) if member else None
     if url is None:
         return EngineReply(status=None, body="the store holds no address of its agent"), None

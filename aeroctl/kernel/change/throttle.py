@@ -116,9 +116,9 @@ async def _recorded(source: Source, submission: Submission, refusal: Failure) ->
             free = await room(source, submission.caller)
             if free is None:
                 return False
-            kernel, ledger = await source.kernel_and_ledger(submission.request_id)
+            keys, ledger = await source.keys_and_ledger(submission.request_id)
             error = free.add_words(refusal.error)
-            written = records.refusal(_without_words(submission), kernel, ledger, error, None)
+            written = records.refusal(_without_words(submission), keys, ledger, error, None)
             if await write(source, submission, written, free):
                 refusal.error = error
                 return True

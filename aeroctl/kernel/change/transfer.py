@@ -16,7 +16,7 @@ from aeroctl.kernel.audit.records import Dispatched, Plan
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import pulse as pulses
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Kernel, parse
+from aeroctl.kernel.patroni.keys import ClusterKeys, parse
 from aeroctl.kernel.patroni.pulse import POLL_SECONDS, Pulse
 from aeroctl.kernel.patroni.rest_api import Engine, Sent
 from aeroctl.kernel.prove import judge
@@ -53,7 +53,7 @@ async def carry_out(
     finally:
         call.cancel()  # nobody waits for the reply any more; what left has left
         await asyncio.wait({call})
-    kernel, found = await _proof(source, dispatched, sent, watch)
+    keys, found = await _proof(source, dispatched, sent, watch)
     found, missing = await record(source, dispatched, found)
     if found.outcome == "rejected" and found.final:
         words = found.engine_reply and found.engine_reply.status is not None
@@ -62,24 +62,24 @@ async def carry_out(
             found.engine_reply.body if found.engine_reply and words else found.message or "",
             engine_reply=found.engine_reply,
         )
-    return await envelope(source, kernel, found, missing)
+    return await envelope(source, keys, found, missing)
 
 
 async def envelope(
-    source: Source, proved: Kernel, found: RequestStatus, more: Sequence[Note]
+    source: Source, proved: ClusterKeys, found: RequestStatus, more: Sequence[Note]
 ) -> RequestEnvelope:
     """The answer, as of a revision that holds the outcome's own record.
 
     Where the store can't be read again, as of the revision that the outcome was `proved` from.
     """
-    kernel = proved
+    keys = proved
     with contextlib.suppress(Failure):
-        kernel = await source.kernel()
+        keys = await source.keys()
     return RequestEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(kernel, None),
+        observed_at=observed(keys, None),
         data=found,
-        notes=[*notes(kernel, {}), *more],
+        notes=[*notes(keys, {}), *more],
     )
 
 
@@ -96,7 +96,7 @@ async def record(
         writing = False
         try:
             async with source.append_lock:
-                _, kept = await source.kernel_and_ledger(found.request_id)
+                _, kept = await source.keys_and_ledger(found.request_id)
                 revision: int | None = kept.request_revision
                 if len(kept.request or ()) <= len(records.DISPATCHED):
                     written = records.outcome(dispatched, kept, found)
@@ -127,10 +127,10 @@ async def _ask(
     """
     if dispatched.submission.command.name == "force_promotion":
         try:
-            held = sections.leader(await source.kernel())
+            held = sections.leader(await source.keys())
         except Failure as failure:
             return _unsent(f"the leader term can't be read again: {failure.error.message}")
-        if held != sections.leader(dispatched.kernel):
+        if held != sections.leader(dispatched.keys):
             return _unsent("the leader term that it was confirmed in has ended")
     seconds = max(1.0, ends - uptime())
     return await engine.ask(plan.base, plan.path, plan.body, seconds, dispatched.began)
@@ -166,13 +166,13 @@ async def _settled(
         if call.done() and _refused(_sent(call)):
             break
         with contextlib.suppress(Failure):
-            kernel = await _look(source, dispatched, call, watch)
+            keys = await _look(source, dispatched, call, watch)
             if watch.found is not None and watch.found.final:
-                if watch.found.leader_after == sections.leader(dispatched.kernel):
+                if watch.found.leader_after == sections.leader(dispatched.keys):
                     if call.done():
                         break
                 else:
-                    writes = await _writes(source, kernel)
+                    writes = await _writes(source, keys)
                     if writes == "holds" and call.done():
                         break
                     proved = None if writes == "does_not_hold" else proved or now
@@ -187,7 +187,7 @@ async def _settled(
 
 async def _look(
     source: Source, dispatched: Dispatched, call: asyncio.Task[Sent], watch: _Watch
-) -> Kernel:
+) -> ClusterKeys:
     """Read the keys, and judge anew if there is anything new. Raises Failure."""
     done = call.done()
     keyspace = await source.store.read(source.prefix)
@@ -219,8 +219,8 @@ def _judged(dispatched: Dispatched, history: History, sent: Sent, watch: _Watch)
     requested = judge.Asked(
         command=asked.command.name,
         target=asked.request.target,
-        before=sections.leader(dispatched.kernel),
-        failover_revision=dispatched.kernel.failover_revision,
+        before=sections.leader(dispatched.keys),
+        failover_revision=dispatched.keys.failover_revision,
         dispatched=dispatched.revision,
     )
     renewals = watch.pulse.renewals if watch.pulse else None
@@ -236,21 +236,21 @@ def _judged(dispatched: Dispatched, history: History, sent: Sent, watch: _Watch)
     return judge.attributed(found, history.keyspace.revision)
 
 
-async def _writes(source: Source, kernel: Kernel) -> Evaluation:
+async def _writes(source: Source, keys: ClusterKeys) -> Evaluation:
     """Whether a new leader term has begun in full, as far as can be told: see `writable`."""
-    if sections.promotion(kernel).state == "AuthorityTransitioning":
+    if sections.promotion(keys).state == "AuthorityTransitioning":
         return "does_not_hold"
-    return (await writable(source, kernel)).evaluation
+    return (await writable(source, keys)).evaluation
 
 
 async def _proof(
     source: Source, dispatched: Dispatched, sent: Sent, watch: _Watch
-) -> tuple[Kernel, RequestStatus]:
+) -> tuple[ClusterKeys, RequestStatus]:
     """What the store's history since the dispatch and the leader prove."""
     asked = dispatched.submission
     try:
         history = await source.store.history(source.prefix, dispatched.revision)
-        kernel = parse(source.scope, history.keyspace)
+        keys = parse(source.scope, history.keyspace)
     except Failure as failure:
         error = failure.error
         raise Failure(
@@ -262,11 +262,11 @@ async def _proof(
         ) from failure
     found = _judged(dispatched, history, sent, watch)
     outcome, final, evidence = found.outcome, found.final, found.evidence
-    if found.leader_after == sections.leader(kernel):  # what comes later is not weighed
-        shown = await writable(source, kernel)
+    if found.leader_after == sections.leader(keys):  # what comes later is not weighed
+        shown = await writable(source, keys)
         outcome, final = weighed(outcome, final, shown)
         evidence = [*evidence, shown]
-    return kernel, RequestStatus(
+    return keys, RequestStatus(
         request_id=asked.request_id,
         recorded=True,
         command=asked.command.name,
@@ -276,7 +276,7 @@ async def _proof(
         code=None,
         message=found.message,
         engine_reply=sent.reply,
-        leader_before=sections.leader(dispatched.kernel),
+        leader_before=sections.leader(dispatched.keys),
         leader_after=found.leader_after,
         revisions=Revisions(
             requested=dispatched.revision, dispatched=dispatched.revision, outcome=None

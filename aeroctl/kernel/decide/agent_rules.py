@@ -14,7 +14,7 @@ from aeroctl.kernel.patroni.agent import Identity, Wanted, evidence, identity
 )
 def agent_known(change: Change) -> Result:
     """Without an address no request can be sent."""
-    member = change.state.kernel.members.get(change.receiver) if change.receiver else None
+    member = change.state.keys.members.get(change.receiver) if change.receiver else None
     url = sections.agent(member.api_url) if member else None
     host, port = sections.address(url)
     return url is not None, {
@@ -33,9 +33,9 @@ def agent_known(change: Change) -> Result:
 )
 def agent_identified(change: Change) -> Result:
     """What answers at the receiver's address is that node's agent, in this cluster (P7-F1)."""
-    kernel, account = change.state.kernel, change.state.agent
-    members = {name: member.api_url for name, member in kernel.members.items()}
-    wanted = Wanted(change.receiver or "", kernel.scope, kernel.system_id, members)
+    keys, account = change.state.keys, change.state.agent
+    members = {name: member.api_url for name, member in keys.members.items()}
+    wanted = Wanted(change.receiver or "", keys.scope, keys.system_id, members)
     if account is None or account.node != change.receiver:
         result = Identity(None, "it was not asked")
     else:

@@ -9,7 +9,7 @@ from aeroctl.kernel.decide.state import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.digest import state_digest
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 
 
 def command_named(name: str) -> Command:
@@ -36,20 +36,20 @@ def check_target(command: Command, target: str | None, state: State) -> None:
     raise Failure("UNKNOWN_NODE", message)
 
 
-def confirmable(command: CommandName, target: str | None, kernel: Kernel) -> Confirmable:
+def confirmable(command: CommandName, target: str | None, keys: ClusterKeys) -> Confirmable:
     """What a token must confirm for that command in that state."""
     return Confirmable(
         command,
         target,
-        kernel.scope,
-        kernel.system_id,
-        state_digest(kernel),
-        kernel.failover_revision,
+        keys.scope,
+        keys.system_id,
+        state_digest(keys),
+        keys.failover_revision,
     )
 
 
-def deadline(command: Command, kernel: Kernel, source_seconds: float) -> int:
+def deadline(command: Command, keys: ClusterKeys, source_seconds: float) -> int:
     """Seconds within which the kernel answers a request for that command."""
     if command.kind == "diagnostic":  # what differs is looked at twice
-        return math.ceil(2 * source_seconds + sections.settling_seconds(kernel))
-    return sections.deadline_seconds(kernel)
+        return math.ceil(2 * source_seconds + sections.settling_seconds(keys))
+    return sections.deadline_seconds(keys)

@@ -23,7 +23,7 @@ from aeroctl.kernel.decide.state import State, receiver
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.digest import state_digest
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 
 
 def plan(submission: Submission, state: State) -> Plan | None:
@@ -35,7 +35,7 @@ def plan(submission: Submission, state: State) -> Plan | None:
     node = receiver(command, target, state)
     if node is None or target is None:
         return None
-    url = sections.agent(state.kernel.members[node].api_url)
+    url = sections.agent(state.keys.members[node].api_url)
     assert url is not None  # the rule agent_known holds
     if command == "force_promotion":
         return Plan(node, url, "/failover", {"candidate": target})
@@ -83,25 +83,25 @@ def check_confirmed(submission: Submission, state: State, ledger: Ledger, clock:
     if ledger.spent_by is not None:
         raise confirmation_reused(ledger.spent_by)
     commands.check_target(command, request.target, state)
-    now = state_digest(state.kernel)
+    now = state_digest(state.keys)
     if request.state_digest != now:
         raise Failure(
             "STATE_CHANGED",
             "state that decides who leads is not what was confirmed: "
             f"confirmed at revision {request.revision} in state digest {request.state_digest}, "
-            f"at revision {state.kernel.revision} it is {now}",
+            f"at revision {state.keys.revision} it is {now}",
         )
-    about = commands.confirmable(command.name, request.target, state.kernel)
+    about = commands.confirmable(command.name, request.target, state.keys)
     overridden = [override.invariant for override in effects.overrides(command.name, state)]
-    confirmation.check(request, command, about, overridden, state.kernel.revision, clock)
+    confirmation.check(request, command, about, overridden, state.keys.revision, clock)
 
 
-def genuine(submission: Submission, kernel: Kernel) -> bool:
+def genuine(submission: Submission, keys: ClusterKeys) -> bool:
     """Whether the token is of an explanation of this command in the state that the request names,
     so that it confirms, or would once that state comes back. Pure.
     """
     request = submission.request
-    about = commands.confirmable(submission.command.name, request.target, kernel)
+    about = commands.confirmable(submission.command.name, request.target, keys)
     return consent.confirms(
         request.confirmation.token, replace(about, state_digest=request.state_digest)
     )

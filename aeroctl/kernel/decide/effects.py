@@ -69,7 +69,7 @@ def _effect(name: str, primary: str | None, state: State) -> str:
     """What happens to a node that Patroni does not choose; `primary`: the one that is named."""
     if name == primary:
         return BECOMES_PRIMARY
-    if name not in state.kernel.members:
+    if name not in state.keys.members:
         return DEAD_LEADER if name == state.leader_name else NOT_REGISTERED
     follows = _follows(name, primary, state)
     if name == state.leader_name:
@@ -81,7 +81,7 @@ def _effect(name: str, primary: str | None, state: State) -> str:
 def _effect_on_candidate(name: str, rules: Sequence[Rule], state: State) -> str:
     """What happens to a node that Patroni may choose as the primary, or may not by these rules."""
     effect = _effect(name, None, state)
-    if name not in state.kernel.members or name == state.leader_name:
+    if name not in state.keys.members or name == state.leader_name:
         return effect
     refused = [rule.rule_id for rule in rules if _is_refused_by_patroni(rule)]
     if refused:
@@ -96,11 +96,11 @@ def _is_refused_by_patroni(rule: Rule) -> bool:
 
 def _follows(name: str, primary: str | None, state: State) -> str:
     """The upstream that Patroni gives a node that is not the primary."""
-    member = state.kernel.members[name]
+    member = state.keys.members[name]
     if sections.flag(member.tags.get("nostream")):
         return "does not stream: it restores from the archive (nostream)"
     upstream = state.nodes[name].replicate_from
-    if upstream is None or upstream == name or upstream not in state.kernel.members:
+    if upstream is None or upstream == name or upstream not in state.keys.members:
         return f"follows {primary or 'the new primary'}"
     if upstream == primary:
         return f"follows {upstream} (replicatefrom), the new primary"

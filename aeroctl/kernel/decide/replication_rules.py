@@ -17,7 +17,7 @@ def by_living_leader(state: State) -> Enforcement:
 
 def by_check_timeline(state: State) -> Enforcement:
     """Patroni checks the rule where its setting `check_timeline` is on, and on a leader only."""
-    return by_living_leader(state) if sections.check_timeline(state.kernel) else "none"
+    return by_living_leader(state) if sections.check_timeline(state.keys) else "none"
 
 
 @rule(
@@ -54,7 +54,7 @@ def same_timeline(change: Change) -> Result:
         "node": change.target,
         "timeline": reported.timeline if reported else node.timeline,
         "leader_timeline": current,
-        "check_timeline": sections.check_timeline(state.kernel),
+        "check_timeline": sections.check_timeline(state.keys),
         "unavailable": state.unavailable(change.target),
         **state.contradictions(change.target),
     }
@@ -67,10 +67,10 @@ def leader_timeline(state: State) -> int | None:
     reported = None if state.leader_name is None else state.reported(state.leader_name)
     if reported is not None and accounts.firm(reported):
         return reported.timeline
-    members = state.kernel.members
+    members = state.keys.members
     if state.leader_name in members:
         return members[state.leader_name].timeline
-    ended = [end.timeline for end in state.kernel.history]
+    ended = [end.timeline for end in state.keys.history]
     if ended:
         return max(ended) + 1
     timelines = {member.timeline for member in members.values()}

@@ -12,7 +12,7 @@ from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class State:
     that would get the request; None where it was not queried.
     """
 
-    kernel: Kernel
+    keys: ClusterKeys
     in_flight: str | None
     reports: Mapping[str, Observation[NodeReplication]] | None = None
     agent: Account | None = None
@@ -32,17 +32,17 @@ class State:
     @cached_property
     def cluster(self) -> Cluster:
         """Identity, leader and settings."""
-        return sections.cluster(self.kernel)
+        return sections.cluster(self.keys)
 
     @cached_property
     def nodes(self) -> Mapping[str, Node]:
         """Every node that the store names, by its name."""
-        return {node.name: node for node in sections.nodes(self.kernel)}
+        return {node.name: node for node in sections.nodes(self.keys)}
 
     @property
     def leader(self) -> Leader | None:
         """Who holds the leader key, and since which revision."""
-        return sections.leader(self.kernel)
+        return sections.leader(self.keys)
 
     @property
     def leader_name(self) -> str | None:
@@ -52,7 +52,7 @@ class State:
     @property
     def leader_is_alive(self) -> bool:
         """Whether the leader renews its own member key: then its agent makes Patroni's checks."""
-        return self.leader_name in self.kernel.members
+        return self.leader_name in self.keys.members
 
     @property
     def nodes_were_queried(self) -> bool:
@@ -67,7 +67,7 @@ class State:
     def unavailable(self, name: str) -> str | None:
         """Why the node's member key proves nothing about the node now; None where it does."""
         if self.reports is None:
-            return None if name in self.kernel.members else "NODE_NOT_REGISTERED"
+            return None if name in self.keys.members else "NODE_NOT_REGISTERED"
         observation = self.reports.get(name)
         if observation is None:
             return "NODE_NOT_ASKED"

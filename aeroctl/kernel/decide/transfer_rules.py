@@ -25,12 +25,12 @@ def not_paused(change: Change) -> Result:
 )
 def nothing_pending(change: Change) -> Result:
     """A pending switchover or failover would be overwritten in the store (P6-F3)."""
-    kernel = change.state.kernel
-    failover, pending = kernel.failover, kernel.failover.pending
+    keys = change.state.keys
+    failover, pending = keys.failover, keys.failover.pending
     return not pending, {
         "from_node": (failover.leader or None) if pending else None,
         "to_node": (failover.member or None) if pending else None,
-        "revision": kernel.failover_revision if pending else None,
+        "revision": keys.failover_revision if pending else None,
     }
 
 

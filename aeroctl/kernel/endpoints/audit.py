@@ -27,7 +27,7 @@ async def audit(source: Source, caller: Caller, pairs: Sequence[tuple[str, str]]
         revision, page = await trail.page(
             source.store, source.scope, after, limit, at, prefix=source.prefix, since=since
         )
-        kernel = await source.kernel(revision)
+        keys = await source.keys(revision)
     return AuditEnvelope(
-        api_version=API_VERSION, observed_at=observed(kernel, at), data=page, notes=[]
+        api_version=API_VERSION, observed_at=observed(keys, at), data=page, notes=[]
     )

@@ -72,7 +72,7 @@ Rows = Mapping[tuple[int, int], TimelineEnd]
 async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnvelope:
     """A page of what happened, up to one revision, which all pages of a reading have in common.
 
-    Raises Failure: BAD_PARAMETER, FUTURE_REVISION, KERNEL_BUSY, and those of Source.kernel for that
+    Raises Failure: BAD_PARAMETER, FUTURE_REVISION, KERNEL_BUSY, and those of Source.keys for that
     revision. A key that could not be read at some time before is told of, and stops nothing.
     """
     given = parameters.query(pairs, ["after", "window", "at"])
@@ -80,20 +80,20 @@ async def events(source: Source, pairs: Sequence[tuple[str, str]]) -> EventsEnve
     window = parameters.number(given, "window", 1, WIDEST) or WINDOW
     at = parameters.number(given, "at", 1, 2**53 - 1)
     async with source.in_time(), source.history_readers:
-        kernel = await source.kernel(at)
-        bound = kernel.revision
+        keys = await source.keys(at)
+        bound = keys.revision
         if after > bound:  # the store refuses a future revision; one that is past has no more
             await source.store.read_together([], [source.prefix + "leader"], after)
         history = await source.store.replay(source.prefix, after, bound, window=window)
         history = replace(history, base=await _based(source, history.base))
         # in a thread, or nobody else is served meanwhile
-        found = await asyncio.to_thread(derive, history, after, kernel.history)
+        found = await asyncio.to_thread(derive, history, after, keys.history)
         reached = history.keyspace.revision
         pins, around = await _pins(source, after, reached, bound)
         found = await asyncio.to_thread(clock_pins.dated, found, around)
     return EventsEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(kernel, at),
+        observed_at=observed(keys, at),
         data=EventPage(
             base=baseline.standing(history.base),
             events=found,

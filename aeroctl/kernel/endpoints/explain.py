@@ -21,7 +21,7 @@ from aeroctl.kernel.endpoints import snapshot
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.patroni.digest import state_digest
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.patroni.rest_api import Engine
 from aeroctl.kernel.source import Source, notes, observed, read_with_nodes
 
@@ -35,16 +35,16 @@ async def explain(
     """
     asked: dict[tuple[str, str], asyncio.Task[Account]] = {}
 
-    async def read() -> tuple[Kernel, tuple[Ledger, asyncio.Task[Account] | None]]:
-        kernel, kept = await source.kernel_and_ledger(None)
-        state = State(kernel, kept.in_flight)
+    async def read() -> tuple[ClusterKeys, tuple[Ledger, asyncio.Task[Account] | None]]:
+        keys, kept = await source.keys_and_ledger(None)
+        state = State(keys, kept.in_flight)
         if target is not None and target not in state.nodes:  # it may be one that is gone
-            state = State(await source.with_departed(kernel), kept.in_flight)
+            state = State(await source.with_departed(keys), kept.in_flight)
         commands.check_target(command, target, state)
         whom = _agent(command, target, state)
         if whom is not None and whom not in asked:
             asked[whom] = asyncio.create_task(engine.identify(*whom, source.access.seconds))
-        return kernel, (kept, None if whom is None else asked[whom])
+        return keys, (kept, None if whom is None else asked[whom])
 
     try:
         seen = await read_with_nodes(source, read, ["replication"], source.change_readers)
@@ -52,24 +52,24 @@ async def explain(
         agent = None if account is None else await account
     finally:  # they end by themselves, and soon
         await asyncio.gather(*asked.values())
-    answers = snapshot.replication(seen.kernel, seen.answers)
+    answers = snapshot.replication(seen.keys, seen.answers)
     state = State(
-        kernel=seen.kernel,
+        keys=seen.keys,
         in_flight=kept.in_flight,
         reports={answer.node: answer for answer in answers},
         agent=agent,
     )
     return ExplanationEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(seen.kernel, None, seen.time),
+        observed_at=observed(seen.keys, None, seen.time),
         data=explanation(
             command,
             target,
             state,
-            commands.deadline(command, state.kernel, source.seconds),
+            commands.deadline(command, state.keys, source.seconds),
             Issue(source.clock(), secrets.token_bytes(CHANCE_BYTES)),
         ),
-        notes=notes(seen.kernel, seen.answers),
+        notes=notes(seen.keys, seen.answers),
     )
 
 
@@ -77,17 +77,17 @@ def explanation(
     command: Command, target: str | None, state: State, deadline_seconds: int, issue: Issue
 ) -> Explanation:
     """The proof over `state`, and the token that confirms it. Pure."""
-    kernel = state.kernel
+    keys = state.keys
     applied = rules.rules(command.name, target, state)
     return Explanation(
         explanation_type=command.name,
         observed_snapshot=ObservedSnapshot(
-            revision=kernel.revision,
-            state_digest=state_digest(kernel),
-            failover_revision=kernel.failover_revision,
+            revision=keys.revision,
+            state_digest=state_digest(keys),
+            failover_revision=keys.failover_revision,
         ),
         inputs=Inputs(
-            command=command.name, target=target, cluster=kernel.scope, system_id=kernel.system_id
+            command=command.name, target=target, cluster=keys.scope, system_id=keys.system_id
         ),
         action=command.action,
         confirmation=command.confirmation,
@@ -104,13 +104,13 @@ def explanation(
         deadline_seconds=deadline_seconds,
         confirmation_term_seconds=issue.clock.term_seconds,
         confirmation_expires_at=rfc3339.render(issue.expires_at),
-        confirmation_token=issue.token(commands.confirmable(command.name, target, kernel)),
+        confirmation_token=issue.token(commands.confirmable(command.name, target, keys)),
     )
 
 
 def _agent(command: Command, target: str | None, state: State) -> tuple[str, str] | None:
     """The node whose agent would be asked, and its address; None where there is none."""
     node = receiver(command.name, target, state)
-    member = state.kernel.members.get(node or "")
+    member = state.keys.members.get(node or "")
     base = sections.agent(member.api_url) if member else None
     return None if node is None or base is None else (node, base)

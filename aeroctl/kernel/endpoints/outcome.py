@@ -19,7 +19,7 @@ from aeroctl.kernel.audit import trail
 from aeroctl.kernel.audit.ledger import inflight_key, request_key
 from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.patroni import pulse, sections
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.prove.evidence import Traces, follow
 from aeroctl.kernel.prove.judge import Asked, Judgement, Renewals, attributed, judge, told, wrote
 from aeroctl.kernel.prove.writable import weighed, writable
@@ -44,9 +44,9 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
     """
     time = datetime.now(UTC)
     found = await _read(source, request_id, None)
-    leader = found.kernel.leader
+    leader = found.keys.leader
     if found.waiting and leader is not None:  # outside of the turn: others need not wait as long
-        since = found.kernel.revision
+        since = found.keys.revision
         with contextlib.suppress(Failure):
             seen = await pulse.observe(
                 source.store, leader.lease, found.waiting, since, OBSERVE_SECONDS
@@ -54,7 +54,7 @@ async def status(source: Source, request_id: str) -> RequestEnvelope:
             found = await _read(source, request_id, seen)
     return RequestEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(found.kernel, None, time),
+        observed_at=observed(found.keys, None, time),
         data=found.status,
         notes=[
             Note(code="RECORD_BROKEN", subject=None, message=_words(each)) for each in found.broken
@@ -68,7 +68,7 @@ class _Found:
     settle it. `broken`: the request's records that can't be believed any more.
     """
 
-    kernel: Kernel
+    keys: ClusterKeys
     status: RequestStatus
     waiting: int
     broken: Sequence[BrokenRecord]
@@ -76,15 +76,15 @@ class _Found:
 
 async def _read(source: Source, request_id: str, renewals: Renewals | None) -> _Found:
     async with source.in_time(), source.change_readers:
-        kernel, ledger = await source.kernel_and_ledger(request_id)
+        keys, ledger = await source.keys_and_ledger(request_id)
         if ledger.request is None:
-            return _Found(kernel, _unseen(request_id, kernel.revision), 0, [])
+            return _Found(keys, _unseen(request_id, keys.revision), 0, [])
         records, broken = await _records(source, request_id, ledger.request)
         in_flight = ledger.in_flight == request_id
         status, waiting = await _recorded(
-            source, kernel, request_id, records, broken, in_flight, renewals
+            source, keys, request_id, records, broken, in_flight, renewals
         )
-        return _Found(kernel, status, waiting, broken)
+        return _Found(keys, status, waiting, broken)
 
 
 async def _records(
@@ -107,7 +107,7 @@ def _words(broken: BrokenRecord) -> str:
 
 async def _recorded(
     source: Source,
-    kernel: Kernel,
+    keys: ClusterKeys,
     request_id: str,
     records: Sequence[AuditRecord],
     broken: Sequence[BrokenRecord],
@@ -119,7 +119,7 @@ async def _recorded(
     A record that is broken may have been any of them: what follows only from there being no other
     one is not said then (P7-E2).
     """
-    now = kernel.revision
+    now = keys.revision
     last = {record.kind: record for record in records}
     dispatched, outcome = last.get("dispatched"), last.get("outcome")
     if (refused := last.get("refused")) is not None:
@@ -146,7 +146,7 @@ async def _recorded(
         source, dispatched, outcome, in_flight, now, near=False, landed=landed, renewals=renewals
     )
     found = attributed(found, landed)
-    found = await _weighed(source, kernel, found)
+    found = await _weighed(source, keys, found)
     answer = _status(records, found.outcome, found.message, found.evidence, final=found.final)
     answer = answer.model_copy(update={"leader_after": found.leader_after})
     return answer, found.waiting
@@ -197,14 +197,14 @@ def _in_part(
     )
 
 
-async def _weighed(source: Source, kernel: Kernel, found: Judgement) -> Judgement:
+async def _weighed(source: Source, keys: ClusterKeys, found: Judgement) -> Judgement:
     """And what the new holder says of itself, as in the answer to the request itself.
 
     Only while its leader term stands: what another one's holder says is no part of this request.
     """
-    if found.outcome not in EXECUTED or found.leader_after != sections.leader(kernel):
+    if found.outcome not in EXECUTED or found.leader_after != sections.leader(keys):
         return found
-    shown = await writable(source, kernel)
+    shown = await writable(source, keys)
     outcome, final = weighed(found.outcome, found.final, shown)
     return replace(found, outcome=outcome, final=final, evidence=[*found.evidence, shown])
 

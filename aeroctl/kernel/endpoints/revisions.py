@@ -48,7 +48,7 @@ async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnve
     A duration counts from this server's clock, and a time after that is none yet. `for` a state
     (otherwise for an edge of a story): the first of them is shown, and it is refused where a change
     lies between them. Raises Failure: BAD_PARAMETER, TIME_NOT_PINNED, REVISION_COMPACTED,
-    KERNEL_BUSY, and those of Source.kernel.
+    KERNEL_BUSY, and those of Source.keys.
     """
     given = parameters.query(pairs, ["time", "ago", "at", "for"])
     at = parameters.number(given, "at", 1, 2**53 - 1)
@@ -57,7 +57,7 @@ async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnve
     _asked(given, datetime.now(UTC))
     try:
         async with source.in_time(), source.history_readers:
-            kernel = await source.kernel(at)
+            keys = await source.keys(at)
             now = datetime.now(UTC)  # by now that revision was there
             asked = _asked(given, now)
             pinning = Pinning(asked, rfc3339.render(now))
@@ -68,14 +68,14 @@ async def revisions(source: Source, pairs: Sequence[tuple[str, str]]) -> PinEnve
                 pinning.see(each)
                 if each.source == "audit":
                     recorded.append(each.revision)
-            pin = pinning.pinned(kernel.revision if at is None else 0, end)
+            pin = pinning.pinned(keys.revision if at is None else 0, end)
             if purpose == "state":
                 pinning.check_bounded(pin, ends=at is not None)
                 pin = await _settled(source, pin, recorded)
     except NotPinned as error:
         raise Failure("TIME_NOT_PINNED", str(error)) from error
     return PinEnvelope(
-        api_version=API_VERSION, observed_at=observed(kernel, at, now), data=pin, notes=[]
+        api_version=API_VERSION, observed_at=observed(keys, at, now), data=pin, notes=[]
     )
 
 

@@ -14,7 +14,7 @@ from aeroctl.contract.terms import NODE_SECTIONS, SECTIONS, STORED, Section
 from aeroctl.contract.wal import NodeWal
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.postgres import observations
 from aeroctl.kernel.server import parameters
 from aeroctl.kernel.source import Answers, Reading, Source, notes, observed, read_with_nodes
@@ -59,15 +59,15 @@ async def snapshot(source: Source, asked: Request) -> SnapshotEnvelope:
     """
     wanted = [section for section in asked.sections if section in NODE_SECTIONS]
 
-    async def read() -> tuple[Kernel, None]:
-        return await source.kernel(asked.at), None
+    async def read() -> tuple[ClusterKeys, None]:
+        return await source.keys(asked.at), None
 
     return _envelope(asked, await read_with_nodes(source, read, wanted))
 
 
-def replication(kernel: Kernel, answers: Answers) -> list[Observation[NodeReplication]]:
+def replication(keys: ClusterKeys, answers: Answers) -> list[Observation[NodeReplication]]:
     """The section `replication` out of every node's answer, by node name."""
-    nodes = sections.nodes(kernel)
+    nodes = sections.nodes(keys)
     kind = Observation[NodeReplication]
     return [
         observations.name_streams(
@@ -83,14 +83,14 @@ def replication(kernel: Kernel, answers: Answers) -> list[Observation[NodeReplic
 def _envelope(asked: Request, reading: Reading[None]) -> SnapshotEnvelope:
     return SnapshotEnvelope(
         api_version=API_VERSION,
-        observed_at=observed(reading.kernel, asked.at, reading.time),
-        data=_data(reading.kernel, asked.sections, reading.answers),
-        notes=notes(reading.kernel, reading.answers),
+        observed_at=observed(reading.keys, asked.at, reading.time),
+        data=_data(reading.keys, asked.sections, reading.answers),
+        notes=notes(reading.keys, reading.answers),
     )
 
 
-def _data(kernel: Kernel, wanted: Sequence[Section], answers: Answers) -> Snapshot:
-    nodes = sections.nodes(kernel)
+def _data(keys: ClusterKeys, wanted: Sequence[Section], answers: Answers) -> Snapshot:
+    nodes = sections.nodes(keys)
 
     def section_of(
         section: Section, kind: type[Observation[Value]], model: type[Value]
@@ -103,10 +103,10 @@ def _data(kernel: Kernel, wanted: Sequence[Section], answers: Answers) -> Snapsh
         ]
 
     return Snapshot(
-        cluster=sections.cluster(kernel) if "cluster" in wanted else None,
+        cluster=sections.cluster(keys) if "cluster" in wanted else None,
         nodes=nodes if "nodes" in wanted else None,
-        promotion=sections.promotion(kernel) if "promotion" in wanted else None,
-        replication=replication(kernel, answers) if "replication" in wanted else None,
+        promotion=sections.promotion(keys) if "promotion" in wanted else None,
+        replication=replication(keys, answers) if "replication" in wanted else None,
         wal=section_of("wal", Observation[NodeWal], NodeWal),
         mvcc=section_of("mvcc", Observation[NodeMvcc], NodeMvcc),
         checkpoints=section_of("checkpoints", Observation[NodeCheckpoint], NodeCheckpoint),

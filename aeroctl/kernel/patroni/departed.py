@@ -15,7 +15,7 @@ removed. What it finds at a revision never changes, for history does not.
 from collections.abc import Mapping
 
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.patroni.keys import MEMBERS, Departed, Kernel, Member, value
+from aeroctl.kernel.patroni.keys import MEMBERS, Departed, ClusterKeys, Member, value
 from aeroctl.kernel.store.etcd import Etcd
 from aeroctl.kernel.store.keyspace import KeyValue
 
@@ -38,15 +38,15 @@ Entry = tuple[str, int]
 """An entry's key below the prefix, and the revision at which it was created."""
 
 
-async def departed(store: Etcd, prefix: str, kernel: Kernel) -> Mapping[str, Departed]:
-    """The nodes that had an entry below `prefix` before, and have none in `kernel`, by name.
+async def departed(store: Etcd, prefix: str, keys: ClusterKeys) -> Mapping[str, Departed]:
+    """The nodes that had an entry below `prefix` before, and have none in `keys`, by name.
 
     Raises Failure as Etcd.read does. Compaction is none, but an end of history.
     """
     oldest = 1
     for attempt in range(COMPACTIONS):
         try:
-            return await _departed(store, prefix, kernel, oldest)
+            return await _departed(store, prefix, keys, oldest)
         except Failure as failure:
             # That nobody is gone would be a lie (P7-F1).
             if failure.error.code != "REVISION_COMPACTED" or attempt == COMPACTIONS - 1:
@@ -56,12 +56,12 @@ async def departed(store: Etcd, prefix: str, kernel: Kernel) -> Mapping[str, Dep
 
 
 async def _departed(
-    store: Etcd, prefix: str, kernel: Kernel, oldest: int
+    store: Etcd, prefix: str, keys: ClusterKeys, oldest: int
 ) -> Mapping[str, Departed]:
-    looked_at = revisions(kernel, oldest)
+    looked_at = revisions(keys, oldest)
     counts = await store.counts(prefix + MEMBERS, looked_at)
     there = dict(zip(looked_at, counts, strict=True))
-    known: dict[Entry, int] = dict.fromkeys(kernel.entries.items(), kernel.revision)
+    known: dict[Entry, int] = dict.fromkeys(keys.entries.items(), keys.revision)
     some = FEW
     while left := unexplained(there, known):
         read = chosen(left, some)
@@ -70,36 +70,36 @@ async def _departed(
                 known[entry] = max(revision, known.get(entry, 0))
             there[revision] = min(there[revision], len(names))
         some *= FEW
-    last = gone(kernel, known)
+    last = gone(keys, known)
     found: dict[str, Departed] = {}
     for first in range(0, len(last), PAIRS):
         asked = list(last.items())[first : first + PAIRS]
-        keys = [
+        wanted = [
             (prefix + key, revision)
             for name, revision in asked
             for key in (MEMBERS + name, "initialize")
         ]
-        values = await store.each(keys)
+        values = await store.each(wanted)
         for (name, revision), pair, initialize in zip(
             asked, values[::2], values[1::2], strict=True
         ):
-            if pair is not None and _ours(kernel, initialize):
+            if pair is not None and _ours(keys, initialize):
                 found[name] = Departed(_member(prefix + MEMBERS + name, pair), revision)
     return found
 
 
-def revisions(kernel: Kernel, oldest: int) -> list[int]:
-    """The revisions to look at, ever further apart going back from `kernel`'s to `oldest`. Pure."""
-    span = kernel.revision - oldest
+def revisions(keys: ClusterKeys, oldest: int) -> list[int]:
+    """The revisions to look at, ever further apart going back from `keys`'s to `oldest`. Pure."""
+    span = keys.revision - oldest
     ratio = max(span, 2) ** (1 / SAMPLES)
     found, back = {oldest}, 1
     while back < span:
-        found.add(kernel.revision - back)
+        found.add(keys.revision - back)
         back = max(back + 1, int(back * ratio))
-    leader = kernel.leader
+    leader = keys.leader
     written = {leader.created, leader.modified} if leader else set()
     found |= {revision - step for revision in written for step in STEPS}
-    return sorted(revision for revision in found if oldest <= revision < kernel.revision)
+    return sorted(revision for revision in found if oldest <= revision < keys.revision)
 
 
 def unexplained(there: Mapping[int, int], known: Mapping[Entry, int]) -> dict[int, int]:
@@ -130,22 +130,22 @@ def chosen(left: Mapping[int, int], some: int) -> list[int]:
     )
 
 
-def gone(kernel: Kernel, known: Mapping[Entry, int]) -> dict[str, int]:
+def gone(keys: ClusterKeys, known: Mapping[Entry, int]) -> dict[str, int]:
     """The names without an entry now, and the latest revision at which each is known to have had
     one. Pure.
     """
     found: dict[str, int] = {}
     for (key, _), until in sorted(known.items()):
         name = key.removeprefix(MEMBERS)
-        if name not in kernel.members and "/" not in name:
+        if name not in keys.members and "/" not in name:
             found[name] = max(until, found.get(name, 0))
     return found
 
 
-def _ours(kernel: Kernel, initialize: KeyValue | None) -> bool:
+def _ours(keys: ClusterKeys, initialize: KeyValue | None) -> bool:
     """Not of a cluster that had the same name before: that is another database."""
     then = initialize.value if initialize else None
-    return not (then and kernel.system_id) or then == kernel.system_id
+    return not (then and keys.system_id) or then == keys.system_id
 
 
 def _member(key: str, entry: KeyValue) -> Member:

@@ -25,7 +25,7 @@ from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.store.keyspace import Keyspace, KeyValue
 
 MEMBERS = "members/"
-GUARDS = ("config", "failover", "sync")
+DECISIVE_KEYS = ("config", "failover", "sync")
 """Beside the leader key, what decides who may take the leader key: a change of it undoes a
 decision.
 """
@@ -35,13 +35,13 @@ Position = Annotated[int, Field(ge=0, lt=2**64)]
 Timeline = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class Wire(BaseModel):
+class StoredValue(BaseModel):
     """A JSON value of the store; keys that are not used here are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Member(Wire):
+class Member(StoredValue):
     """`members/<name>`: a node as it last described itself (patroni ha.py, touch_member)."""
 
     conn_url: str | None = None
@@ -59,7 +59,7 @@ class Member(Wire):
     pause: bool = False
 
 
-class Status(Wire):
+class Status(StoredValue):
     """`status`: what the leader last recorded of itself.
 
     `slots` has the permanent slots of the configuration, and in some versions those of members;
@@ -76,7 +76,7 @@ class Status(Wire):
         return ([] if info.field_name == "retain_slots" else {}) if value is None else value
 
 
-class Sync(Wire):
+class Sync(StoredValue):
     """`sync`: present in synchronous mode only."""
 
     leader: str | None = None
@@ -90,7 +90,7 @@ class Sync(Wire):
         return sorted(name.strip() for name in names if name.strip())
 
 
-class Failover(Wire):
+class Failover(StoredValue):
     """`failover`: written by a request, cleared by writing `{}`."""
 
     leader: str | None = None
@@ -103,7 +103,7 @@ class Failover(Wire):
         return bool(self.leader or self.member)
 
 
-class TimelineEnd(Wire):
+class TimelineEnd(StoredValue):
     """A row of `history`: a list of three to five values."""
 
     timeline: Timeline
@@ -151,10 +151,10 @@ class Departed:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class ClusterKeys:
     """The cluster's keys as of one revision; None where a key is absent.
 
-    `revisions`: the last revision of each of GUARDS, and of each member's entry, that is there.
+    `revisions`: the last revision of each of DECISIVE_KEYS, and of each member's entry, that is there.
     `since`: the revision at which the name in the leader key took it; Patroni before 4 writes
     another name over it in place, which creates no key. `entries`: when each key below `members/`
     was created. `failsafe`: names.
@@ -182,11 +182,11 @@ class Kernel:
     departed: Mapping[str, Departed] = field(default_factory=dict)
 
     def revision_of(self, key: str) -> int:
-        """The last revision of one of GUARDS, or of a member's entry; 0: it is absent."""
+        """The last revision of one of DECISIVE_KEYS, or of a member's entry; 0: it is absent."""
         return self.revisions.get(key, 0)
 
 
-def parse(scope: str, keyspace: Keyspace) -> Kernel:
+def parse(scope: str, keyspace: Keyspace) -> ClusterKeys:
     """The kernel's state in `keyspace`. Raises Failure KERNEL_STATE_UNREADABLE naming the key."""
     keys = keyspace.keys
     config = _value(keyspace, "config", Config)
@@ -197,7 +197,7 @@ def parse(scope: str, keyspace: Keyspace) -> Kernel:
     if groups := _citus_groups(keyspace):
         raise _citus(keyspace.prefix, groups)
     failsafe = _value(keyspace, "failsafe", Failsafe)
-    return Kernel(
+    return ClusterKeys(
         scope=scope,
         revision=keyspace.revision,
         system_id=keys["initialize"].value or None if "initialize" in keys else None,
@@ -214,7 +214,9 @@ def parse(scope: str, keyspace: Keyspace) -> Kernel:
         failover_revision=keys["failover"].modified if "failover" in keys else 0,
         history=history.root if history else [],
         revisions={
-            key: pair.modified for key, pair in keys.items() if key in GUARDS or _is_member(key)
+            key: pair.modified
+            for key, pair in keys.items()
+            if key in DECISIVE_KEYS or _is_member(key)
         },
         since=0 if leader is None else leader.created if leader.version == 1 else leader.modified,
         entries={key: pair.created for key, pair in keys.items() if key.startswith(MEMBERS)},

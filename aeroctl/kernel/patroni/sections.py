@@ -20,7 +20,7 @@ from aeroctl.contract.terms import (
     TimelineStatus,
 )
 from aeroctl.kernel.failures import unreadable
-from aeroctl.kernel.patroni.keys import Departed, Kernel, Member
+from aeroctl.kernel.patroni.keys import Departed, ClusterKeys, Member
 
 # Patroni's own defaults (config.py, global_config.py), in force where `config` names no other.
 DEFAULT_TTL = 30
@@ -46,41 +46,41 @@ NAMED_BY: Mapping[KnownFrom, str] = {
 }
 
 
-def cluster(kernel: Kernel) -> Cluster:
+def cluster(keys: ClusterKeys) -> Cluster:
     """Identity, leader and settings. Source: leader, initialize, config, status, sync."""
-    config = kernel.config or {}
-    known = kernel.config is not None
+    config = keys.config or {}
+    known = keys.config is not None
     return Cluster(
-        name=kernel.scope,
-        system_id=kernel.system_id,
-        leader=leader(kernel),
-        paused=paused(kernel),
+        name=keys.scope,
+        system_id=keys.system_id,
+        leader=leader(keys),
+        paused=paused(keys),
         standby_cluster=_standby_cluster(config),
         lease_ttl_seconds=_setting(config, "ttl", DEFAULT_TTL, SECONDS) if known else None,
         maximum_lag_bytes=_setting(config, "maximum_lag_on_failover", DEFAULT_MAXIMUM_LAG, BYTES)
         if known
         else None,
-        leader_lsn=_lsn(kernel.status.optime),
+        leader_lsn=_lsn(keys.status.optime),
         synchronous=Synchronous(
             mode=_synchronous_mode(config),
             strict=flag(config.get("synchronous_mode_strict")),
-            leader=kernel.sync.leader if kernel.sync else None,
-            standbys=kernel.sync.standbys if kernel.sync else [],
-            quorum=kernel.sync.quorum if kernel.sync else None,
+            leader=keys.sync.leader if keys.sync else None,
+            standbys=keys.sync.standbys if keys.sync else [],
+            quorum=keys.sync.quorum if keys.sync else None,
         ),
-        expected_members=sorted(kernel.expected.names),
-        expected_member_count=kernel.expected.count,
+        expected_members=sorted(keys.expected.names),
+        expected_member_count=keys.expected.count,
     )
 
 
-def nodes(kernel: Kernel) -> list[Node]:
+def nodes(keys: ClusterKeys) -> list[Node]:
     """Every node that anything names, by name: the store's keys (members, leader, sync, failsafe,
     history, status), its history as far as it was read, and this kernel's configuration.
     """
-    absent = _absent(kernel)
+    absent = _absent(keys)
     found = {
-        **{name: _node(kernel, name, member) for name, member in kernel.members.items()},
-        **{name: _gone(kernel, name, known) for name, known in absent.items()},
+        **{name: _node(keys, name, member) for name, member in keys.members.items()},
+        **{name: _gone(keys, name, known) for name, known in absent.items()},
     }
     sharing = _shared_addresses(found.values())
     return [
@@ -89,14 +89,14 @@ def nodes(kernel: Kernel) -> list[Node]:
     ]
 
 
-def promotion(kernel: Kernel) -> Promotion:
+def promotion(keys: ClusterKeys) -> Promotion:
     """Where the promotion state machine stands. Source: leader, members, failover, history."""
-    failover = kernel.failover
+    failover = keys.failover
     return Promotion(
-        state=_promotion_state(kernel),
-        leader=leader(kernel),
+        state=_promotion_state(keys),
+        leader=leader(keys),
         pending=PendingPromotion(
-            revision=kernel.failover_revision,
+            revision=keys.failover_revision,
             from_node=failover.leader or None,
             to_node=failover.member or None,
             scheduled_at=utc(failover.scheduled_at),
@@ -111,32 +111,32 @@ def promotion(kernel: Kernel) -> Promotion:
                 time=utc(end.time),
                 new_leader=end.new_leader or None,
             )
-            for end in sorted(kernel.history, key=lambda end: end.timeline)
+            for end in sorted(keys.history, key=lambda end: end.timeline)
         ],
     )
 
 
-def notes(kernel: Kernel) -> list[Note]:
+def notes(keys: ClusterKeys) -> list[Note]:
     """What a reader of any section must know."""
     found = []
-    if kernel.system_id is None:
+    if keys.system_id is None:
         found.append(_note("CLUSTER_NOT_INITIALISED", None, "the cluster has no system id yet"))
-    if paused(kernel):
+    if paused(keys):
         found.append(_note("CLUSTER_PAUSED", None, "automatic failover is switched off"))
-    if kernel.leader is None:
+    if keys.leader is None:
         found.append(_note("NO_LEADER", None, "nobody holds the leader key"))
-    elif (name := kernel.leader.value) in kernel.members and not _holder_writes(kernel):
-        role = kernel.members[name].role
+    elif (name := keys.leader.value) in keys.members and not _holder_writes(keys):
+        role = keys.members[name].role
         message = f"it holds the leader key and is not yet a primary (role: {role})"
         found.append(_note("LEADER_NOT_PRIMARY", name, message))
-    for node in nodes(kernel):
+    for node in nodes(keys):
         if not node.registered:
             found.append(_note("NODE_NOT_REGISTERED", node.name, _unregistered(node)))
         if node.shares_address_with:
             others = ", ".join(node.shares_address_with)
             message = f"its entry names the same database address as the entry of {others}"
             found.append(_note("NODE_ADDRESS_SHARED", node.name, message))
-    for name, member in kernel.members.items():
+    for name, member in keys.members.items():
         if _role(member) == "unknown":
             found.append(_note("ROLE_UNKNOWN", name, f"the kernel calls its role {member.role!r}"))
         if address(member.conn_url) == (None, None):
@@ -145,15 +145,15 @@ def notes(kernel: Kernel) -> list[Note]:
     return found
 
 
-def leader(kernel: Kernel) -> Leader | None:
+def leader(keys: ClusterKeys) -> Leader | None:
     """Who holds the leader key (P6-A1), and since which revision: the leader key."""
-    leader = kernel.leader
-    return None if leader is None else Leader(node=leader.value, since=kernel.since)
+    leader = keys.leader
+    return None if leader is None else Leader(node=leader.value, since=keys.since)
 
 
-def paused(kernel: Kernel) -> bool:
+def paused(keys: ClusterKeys) -> bool:
     """Whether automatic failover is switched off for the cluster."""
-    return flag((kernel.config or {}).get("pause"))
+    return flag((keys.config or {}).get("pause"))
 
 
 def slot_name(member: str) -> str:
@@ -197,40 +197,40 @@ def agent(url: str | None) -> str | None:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def deadline_seconds(kernel: Kernel) -> int:
+def deadline_seconds(keys: ClusterKeys) -> int:
     """Within this time the engine is done with a transfer, or has given it up.
 
     Patroni waits for its outcome in `2 * max(10, loop_wait)` steps of a second, each of which reads
     the store (api.py, poll_failover_result); ten more for reaching it and for what comes after.
     """
-    config = kernel.config or {}
+    config = keys.config or {}
     retry_timeout = _setting(config, "retry_timeout", DEFAULT_RETRY_TIMEOUT, SECONDS)
-    return 2 * max(10, loop_wait(kernel)) + retry_timeout + 10
+    return 2 * max(10, loop_wait(keys)) + retry_timeout + 10
 
 
-def loop_wait(kernel: Kernel) -> int:
+def loop_wait(keys: ClusterKeys) -> int:
     """Seconds between two looks of an agent at its node and at the store."""
-    return _setting(kernel.config or {}, "loop_wait", DEFAULT_LOOP_WAIT, SECONDS)
+    return _setting(keys.config or {}, "loop_wait", DEFAULT_LOOP_WAIT, SECONDS)
 
 
-def settling_seconds(kernel: Kernel) -> int:
+def settling_seconds(keys: ClusterKeys) -> int:
     """Within this time a living agent describes its node in the store anew (ha.py, touch_member):
     the time between two looks, and one more for the look itself.
     """
-    return loop_wait(kernel) + 1
+    return loop_wait(keys) + 1
 
 
-def ttl(kernel: Kernel) -> int:
+def ttl(keys: ClusterKeys) -> int:
     """Seconds that an agent's lease lasts: its node's entry, and the leader key."""
-    return _setting(kernel.config or {}, "ttl", DEFAULT_TTL, SECONDS)
+    return _setting(keys.config or {}, "ttl", DEFAULT_TTL, SECONDS)
 
 
-def check_timeline(kernel: Kernel) -> bool:
+def check_timeline(keys: ClusterKeys) -> bool:
     """Whether Patroni refuses a candidate that is on an older timeline; it doesn't by default."""
-    return flag((kernel.config or {}).get("check_timeline"))
+    return flag((keys.config or {}).get("check_timeline"))
 
 
-def _node(kernel: Kernel, name: str, member: Member) -> Node:
+def _node(keys: ClusterKeys, name: str, member: Member) -> Node:
     host, port = address(member.conn_url)
     upstream = member.tags.get("replicatefrom")
     return Node(
@@ -240,12 +240,12 @@ def _node(kernel: Kernel, name: str, member: Member) -> Node:
         last_entry=None,
         retired=False,
         shares_address_with=[],
-        is_leader=kernel.leader is not None and kernel.leader.value == name,
+        is_leader=keys.leader is not None and keys.leader.value == name,
         role=_role(member),
         state=member.state,
         replication_state=member.replication_state,
         timeline=member.timeline,
-        timeline_status=_timeline_status(kernel, member),
+        timeline_status=_timeline_status(keys, member),
         lsn=_lsn(member.xlog_location),
         received_lsn=_lsn(member.receive_lsn),
         replayed_lsn=_lsn(member.replay_lsn),
@@ -260,18 +260,18 @@ def _node(kernel: Kernel, name: str, member: Member) -> Node:
     )
 
 
-def _gone(kernel: Kernel, name: str, known_from: list[KnownFrom]) -> Node:
+def _gone(keys: ClusterKeys, name: str, known_from: list[KnownFrom]) -> Node:
     """A node without an entry. What it said last proves nothing, and stands apart; its address is
     where it can be asked.
     """
-    departed = kernel.departed.get(name)
+    departed = keys.departed.get(name)
     host, port = address(departed.member.conn_url) if departed else (None, None)
-    return _node(kernel, name, Member()).model_copy(
+    return _node(keys, name, Member()).model_copy(
         update={
             "registered": False,
             "known_from": known_from,
             "last_entry": _last_entry(departed) if departed else None,
-            "retired": name in kernel.expected.retired,
+            "retired": name in keys.expected.retired,
             "host": host,
             "port": port,
             "no_failover": None,
@@ -292,39 +292,38 @@ def _last_entry(departed: Departed) -> LastEntry:
     )
 
 
-def _absent(kernel: Kernel) -> dict[str, list[KnownFrom]]:
+def _absent(keys: ClusterKeys) -> dict[str, list[KnownFrom]]:
     """Nodes that have no entry of their own, and everything that names them."""
     found: dict[str, list[KnownFrom]] = {}
 
     def named(by: KnownFrom, names: Iterable[str | None]) -> None:
         for name in names:
-            if name and name not in kernel.members and by not in found.setdefault(name, []):
+            if name and name not in keys.members and by not in found.setdefault(name, []):
                 found[name].append(by)
 
-    named("leader_key", [kernel.leader.value] if kernel.leader else [])
-    synchronous = [kernel.sync.leader, *kernel.sync.standbys] if kernel.sync else []
+    named("leader_key", [keys.leader.value] if keys.leader else [])
+    synchronous = [keys.sync.leader, *keys.sync.standbys] if keys.sync else []
     # PostgreSQL ignores case there, so that Patroni may spell a name otherwise.
     spelt = {
-        name.lower(): name
-        for name in [*kernel.expected.names, *kernel.departed, *found, *kernel.members]
+        name.lower(): name for name in [*keys.expected.names, *keys.departed, *found, *keys.members]
     }
     named("sync_key", (name and spelt.get(name.lower(), name) for name in synchronous))
-    named("failsafe_key", kernel.failsafe)
-    named("history_key", (end.new_leader for end in kernel.history))
-    names = {*kernel.members, *found, *kernel.departed, *kernel.expected.names}
+    named("failsafe_key", keys.failsafe)
+    named("history_key", (end.new_leader for end in keys.history))
+    names = {*keys.members, *found, *keys.departed, *keys.expected.names}
     # A slot's name is not always its node's, which is preferred where anything tells it.
-    owners = {slot_name(name): name for name in [*sorted(names), *kernel.members]}
-    named("slot", (owners.get(slot, slot) for slot in _member_slots(kernel)))
-    named("earlier_member_key", sorted(kernel.departed))
-    named("expected_members", sorted(kernel.expected.names))
+    owners = {slot_name(name): name for name in [*sorted(names), *keys.members]}
+    named("slot", (owners.get(slot, slot) for slot in _member_slots(keys)))
+    named("earlier_member_key", sorted(keys.departed))
+    named("expected_members", sorted(keys.expected.names))
     return found
 
 
-def _member_slots(kernel: Kernel) -> list[str]:
+def _member_slots(keys: ClusterKeys) -> list[str]:
     """The slots that Patroni keeps for members: all but the permanent ones of the configuration."""
-    settings = [(kernel.config or {}).get(name) for name in PERMANENT_SLOTS]
+    settings = [(keys.config or {}).get(name) for name in PERMANENT_SLOTS]
     permanent = {slot for kept in settings if isinstance(kept, dict) for slot in kept}
-    return sorted({*kernel.status.retain_slots, *kernel.status.slots} - permanent)
+    return sorted({*keys.status.retain_slots, *keys.status.slots} - permanent)
 
 
 def _unregistered(node: Node) -> str:
@@ -360,29 +359,29 @@ def counts(node: Node, other: Node) -> bool:
     return other.registered or not node.registered
 
 
-def _holder(kernel: Kernel) -> Member | None:
-    return None if kernel.leader is None else kernel.members.get(kernel.leader.value)
+def _holder(keys: ClusterKeys) -> Member | None:
+    return None if keys.leader is None else keys.members.get(keys.leader.value)
 
 
-def _holder_writes(kernel: Kernel) -> bool:
+def _holder_writes(keys: ClusterKeys) -> bool:
     """Patroni gives the leader key first and promotes after (P6-A3: no implicit claim)."""
-    holder = _holder(kernel)
+    holder = _holder(keys)
     return holder is not None and _role(holder) in WRITING_ROLES
 
 
-def _promotion_state(kernel: Kernel) -> PromotionState:
-    if not _holder_writes(kernel):
+def _promotion_state(keys: ClusterKeys) -> PromotionState:
+    if not _holder_writes(keys):
         return "AuthorityTransitioning"
-    return "PromotionRequested" if kernel.failover.pending else "Steady"
+    return "PromotionRequested" if keys.failover.pending else "Steady"
 
 
-def _timeline_status(kernel: Kernel, member: Member) -> TimelineStatus:
-    holder = _holder(kernel)
+def _timeline_status(keys: ClusterKeys, member: Member) -> TimelineStatus:
+    holder = _holder(keys)
     if holder is None or holder.timeline is None or member.timeline is None:
         return "unknown"
     if member.timeline >= holder.timeline:
         return "current" if member.timeline == holder.timeline else "forked"
-    ends = [end.position for end in kernel.history if end.timeline == member.timeline]
+    ends = [end.position for end in keys.history if end.timeline == member.timeline]
     if not ends or member.xlog_location is None:
         return "unknown"
     return "forked" if member.xlog_location > ends[-1] else "behind"

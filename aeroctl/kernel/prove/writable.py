@@ -6,22 +6,22 @@ from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Rule, evaluated
 from aeroctl.contract.terms import RequestOutcome
 from aeroctl.kernel.patroni import sections
-from aeroctl.kernel.patroni.keys import Kernel
+from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.postgres import observations, queries
 from aeroctl.kernel.source import Source
 
 
-async def writable(source: Source, kernel: Kernel) -> Rule:
-    """The rule `writable` about the leader in `kernel`, by one statement on it.
+async def writable(source: Source, keys: ClusterKeys) -> Rule:
+    """The rule `writable` about the leader in `keys`, by one statement on it.
 
     A leader key alone proves no primary (P6-A3), and a primary alone no writes.
     """
-    held = sections.leader(kernel)
+    held = sections.leader(keys)
     if held is None:
         return rule(None, None)
-    node = next(node for node in sections.nodes(kernel) if node.name == held.node)
+    node = next(node for node in sections.nodes(keys) if node.name == held.node)
     # Not limited by `node_readers`: a command that is under way never waits for readers.
-    answers = await queries.ask([node], ["replication"], source.access, kernel.system_id)
+    answers = await queries.ask([node], ["replication"], source.access, keys.system_id)
     kind = Observation[NodeReplication]
     answer = answers[node.name]["replication"]
     return rule(held.node, observations.observation(kind, NodeReplication, node, answer))

@@ -188,7 +188,7 @@ async def ready(source: Source) -> Ready:
     """
     try:
         async with source.in_time():
-            await source.kernel()
+            await source.keys()
             version = await source.store.version()
     except Failure as failure:
         LOGGER.warning("not ready: %s", failure)

@@ -12,7 +12,7 @@ import httpx
 
 from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.store.gateway import Endpoint, Gateway, Refused, Unusable, safe
-from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue, Together
+from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue, MultiRead
 from aeroctl.kernel.timing import uptime
 
 BATCH = 1000
@@ -94,7 +94,7 @@ class Etcd:
         keys: Sequence[str],
         at: int | None = None,
         errors: str = "strict",
-    ) -> Together:
+    ) -> MultiRead:
         """Prefixes and single keys in one atomic, linearizable view.
 
         At most 128 of them (etcd: max-txn-ops). `errors`: as Python names them, of values that are
@@ -102,7 +102,7 @@ class Etcd:
         """
         ranges = [_below(prefix) for prefix in prefixes] + [{"key": _encode(key)} for key in keys]
         revision, found = await self._ranges(ranges, at, errors)
-        return Together(
+        return MultiRead(
             revision,
             tuple(
                 Keyspace(prefix, revision, _named(prefix, pairs))
@@ -119,14 +119,14 @@ class Etcd:
         keys: Sequence[str],
         at: int | None = None,
         errors: str = "strict",
-    ) -> Together:
+    ) -> MultiRead:
         """As `read_together` of one prefix, but of its keys only the first `limit` ones from
         `first` on (named without the prefix), in order of their names.
         """
         page = _below(prefix) | {"key": _encode(prefix + first), "limit": str(limit)}
         singles = [{"key": _encode(key)} for key in keys]
         revision, found = await self._ranges([page, *singles], at, errors)
-        return Together(
+        return MultiRead(
             revision,
             (Keyspace(prefix, revision, _named(prefix, found[0])),),
             {name: pair for pairs in found[1:] for name, pair in pairs.items()},

@@ -29,7 +29,7 @@ class Keyspace:
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class MultiRead:
     """Several prefixes and single keys, all as of one revision. `keys` go by their whole names; one
     that is absent has no entry.
     """
