@@ -13,11 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from vcr.cassette import Cassette
 from vcr.request import Request
 from vcr.serializers import yamlserializer
 
-from aeroctl.contract.chain import NO_HASH, digest
+from tests.recorded.cassettes import Dumper
+from tests.recorded.normalise import rechain
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide what a buffer does at exit
 # A shell has what it runs in the background ignore the one, nohup the other; the programs that are
@@ -30,7 +33,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 ANY_MACHINE = (HealthCheck.too_slow,)
 settings.register_profile("repeatable", derandomize=True, suppress_health_check=ANY_MACHINE)
 settings.register_profile("exploring", derandomize=False, suppress_health_check=ANY_MACHINE)
+settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
 settings.load_profile("repeatable")
+# Hypothesis tries constants of every module of ours that is loaded, and so other examples with
+# another selection of tests. It has no setting for that.
+providers._get_local_constants = Constants
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 CLOCK = "aerokernel on kernel.test"
 KEPT = {"accept", "content-type"}
@@ -48,7 +55,7 @@ def scrub_response(response: dict[str, Any]) -> dict[str, Any]:
     response["headers"] = {k: v for k, v in response["headers"].items() if k.lower() in KEPT}
     with contextlib.suppress(ValueError):
         body = rename_clock(json.loads(response["body"]["string"]))
-        rechain(body.get("data", {}))
+        rechain(body)
         response["body"]["string"] = (json.dumps(body, indent=1) + "\n").encode()
     return response
 
@@ -66,13 +73,12 @@ def rename_clock(value: Any) -> Any:
     return value
 
 
-def rechain(data: dict[str, Any]) -> None:
-    """The trail's chain is hashed over what its records say then."""
-    before = NO_HASH
-    for record in data.get("records", []):
-        record["previous_hash"] = before
-        before = record["hash"] = digest(record)
-        data["head"]["hash"] = before
+@pytest.fixture(scope="session", autouse=True)
+def private() -> Iterator[None]:
+    """Files of a test are its own: aerokernel believes no other ones that hold secrets."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -104,15 +110,6 @@ def cassette_is_used_up(vcr: Cassette | None) -> Iterator[None]:
 def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
     """Multi-line bodies as YAML literal blocks."""
 
-    class Dumper(yamlserializer._CassetteDumper):  # type: ignore[misc]
-        pass
-
-    Dumper.add_representer(
-        str,
-        lambda dumper, text: dumper.represent_scalar(
-            "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
-        ),
-    )
     vcr.register_serializer(
         "yaml",
         SimpleNamespace(

@@ -17,8 +17,8 @@ class Departure:
 
     def __init__(self) -> None:
         """Not left, not held back."""
-        self._lock = threading.RLock()  # a signal may come while it is held
-        self._left = self._held = False
+        self._lock = threading.RLock()  # a signal handler may want it while it is locked
+        self._left = self._stopped = False
 
     def watch(self, event: str, details: Mapping[str, Any]) -> None:
         """A trace for httpx: called before it writes the first byte of a request."""
@@ -26,26 +26,26 @@ class Departure:
             if details["request"].method == b"CONNECT":
                 return  # to a proxy: of the request itself nothing has left yet
             with self._lock:
-                if self._held:
+                if self._stopped:
                     raise failure("KERNEL_TIMEOUT", "the request was held back")
                 self._left = True
 
     def hold_back(self) -> bool:
         """Never let it leave. False: it has left already."""
         with self._lock:
-            self._held = not self._left
-            return self._held
+            self._stopped = not self._left
+            return self._stopped
 
 
 class Line:
     """The connection of one exchange, which another thread can cut at any moment.
 
-    httpx bounds each read, not the whole: a peer that drips would keep a thread for ever.
+    httpx bounds each read, not the whole: a peer that sends slowly would keep a thread for ever.
     """
 
     def __init__(self) -> None:
         """Nothing is connected, nothing is cut."""
-        self._lock = threading.RLock()  # a signal may come while it is held
+        self._lock = threading.RLock()  # a signal handler may want it while it is locked
         self._stream: Any = None
         self._handshake: Any = None
         self._cut = False

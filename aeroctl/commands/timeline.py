@@ -64,7 +64,7 @@ def timeline(
 ) -> None:
     """What happened, in the kernel's order: changes of the cluster's state, and requests.
 
-    Ordered by revision, never by clock. Where history was compacted, an entry `gap` says so;
+    Ordered by revision, never by clock. Where history was compacted, an entry `gap` marks it;
     filters never remove it. At a terminal a picture shows the leader and the members over time.
 
     \b

@@ -1,10 +1,10 @@
 """The audit trail's hash chain, for whoever writes it and whoever checks it. Pure."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from aeroctl.contract.canonical import canonical_digest
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import BrokenRecord
@@ -27,8 +27,7 @@ def digest(record: Mapping[str, Any]) -> str:
     form. The revision is the store's own and not known before the record is written.
     """
     hashed = {key: value for key, value in record.items() if key not in _UNHASHED}
-    canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return canonical_digest(hashed)
 
 
 @dataclass(slots=True)

@@ -7,10 +7,10 @@ it proves what was explained, and not to whom.
 """
 
 import hashlib
-import json
 import re
 from dataclasses import asdict, dataclass
 
+from aeroctl.contract.canonical import canonical_digest
 from aeroctl.contract.commands import CommandName
 
 SHAPE = r"^[0-9a-f]{64}$"
@@ -66,5 +66,4 @@ def fingerprint(given: str) -> str:
 
 def _digest(head: str, about: Confirmable) -> str:
     confirmed = asdict(about) | {"head": head}
-    canonical = json.dumps(confirmed, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    return canonical_digest(confirmed)[:32]

@@ -19,7 +19,7 @@ from aeroctl.kernel.failures import Failure, busy
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.departed import departed
 from aeroctl.kernel.patroni.digest import state_digest
-from aeroctl.kernel.patroni.keys import Expected, ClusterKeys, parse
+from aeroctl.kernel.patroni.keys import ClusterKeys, Expected, parse
 from aeroctl.kernel.postgres import observations, queries
 from aeroctl.kernel.postgres.observations import Answer
 from aeroctl.kernel.store.etcd import Etcd

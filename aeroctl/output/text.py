@@ -102,10 +102,10 @@ class Layout:
             for column, name in enumerate(names)
         ]
         right = [any(_is_number(row[column]) for row in rows) for column in range(len(names))]
-        head = [_aligned(*each) for each in zip(names, widths, right, strict=True)]
+        head = [_aligned(*column) for column in zip(names, widths, right, strict=True)]
         lines = [self.paint("  ".join(head).rstrip(), "bold dim")]
         for number, (row, cells) in enumerate(zip(texts, rows, strict=True)):
-            aligned = (_aligned(*each) for each in zip(row, widths, right, strict=True))
+            aligned = (_aligned(*column) for column in zip(row, widths, right, strict=True))
             painted = [
                 self._painted(text, cell, (number, column) in changed)
                 for column, (text, cell) in enumerate(zip(aligned, cells, strict=True))

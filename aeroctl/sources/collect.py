@@ -1,10 +1,9 @@
 """The content of an evidence file: snapshot, events, audit trail of one revision, and a digest."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from aeroctl.contract.canonical import canonical_digest
 from aeroctl.errors import Failure, failure
 from aeroctl.sources.source import Source, check_count
 
@@ -39,8 +38,7 @@ def collect(source: Source, at: int | None) -> Document:
 def digest(content: Mapping[str, Any]) -> str:
     """SHA-256 of an evidence file in canonical form, without its digest; indentation is free."""
     rest = {key: value for key, value in content.items() if key != "digest"}
-    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return canonical_digest(rest)
 
 
 def _events(source: Source, revision: int) -> Document:
@@ -68,6 +66,6 @@ def _audit(source: Source, revision: int) -> Document:
         check_count(broken)
     return {
         "records": records,
-        "broken": [each.model_dump(mode="json") for each in broken],
+        "broken": [hole.model_dump(mode="json") for hole in broken],
         "head": answer.data.head.model_dump(mode="json"),
     }

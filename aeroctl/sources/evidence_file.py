@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from aeroctl.contract.checks import NODE_SECTIONS
 from aeroctl.contract.moments import Ago, Purpose, Time
 from aeroctl.contract.pages import check_events, check_records
+from aeroctl.contract.rfc3339 import shortest
 from aeroctl.contract.terms import SECTIONS, STORED, Section
 from aeroctl.errors import Failure, failure
 from aeroctl.sources.collect import Document, digest
-from aeroctl.sources.moment import written
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditEnvelope
@@ -162,10 +162,10 @@ class EvidenceFile:
             if record["sequence"] > after and record["revision"] >= (since or 0)
         ]
         broken = [
-            each
-            for each in trail["broken"]
-            if (each["sequence"] is None or each["last"] > after)
-            and each["revision"] >= (since or 0)
+            hole
+            for hole in trail["broken"]
+            if (hole["sequence"] is None or hole["last"] > after)
+            and hole["revision"] >= (since or 0)
         ]
         page = {"records": records, "broken": broken, "head": trail["head"], "next": None}
         return AuditEnvelope.model_validate_json(json.dumps(self._answer(page, at))), records
@@ -175,15 +175,15 @@ class EvidenceFile:
         from aeroctl.contract.events import Event, EventsEnvelope, Standing
         from aeroctl.contract.standing import followed
 
-        held = self._part("events")
+        log = self._part("events")
         if after > self.revision:
             words = f"{self.name} ends at revision {self.revision}, before revision {after}"
             raise failure("FUTURE_REVISION", words)
-        base = Standing.model_validate_json(json.dumps(held["base"]))
-        pins = [pin for pin in held["pins"] if pin["revision"] > after]
-        page = {"base": held["base"], "events": held["events"], "pins": pins, "next": None}
+        base = Standing.model_validate_json(json.dumps(log["base"]))
+        pins = [pin for pin in log["pins"] if pin["revision"] > after]
+        page = {"base": log["base"], "events": log["events"], "pins": pins, "next": None}
         if after > base.revision:
-            before = [event for event in held["events"] if event["revision"] <= after]
+            before = [event for event in log["events"] if event["revision"] <= after]
             steps = [Event.model_validate_json(json.dumps(event)) for event in before]
             exact = [event for event in steps if event.exact and event.kind != "gap"]
             base = followed(base, exact, after)
@@ -193,7 +193,7 @@ class EvidenceFile:
             {**event, "revision": max(event["revision"], after + 1), "before": after + 1}
             if event["kind"] == "gap" and event["before"] <= after < event["after"]
             else event
-            for event in held["events"]
+            for event in log["events"]
             if (event["after"] if event["kind"] == "gap" else event["revision"]) > after
         ]
         return EventsEnvelope.model_validate_json(json.dumps(self._answer(page, at))), page
@@ -232,9 +232,9 @@ class EvidenceFile:
         """The times that pins, records and the kernel's history give to revisions."""
         from aeroctl.contract.events import Logged
 
-        def logged(each: Document, reached: int, source: str) -> Logged:
+        def logged(entry: Document, reached: int, source: str) -> Logged:
             names = ("revision", "time", "clock")
-            return Logged(**{name: each[name] for name in names}, reached=reached, source=source)
+            return Logged(**{name: entry[name] for name in names}, reached=reached, source=source)
 
         for pin in self._part("events")["pins"]:
             yield Logged(**{name: pin[name] for name in Logged.model_fields})
@@ -278,10 +278,9 @@ class EvidenceFile:
         }
 
     def _not_authorized(self) -> Failure:
-        words = [each for each in self.content["notes"] if each["code"] == "AUDIT_NOT_SHOWN"]
-        return failure(
-            "NOT_AUTHORIZED", words[0]["message"] if words else "the file holds no audit trail"
-        )
+        reasons = {note["code"]: note["message"] for note in self.content["notes"]}
+        message = reasons.get("AUDIT_NOT_SHOWN", "the file holds no audit trail")
+        return failure("NOT_AUTHORIZED", message)
 
 
 def _time(moment: Time | Ago, now: str | None) -> str:
@@ -292,7 +291,7 @@ def _time(moment: Time | Ago, now: str | None) -> str:
     if now is None:
         raise NotPinned("the file does not say at what time it was taken")
     try:
-        return written(datetime.fromisoformat(now) - timedelta(seconds=moment.seconds))
+        return shortest(datetime.fromisoformat(now) - timedelta(seconds=moment.seconds))
     except (OverflowError, ValueError) as error:
         raise NotPinned("that is before the year 1") from error
 

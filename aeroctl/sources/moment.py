@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aeroctl.contract.moments import Ago, Time
+from aeroctl.contract.rfc3339 import shortest
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", re.ASCII)
@@ -43,13 +44,7 @@ def parse(text: str) -> Moment:
         ) from None
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} lacks a time zone; for UTC, end it with Z")
-    return Time(written(instant))
-
-
-def written(instant: datetime) -> str:
-    """An instant as the contract writes it. Raises ValueError where UTC has no such year."""
     try:
-        utc = instant.astimezone(UTC)
+        return Time(shortest(instant))
     except OverflowError:
         raise ValueError(f"{instant} is outside the years that UTC can write") from None
-    return utc.replace(tzinfo=None).isoformat() + "Z"

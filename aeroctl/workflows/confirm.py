@@ -176,7 +176,7 @@ def _confirmation(explanation: "Explanation", given: Given, token: str) -> "Conf
         kind="override" if override else "standard",
         given=given,
         token=token,
-        acknowledged=sorted(each.invariant for each in overridden),
+        acknowledged=sorted(override.invariant for override in overridden),
         accepts_responsibility=override,
     )
 

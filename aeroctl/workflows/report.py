@@ -46,8 +46,8 @@ def _trail(file: EvidenceFile) -> VerifiedTrail:
     page, raw = file.audit(0, None)
     chain, head = Chain(), page.data.head
     chain.follow(raw, page.data.broken)
-    found = chain.end(head.sequence, head.hash)
-    verdict = audit.verification(len(raw), found, f"{head.sequence}:{head.hash}")
+    end = chain.end(head.sequence, head.hash)
+    verdict = audit.verification(len(raw), end, f"{head.sequence}:{head.hash}")
     return VerifiedTrail(
         audit.AuditView(tuple(page.data.records), tuple(page.data.broken), verdict), head
     )

@@ -112,20 +112,22 @@ def show_timeline(reader: "Reader", selection: Selection) -> None:
     story = Story(reader.source, since, until, notes)
     wanted = wanted_of(story, selection)
     if reader.output.format == "jsonl":
-        seen = _stream(reader, story, wanted)
-        if seen is not None:
-            reader.dialogue.notes(_unseen(story, selection, seen))
+        names = _stream(reader, story, wanted)
+        if names is not None:
+            reader.dialogue.notes(_missing(story, selection, names))
         return
     entries = list(islice(story.entries(), MAX_ENTRIES + 1))
     check_count(entries)
-    shown = tuple(filter(wanted.matches, entries))
-    story.notes += _unseen(story, selection, {name for entry in shown for name in nodes_of(entry)})
+    chosen = tuple(filter(wanted.matches, entries))
+    story.notes += _missing(
+        story, selection, {name for entry in chosen for name in nodes_of(entry)}
+    )
     picture = None
     if reader.output.format == "table" and reader.output.terminal:
         from aeroctl.views.pictures.lanes import drawn
 
         picture = drawn(story.standings, entries, wanted.matches)
-    view = TimelineView(since, story.until, tuple(story.standings), shown)
+    view = TimelineView(since, story.until, tuple(story.standings), chosen)
     reader.output.show(header(story.envelope, story.notes), view, layout(view, picture))
 
 
@@ -165,13 +167,13 @@ def _stream(reader: "Reader", story: Story, wanted: EntryFilter) -> set[str] | N
     """
     entries = story.entries()
     reader.dialogue.notes([*story.envelope.notes, *story.notes])
-    seen: set[str] = set()
+    names: set[str] = set()
     for entry in filter(wanted.matches, entries):
         if not print_entry(reader, entry):
             return None
         if wanted.nodes:
-            seen |= nodes_of(entry) & wanted.nodes
-    return seen
+            names |= nodes_of(entry) & wanted.nodes
+    return names
 
 
 def print_entry(reader: "Reader", entry: Entry) -> bool:
@@ -180,9 +182,9 @@ def print_entry(reader: "Reader", entry: Entry) -> bool:
     return reader.output.plain(f"{safe(line(entry))}\n")
 
 
-def _unseen(story: Story, selection: Selection, seen: set[str]) -> list[Note]:
+def _missing(story: Story, selection: Selection, names: set[str]) -> list[Note]:
     """A note for each selected node that no entry names."""
-    known = seen | {node.name for standing in story.standings for node in standing.nodes}
+    known = names | {node.name for standing in story.standings for node in standing.nodes}
     words = "this node was not registered, and no entry names it"
     return [
         Note(code="NODE_NOT_SEEN", subject=name, message=words)

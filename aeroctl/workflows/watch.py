@@ -140,11 +140,11 @@ def drawn(lines: Sequence[str], columns: int, room: int) -> str:
 
     Each line erases the rest of its row, so that nothing flickers; the last one all rows below.
     """
-    shown: list[str] = []
+    rows: list[str] = []
     heights: list[int] = []
     for line in lines:
         covering, height = _covering(line, columns)
-        shown.append(covering)
+        rows.append(covering)
         heights.append(height)
         if sum(heights) > room:
             break
@@ -152,8 +152,8 @@ def drawn(lines: Sequence[str], columns: int, room: int) -> str:
         while heights and sum(heights) > room - 1:
             heights.pop()
         remark = f"... {len(lines) - len(heights)} lines not shown"[:columns]
-        shown = [*shown[: len(heights)], _covering(remark, columns)[0]]
-    return "".join(f"{line}\n" for line in shown) + "\x1b[J"
+        rows = [*rows[: len(heights)], _covering(remark, columns)[0]]
+    return "".join(f"{line}\n" for line in rows) + "\x1b[J"
 
 
 def _covering(line: str, columns: int) -> tuple[str, int]:
@@ -186,9 +186,9 @@ def _marked(before: Pieces, now: Pieces) -> tuple[list[Frame | str], list[str]]:
             lines = (f"{' ' if line in known else '*'} {line}" for line in piece.splitlines())
             marked.append("\n".join(lines) + "\n")
             continue
-        found = compared(old.blocks if isinstance(old, Frame) else piece.blocks, piece.blocks)
-        marked.append(replace(piece, changed=found.changed))
-        gone += found.gone
+        comparison = compared(old.blocks if isinstance(old, Frame) else piece.blocks, piece.blocks)
+        marked.append(replace(piece, changed=comparison.changed))
+        gone += comparison.gone
     return marked, gone
 
 

@@ -10,7 +10,7 @@ import trustme
 from aeroctl.kernel.sandbox.cluster import Sandbox
 from tests.live import store
 from tests.live.operator import Operator
-from tests.relay import Relay, relaying
+from tests.support.relay import Relay, relaying
 
 
 @pytest.fixture

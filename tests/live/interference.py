@@ -28,7 +28,7 @@ from aeroctl.kernel.sandbox.node import NodeHandle
 from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.live import store
 from tests.live.operator import Operator
-from tests.scenarios import leader, paused
+from tests.recorded.scenarios import leader, paused
 
 LOGGER = logging.getLogger("interference")
 STAGES = ("dispatched", "arrived", "stepping down", "released", "taken", "cleared")

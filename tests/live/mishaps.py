@@ -14,7 +14,7 @@ from tests.live.operator import Done, Operator
 from tests.live.test_changes import as_waited, override
 from tests.live.test_crashes import revive
 from tests.live.truth import Truth
-from tests.scenarios import leader, paused, synchronous
+from tests.recorded.scenarios import leader, paused, synchronous
 
 LOGGER = logging.getLogger("reconstruct")
 NEVER = "n4"

@@ -21,7 +21,7 @@ from aeroctl.kernel.sandbox.tokens import Authority
 from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.live import store
 from tests.live.faults import FAULTS, Row
-from tests.terminal import Terminal, terminal
+from tests.support.terminal import Terminal, terminal
 
 EXITS = {
     "executed": 0, "executed_other": 9, "rolled_back": 9, "rejected": 4, "not_executed": 5,

@@ -12,7 +12,7 @@ import pytest
 
 from aeroctl.kernel.sandbox.cluster import Sandbox
 from aeroctl.kernel.sandbox.waiting import wait_until
-from tests.scenarios import holder_in_recovery, leader, replica
+from tests.recorded.scenarios import holder_in_recovery, leader, replica
 
 pytestmark = pytest.mark.live
 

@@ -13,7 +13,7 @@ from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.live import store
 from tests.live.faults import FAULTS
 from tests.live.operator import EXITS, Done, Operator, request_id_in
-from tests.scenarios import leader, paused, replica
+from tests.recorded.scenarios import leader, paused, replica
 
 pytestmark = pytest.mark.live
 

@@ -13,8 +13,8 @@ from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.live.faults import FAULTS
 from tests.live.operator import Done, Operator, request_id_in
 from tests.live.test_changes import PROMPT, next_to_lead
-from tests.relay import Relay, relaying
-from tests.scenarios import leader, paused
+from tests.recorded.scenarios import leader, paused
+from tests.support.relay import Relay, relaying
 
 pytestmark = pytest.mark.live
 

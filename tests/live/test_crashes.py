@@ -12,9 +12,9 @@ from aeroctl.kernel.sandbox.waiting import answers, wait_until
 from tests.live.faults import FAULTS
 from tests.live.operator import Operator
 from tests.live.test_changes import PROMPT, next_to_lead
-from tests.relay import Relay
-from tests.scenarios import leader
-from tests.terminal import END_OF_FILE, INTERRUPT, Terminal
+from tests.recorded.scenarios import leader
+from tests.support.relay import Relay
+from tests.support.terminal import END_OF_FILE, INTERRUPT, Terminal
 
 pytestmark = pytest.mark.live
 

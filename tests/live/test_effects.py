@@ -12,7 +12,7 @@ from aeroctl.kernel.sandbox.cluster import DEADLINE, Sandbox
 from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.live.conftest import operating
 from tests.live.operator import Operator
-from tests.scenarios import leader
+from tests.recorded.scenarios import leader
 
 pytestmark = pytest.mark.live
 

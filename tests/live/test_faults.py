@@ -15,8 +15,8 @@ from tests.live import store
 from tests.live.faults import FAULTS
 from tests.live.operator import Done, Operator
 from tests.live.test_changes import as_waited, override
-from tests.relay import Relay, relaying
-from tests.scenarios import leader, paused
+from tests.recorded.scenarios import leader, paused
+from tests.support.relay import Relay, relaying
 
 pytestmark = pytest.mark.live
 

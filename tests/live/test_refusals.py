@@ -11,7 +11,7 @@ from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.live.faults import FAULTS
 from tests.live.operator import Done, Operator, request_id_in
 from tests.live.test_changes import PROMPT, next_to_lead
-from tests.scenarios import leader, replica, synchronous
+from tests.recorded.scenarios import leader, replica, synchronous
 
 pytestmark = pytest.mark.live
 

@@ -22,7 +22,7 @@ from aeroctl.kernel.sandbox.cluster import Sandbox
 from aeroctl.kernel.sandbox.waiting import wait_until
 from tests.live import store
 from tests.live.reconstruction import OF_A_NODE, Account, Act, Evidence, Fact
-from tests.scenarios import etcdctl_program
+from tests.recorded.scenarios import etcdctl_program
 
 TAKEN = re.compile(
     r"^([-0-9]+ [:,0-9]+) .*(?:initialized a new cluster|acquired session lock as a leader"

@@ -15,7 +15,7 @@ removed. What it finds at a revision never changes, for history does not.
 from collections.abc import Mapping
 
 from aeroctl.kernel.failures import Failure
-from aeroctl.kernel.patroni.keys import MEMBERS, Departed, ClusterKeys, Member, value
+from aeroctl.kernel.patroni.keys import MEMBERS, ClusterKeys, Departed, Member, value
 from aeroctl.kernel.store.etcd import Etcd
 from aeroctl.kernel.store.keyspace import KeyValue
 

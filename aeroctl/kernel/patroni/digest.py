@@ -1,8 +1,6 @@
 """The state digest: equal exactly when the state that decides who leads is equal. Pure."""
 
-import hashlib
-import json
-
+from aeroctl.contract.canonical import canonical_digest
 from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.patroni.sections import cluster, paused
 
@@ -27,5 +25,4 @@ def state_digest(keys: ClusterKeys) -> str:
         "paused": paused(keys),
         "standby_cluster": cluster(keys).standby_cluster,
     }
-    canonical = json.dumps(state, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    return canonical_digest(state)[:32]

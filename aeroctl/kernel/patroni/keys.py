@@ -154,7 +154,8 @@ class Departed:
 class ClusterKeys:
     """The cluster's keys as of one revision; None where a key is absent.
 
-    `revisions`: the last revision of each of DECISIVE_KEYS, and of each member's entry, that is there.
+    `revisions`: the last revision of each of DECISIVE_KEYS, and of each member's entry, that is
+    there.
     `since`: the revision at which the name in the leader key took it; Patroni before 4 writes
     another name over it in place, which creates no key. `entries`: when each key below `members/`
     was created. `failsafe`: names.

@@ -20,7 +20,7 @@ from aeroctl.contract.terms import (
     TimelineStatus,
 )
 from aeroctl.kernel.failures import unreadable
-from aeroctl.kernel.patroni.keys import Departed, ClusterKeys, Member
+from aeroctl.kernel.patroni.keys import ClusterKeys, Departed, Member
 
 # Patroni's own defaults (config.py, global_config.py), in force where `config` names no other.
 DEFAULT_TTL = 30
