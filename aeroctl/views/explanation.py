@@ -74,7 +74,7 @@ def layout(view: "Explanation") -> tuple[Block, ...]:
                 ("confirmation", view.confirmation),
                 ("confirmation token", view.confirmation_token),
                 ("token expires", f"{view.confirmation_expires_at}, by the kernel's clock"),
-                ("answered within", f"{view.deadline_seconds} s"),
+                ("kernel's deadline", f"{view.deadline_seconds} s"),
             )
         )
     )

@@ -73,7 +73,7 @@ def layout(view: "RequestStatus") -> tuple[Block, ...]:
         ("final", view.final or Flagged(view.final)),
         ("code", view.code),
         ("message", view.message),
-        ("engine's reply", _reply(view.engine_reply)),
+        ("Patroni's reply", _reply(view.engine_reply)),
         ("leader before", _leader(view.leader_before)),
         ("leader after", _leader(view.leader_after)),
         ("requested at revision", revisions.requested),
