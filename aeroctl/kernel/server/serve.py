@@ -344,7 +344,7 @@ def serve(
         async with (
             client,
             agents,
-            clock_pins.kept(source.store, scope, source.prefix, clock_interval),
+            clock_pins.pinning(source.store, scope, source.prefix, clock_interval),
         ):
             yield
 
