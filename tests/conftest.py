@@ -35,9 +35,6 @@ settings.register_profile("repeatable", derandomize=True, suppress_health_check=
 settings.register_profile("exploring", derandomize=False, suppress_health_check=ANY_MACHINE)
 settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
 settings.load_profile("repeatable")
-# Hypothesis tries constants of every module of ours that is loaded, and so other examples with
-# another selection of tests. It has no setting for that.
-providers._get_local_constants = Constants
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 CLOCK = "aerokernel on kernel.test"
 KEPT = {"accept", "content-type"}
@@ -79,6 +76,14 @@ def private() -> Iterator[None]:
     before = os.umask(0o077)
     yield
     os.umask(before)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis tries constants of every module of ours that is loaded, and so other examples with
+    another selection of tests. It has no setting for that.
+    """
+    if config.getoption("--hypothesis-profile") != "exploring":
+        providers._get_local_constants = Constants
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from aeroctl.errors import Exit
 from aeroctl.options import Seconds, app_of, option, shared_options
 
 if TYPE_CHECKING:
+    from aeroctl.output.output import Output
     from aeroctl.sources.moment import Moment
     from aeroctl.views.view import View
     from aeroctl.workflows.read import Reader
@@ -124,12 +126,11 @@ def show(ctx: click.Context, options: ReadOptions, once: "Callable[[Reader], Res
         return once(reader)
     from aeroctl.workflows.watch import watch
 
-    return watch(
-        options.watch,
-        reader.output,
-        reader.dialogue,
-        lambda output: once(replace(reader, output=output)),
-    )
+    def frame(output: "Output") -> Result:
+        return once(replace(reader, output=output))
+
+    watch(ctx.command_path, options.watch, reader.output, reader.dialogue, frame)
+    raise click.exceptions.Exit(Exit.DONE)
 
 
 def view_named(name: str) -> "View[Any]":

@@ -47,7 +47,7 @@ class RecordFacts(Model):
     command: CommandName
     target: str | None
     identity: str = Field(description="Authenticated: whose token it was.")
-    leader: AuthorityName
+    authority: AuthorityName
     client: Client = Field(
         description="What the caller claimed of itself; nobody checked it. All null, like "
         "`reason`, for a caller without the authority to ask."

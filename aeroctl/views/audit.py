@@ -91,7 +91,7 @@ def _row(each: AuditRecord) -> tuple[Cell, ...]:
         each.command,
         each.target,
         each.identity,
-        each.leader,
+        each.authority,
         confirmed.given if confirmed else None,
         ", ".join(confirmed.acknowledged) or None if confirmed else None,
         each.outcome,

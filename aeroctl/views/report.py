@@ -280,7 +280,7 @@ def _request(
     return (
         first.request_id,
         # An id that is not fresh may have been sent by another caller.
-        _lines(dict.fromkeys(f"{each.identity} ({each.leader})" for each in records)),
+        _lines(dict.fromkeys(f"{each.identity} ({each.authority})" for each in records)),
         first.command,
         first.target,
         first.reason,

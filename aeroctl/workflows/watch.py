@@ -9,9 +9,7 @@ import gc
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn, Protocol
-
-import click
+from typing import Protocol
 
 from aeroctl.errors import Exit, Failure, failure
 from aeroctl.output.dialogue import Dialogue, error_text
@@ -28,16 +26,20 @@ _PARTS = re.compile(r"\x1b\[[0-9;]*m|.")
 
 
 def watch(
-    seconds: float, output: Output, dialogue: Dialogue, frame: Callable[[Output], object]
-) -> NoReturn:
+    command: str,
+    seconds: float,
+    output: Output,
+    dialogue: Dialogue,
+    frame: Callable[[Output], object],
+) -> None:
     """Every `seconds` show what `frame` reads and writes to the Output that it is given.
 
     While the kernel is away, or has no consistent snapshot, that is shown instead; any other
-    Failure is raised. Ends with exit 0 when stdout's reader closes it, and by an interrupt.
+    Failure is raised. Ends when stdout's reader closes it. `command`: its words, for the heading.
     """
     if output.format == "json":
         raise failure("USAGE", "--watch can't be combined with -o json; use -o jsonl")
-    period = f"{click.get_current_context().command_path}, every {seconds:g} s"
+    period = f"{command}, every {seconds:g} s"
     display: _Display = _Scroll(output, dialogue)
     if output.format == "table" and output.screen():
         display = _Screen(output, period)
@@ -52,11 +54,11 @@ def watch(
         else:
             goes_on = display.show(pieces)
         if not goes_on:
-            raise click.exceptions.Exit(Exit.DONE)
+            return
         gc.collect(0)  # as in audit.pages
         # Counted from the answer on: a slow kernel is not asked more often (P7-S2).
         if not output.pause(seconds):
-            raise click.exceptions.Exit(Exit.DONE)
+            return
 
 
 def passing(error: Failure) -> bool:

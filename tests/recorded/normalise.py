@@ -320,6 +320,8 @@ def query_named(path: str, key: str, value: str, names: Names) -> str:
     """One parameter. What comes after a revision is asked for by the one before it."""
     if key == "after" and path == shapes.EVENTS:
         return str(names.read(int(value) + 1) - 1) if int(value) else value
+    if key == "since" and value == "1":  # the beginning of history
+        return value
     if key in shapes.READ_WORDS and value.isdigit():
         return str(names.read(int(value)))
     return text_named(value, names)

@@ -6,11 +6,15 @@ A rule's evidence, a row of `name` and `value`, counts as a key and its value.
 OBSERVATIONS = {"observed_at", "observed_snapshot"}
 """What holds the revision that an answer was read at."""
 REVISION = "revision"
-READ_REVISIONS = {"observed_revision", "history_from_revision", "history_to_revision"}
+READ_REVISIONS = {
+    "observed_revision", "history_from_revision", "history_to_revision", "first", "last", "reached",
+}  # fmt: skip
 """Revisions in answers that something was read at, beside those of OBSERVATIONS."""
 READ_WORDS = {"revision", "future", "before", "calm", "at", "since"}
 """The same in URLs, and among a scenario's words."""
-WRITTEN_REVISIONS = {"since", "requested", "dispatched", "outcome", "next"}
+WRITTEN_REVISIONS = {
+    "since", "requested", "dispatched", "outcome", "next", "failover_revision_before",
+}  # fmt: skip
 WRITTEN_PARTS = ("_revision", "since_")
 """Revisions that something was written at. The latter: what such a key ends or begins with."""
 REVISION_IN_TEXT = r"\brevisions? (\d+)"

@@ -35,7 +35,7 @@ def facts(kind: Any = "requested", request_id: str = ID, **changes: Any) -> Reco
         "command": "request_promotion",
         "target": "n1",
         "identity": "alice",
-        "leader": "operator",
+        "authority": "operator",
         "client": Client(user="alice", host="laptop", version="0.1"),
         "reason": "a ü reason",
         "state_digest": "e" * 32,

@@ -44,7 +44,7 @@ def record(revision: int, kind: str, request: str = IDS[0], **changes: Any) -> d
     return {
         "kind": kind, "request_id": request, "time": "2026-11-23T10:00:00Z", "clock": "c",
         "cluster": "demo", "system_id": "7", "command": "request_promotion", "target": "n2",
-        "identity": "ada", "leader": "operator",
+        "identity": "ada", "authority": "operator",
         "client": {"user": None, "host": None, "version": None}, "reason": "drill",
         "state_digest": "e", "observed_revision": 1, "token_digest": None, "confirmation": None,
         "leader_before": None,
@@ -180,8 +180,12 @@ def histories(draw: st.DrawFn) -> History:
 
     def happen(kind: Any, node: str | None = None, **changes: Any) -> None:
         nonlocal stands
-        index = sum(each.revision == revision for each in events)
-        events.append(event(revision, kind, node, index=index, **changes))
+        now = [each for each in events if each.revision == revision]
+        there = [each.model_copy(update={"index": 0}) for each in now]
+        new = event(revision, kind, node, **changes)
+        if new in there:
+            return  # a key has one value at a revision: nothing happens twice at one
+        events.append(new.model_copy(update={"index": len(there)}))
         stands = followed(stands, events[-1:], revision)
 
     for step in draw(st.lists(st.sampled_from(

@@ -27,7 +27,7 @@ RECORD = {
     "kind": "refused", "request_id": "5443d3c4-630f-53c3-9aab-7559b424e0f1",
     "time": "2026-11-23T10:15:19Z", "clock": "aerokernel on kernel.test", "cluster": "demo",
     "system_id": "7", "command": "request_promotion", "target": "n2", "identity": "ada",
-    "leader": "operator", "client": {"user": "ada", "host": "laptop", "version": "1"},
+    "authority": "operator", "client": {"user": "ada", "host": "laptop", "version": "1"},
     "reason": "drill", "state_digest": "bc015039d99bd4bac9b56aa36da3278f", "observed_revision": 1,
     "token_digest": None,
     "confirmation": None, "leader_before": None, "leader_after": None, "dispatch": None,

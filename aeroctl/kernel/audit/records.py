@@ -261,7 +261,7 @@ def _facts(
         command=submission.command.name,
         target=request.target,
         identity=submission.caller.identity,
-        leader=submission.caller.authority,
+        authority=submission.caller.authority,
         client=request.client,
         reason=request.reason,
         state_digest=request.state_digest,

@@ -92,7 +92,7 @@ def record(sequence: int, before: str, **changes: Any) -> dict[str, Any]:
     found = {
         "kind": "requested", "request_id": ID, "time": "2026-11-23T10:00:00Z", "clock": "c",
         "cluster": "demo", "system_id": "7", "command": "run_diagnostics", "target": None,
-        "identity": "ada", "leader": "operator",
+        "identity": "ada", "authority": "operator",
         "client": {"user": None, "host": None, "version": None}, "reason": f"r{sequence}",
         "state_digest": "e", "observed_revision": 1, "token_digest": None, "confirmation": None,
         "leader_before": None,
