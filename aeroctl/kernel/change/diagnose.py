@@ -18,7 +18,7 @@ from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.requests import RequestEnvelope, RequestStatus, Revisions
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel.audit.records import Dispatched
-from aeroctl.kernel.change import transfer
+from aeroctl.kernel.change import outcome_record
 from aeroctl.kernel.change.account_rules import Accounts, disagrees, node_of, rules, settled
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
@@ -43,8 +43,10 @@ async def run(source: Source, engine: Engine, dispatched: Dispatched) -> Request
         ):
             waiting.reschedule(None)  # from here on each node has its own timeout
             diagnostics = await _compare(source, engine, keys)
-    status, missing = await transfer.record(source, dispatched, _status(dispatched, diagnostics))
-    return await transfer.envelope(source, keys, status, missing)
+    status, missing = await outcome_record.record(
+        source, dispatched, _status(dispatched, diagnostics)
+    )
+    return await outcome_record.envelope(source, keys, status, missing)
 
 
 def _latest_start(source: Source, dispatched: Dispatched) -> float:

@@ -20,8 +20,7 @@ from aeroctl.kernel.audit import clock_pins
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
-from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd
-from aeroctl.kernel.prove.evidence import leader_of
+from aeroctl.kernel.patroni.keys import MEMBERS, TimelineEnd, leader_of
 from aeroctl.kernel.server import parameters
 from aeroctl.kernel.source import Source, observed
 from aeroctl.kernel.store.keyspace import Event as Written

@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from aeroctl.contract.events import NodeStanding, Standing
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import keys, sections
-from aeroctl.kernel.patroni.keys import MEMBERS, Member, TimelineEnd
-from aeroctl.kernel.prove.evidence import leader_of
+from aeroctl.kernel.patroni.keys import MEMBERS, Member, TimelineEnd, leader_of
 from aeroctl.kernel.store.keyspace import Keyspace, KeyValue
 
 UNREADABLE = "(unreadable)"

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from aeroctl.contract.cluster import Leader
 from aeroctl.kernel.failures import Failure, unreadable
 from aeroctl.kernel.store.keyspace import Keyspace, KeyValue
 
@@ -219,10 +220,22 @@ def parse(scope: str, keyspace: Keyspace) -> ClusterKeys:
             for key, pair in keys.items()
             if key in DECISIVE_KEYS or _is_member(key)
         },
-        since=0 if leader is None else leader.created if leader.version == 1 else leader.modified,
+        since=0 if leader is None else _taken_at(leader),
         entries={key: pair.created for key, pair in keys.items() if key.startswith(MEMBERS)},
         failsafe=tuple(sorted(failsafe.root)) if failsafe else (),
     )
+
+
+def leader_of(key: KeyValue | None) -> Leader | None:
+    """Who holds the leader key, and since which revision, by the key alone (P6-A1)."""
+    return None if key is None else Leader(node=key.value, since=_taken_at(key))
+
+
+def _taken_at(leader: KeyValue) -> int:
+    """The revision at which the name took the leader key. Where the key was written again in place,
+    it is that of the last write, which is the latest that it can be.
+    """
+    return leader.created if leader.version == 1 else leader.modified
 
 
 def _is_member(key: str) -> bool:

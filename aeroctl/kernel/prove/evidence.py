@@ -1,96 +1,48 @@
-"""The traces that a request leaves in the engine's keys, found in order of revision. Pure.
+"""The traces that a request leaves in Patroni's keys, one typed event for each. Pure.
 
-Patroni: a request writes `failover`, `{"leader", "member"}`, without a request id; `leader` holds
-the name of who leads; `members/<name>` is how that node's agent last described itself.
+Three keys matter (patroni/dcs/__init__.py):
 
-What an entry proves (patroni ha.py, the same in 3.0 and 4.1): an agent's HA loop is one thread.
-`_run_cycle` reads the keys (`load_cluster_from_dcs`), renews its lease (`update_lock`), looks at
-the failover key (`process_manual_failover_from_leader`), which has an asynchronous step-down begun
-(`AsyncExecutor.try_run_async`, `demote("graceful")`) or not, and ends with `touch_member`. That
-leaves the timeline out of the entry while an asynchronous action is scheduled, and writes only what
-has changed. Every `touch_member` is serialized with the loop by the executor's lock. So
+* `failover`: `POST /switchover` and `POST /failover` write the names of leader and candidate there.
+  Patroni clears it by writing `{}`, and never deletes it.
+* `leader`: the name of the leader, on a lease that its agent renews in every HA loop. The key goes
+  when the agent releases it or when the lease ends.
+* `members/<name>`: how that node's agent last described its node, on the same lease.
 
-* an entry of a leading role, running and with a timeline (`serving`), that is written where there
-  was one before, is written by a loop that has NOT begun a step-down, nor is one under way;
-* the loop that begins one writes an entry without a timeline (`busy`) before it ends, and the
-  leader key can be released only after that.
+What a member entry proves (patroni/ha.py, the same in 3.0 and 4.1). The HA loop of an agent is one
+thread. In order, `_run_cycle` reads the keys (`load_cluster_from_dcs`), renews the lease
+(`update_lock`), and looks at the failover key (`process_manual_failover_from_leader`), which begins
+a step-down in another thread (`AsyncExecutor.try_run_async`, `demote("graceful")`) or does not. At
+its end the loop writes the member entry (`touch_member`), only if it has changed, and without the
+timeline while an action is scheduled in the other thread. The executor's lock keeps `touch_member`
+and the loop apart. So
+
+* an entry of a leader that is running and has a timeline (`MemberEntry.serving`), written in place
+  of an earlier entry, comes from a loop that has NOT begun a step-down while none was under way;
+* a loop that begins a step-down writes an entry without a timeline before it ends, and the leader
+  key can be released only after that.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
-
-from pydantic import ValidationError
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from aeroctl.contract.cluster import Leader
-from aeroctl.contract.commands import CommandName
-from aeroctl.kernel.patroni.keys import MEMBERS, Failover
-from aeroctl.kernel.store.keyspace import Event, History, KeyValue
+from aeroctl.kernel.patroni.keys import MEMBERS, leader_of
+from aeroctl.kernel.prove.request import TransferRequest, names_somebody
+from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue
 
-PRIMARY = frozenset({"primary", "master"})
-"""Patroni before 4.0 says master. The leader of a standby cluster is neither."""
-LEADING = PRIMARY | {"standby_leader"}
-DOWN = frozenset({"stopping", "stopped", "stop failed", "starting", "start failed", "crashed"})
-"""States in which a node does not serve, whatever role it still claims."""
-LOOPS = 2
-"""Entries of a serving holder that prove a whole loop: it was begun after the first of them, and
-ended with the second."""
-
-Removal = Literal["cleared", "deleted", "replaced"]
-"""How the request left the failover key. Patroni clears it by writing `{}`, as anybody may; it
-never deletes it."""
+PRIMARY_ROLES = frozenset({"primary", "master"})
+"""Patroni before 4.0 writes master. The leader of a standby cluster has neither role."""
+LEADER_ROLES = PRIMARY_ROLES | {"standby_leader"}
+DOWN_STATES = frozenset(
+    {"stopping", "stopped", "stop failed", "starting", "start failed", "crashed"}
+)
+"""States in which PostgreSQL does not serve, whatever role the entry still gives."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What was asked of the engine.
-
-    `before`: the leader term that the dispatch was bound to. `failover_revision`: last revision of
-    the failover key then, 0 if it was absent. `dispatched`: revision of the dispatch; the history
-    to be followed begins there.
-    """
-
-    command: CommandName
-    target: str | None
-    before: Leader | None
-    failover_revision: int
-    dispatched: int
-
-    def wants(self, holder: str) -> bool:
-        """Whether that node's taking the leader key is what was asked for."""
-        if self.command == "request_demotion":
-            return holder != self.target
-        return holder == self.target
-
-    def asks_holder(self) -> bool:
-        """Whether it is sent to the holder's own agent; a forced one goes to the target's."""
-        return self.command != "force_promotion"
-
-    def written_as(self, value: str | None) -> bool:
-        """Whether this is how the engine's agent writes this request into the failover key."""
-        failover = _failover(value)
-        if failover is None or failover.scheduled_at is not None:
-            return False  # no command of ours is scheduled
-        names = (failover.leader or None, failover.member or None)
-        if self.command == "request_promotion":
-            return names == (self.before and self.before.node, self.target)
-        if self.command == "request_demotion":
-            return names == (self.target, None)
-        return names == (None, self.target)
-
-    def reached_by(self, history: History) -> bool:
-        """Whether no arrival can have been lost: nothing was, or nothing had been written yet.
-
-        A key that is absent as before proves nothing: it may have been written, and deleted.
-        """
-        unwritten = 0 < failover_revision(history) == self.failover_revision
-        return history.complete or unwritten
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """How a node described itself; what it left out, or nobody can read, is None."""
+class MemberEntry:
+    """What matters of a member entry; None: left out by Patroni, or unreadable."""
 
     role: str | None = None
     state: str | None = None
@@ -98,159 +50,155 @@ class Described:
 
     @property
     def primary(self) -> bool:
-        """It served as primary."""
-        return self.role in PRIMARY and self.state not in DOWN
+        """The node is a primary that serves."""
+        return self.role in PRIMARY_ROLES and self.state not in DOWN_STATES
 
     @property
     def serving(self) -> bool:
-        """It led, and its agent had no action under way: neither a step-down nor a restart."""
-        return self.role in LEADING and self.state == "running" and self.timeline is not None
+        """The node leads, and its agent has no action under way: no step-down, no restart."""
+        return self.role in LEADER_ROLES and self.state == "running" and self.timeline is not None
+
+    @property
+    def interrupted(self) -> bool:
+        """The node does not serve as leader."""
+        return self.role not in LEADER_ROLES or self.state in DOWN_STATES
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
-    """As far as they go; each is None until it is there. Those that are numbers are revisions.
+class RequestWritten:
+    """The failover key was written exactly as Patroni writes it for the request.
 
-    `begun`: they go somewhere. `leader`: who holds the leader key where they end.
-
-    The request: `arrived` (the failover key was written for it), `withdrawn` (that key no longer
-    names it, see `removal`), `replaced` (it names something else, before the leader key passed),
-    `again` (it was written once more, after it had been withdrawn: whose that is nothing tells),
-    `echo` (it was, after what became of the first one was decided).
-
-    The leader term that it found: `held`, by whom; `served`, how the holder described itself as its
-    leader; `busy`, it was no longer `serving`; `interrupted`, it did not serve, or on another
-    timeline; `loops`, when it was serving after the withdrawal; `resumed`, the first of these after
-    the engine's word; `left`, that leader term was over, and `released`, not by the end of its
-    lease.
-
-    What came after it: `passed`, the latest leader term; `ended`, one was over before its holder
-    was seen as primary in it; `primary`, the holder of `passed` was, on `timeline`; `settled`, when
-    it was serving after both that and the withdrawal.
+    `leader` held the leader key at that time; `entry` is that node's member entry.
     """
 
-    begun: bool = False
-    leader: Leader | None = None
-    arrived: int | None = None
-    withdrawn: int | None = None
-    removal: Removal | None = None
-    replaced: int | None = None
-    again: int | None = None
-    echo: int | None = None
-    held: Leader | None = None
-    served: Described | None = None
-    busy: int | None = None
-    interrupted: int | None = None
-    loops: tuple[int, ...] = ()
-    resumed: int | None = None
-    left: int | None = None
-    released: bool = False
-    passed: Leader | None = None
-    ended: int | None = None
-    primary: int | None = None
-    timeline: int | None = None
-    settled: tuple[int, ...] = ()
-
-    @property
-    def moved_on(self) -> bool:
-        """The holder's own entries prove that no step-down can still come of the request."""
-        if self.withdrawn is None or self.left is not None or self.held is None:
-            return False
-        return self.resumed is not None or len(self.loops) >= LOOPS
-
-    @property
-    def contested(self) -> bool:
-        """Another request was there as well: which of the two the engine acted on nothing tells."""
-        return self.replaced is not None or self.again is not None
-
-    @property
-    def acted_on(self) -> bool:
-        """The leader key passed because of what was asked: the request stood until it did, or the
-        holder began to step down before its leader term was over, and then let it go itself.
-        """
-        if self.withdrawn is None or self.passed is None or self.withdrawn > self.passed.since:
-            return True
-        return self.busy is not None and self.released
-
-    def over(self, asked: Asked) -> bool:
-        """Nothing that follows can change what became of the request."""
-        if self.moved_on:
-            return True
-        if self.passed is None or self.primary is None:
-            return False
-        if self.contested or asked.wants(self.passed.node):
-            return True
-        # Another one leads, or the old holder again: it could still act on what it has read.
-        back = self.held is not None and self.passed.node == self.held.node
-        may = (back or not asked.asks_holder()) and self.interrupted is None
-        return self.withdrawn is not None and len(self.settled) >= (LOOPS if may else 1)
+    revision: int
+    leader: Leader | None
+    entry: MemberEntry
 
 
-NOTHING = Traces()
+@dataclass(frozen=True, slots=True)
+class OtherRequestWritten:
+    """The failover key was written for another request, or can't be read."""
+
+    revision: int
 
 
-def follow(
-    asked: Asked, history: History, traces: Traces = NOTHING, *, word: int | None = None
-) -> Traces:
-    """The traces of the request in `history`, up to whatever decides about it, and its echo.
+@dataclass(frozen=True, slots=True)
+class FailoverCleared:
+    """The failover key names nobody any more. `deleted`: not by Patroni, which writes `{}`."""
 
-    `traces`: found up to where this history begins. `word`: a revision that was there when the
-    holder's own agent had answered that the request is gone from the keys as it sees them. An
-    event's effect is judged by what the nodes had last said of themselves.
+    revision: int
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderKeyFreed:
+    """The leader key is gone. `expired`: the member entry of the leader went at the same revision,
+    so their lease ended; otherwise the key was released.
     """
-    if traces.echo is not None:
-        return traces
-    if not traces.begun:
-        traces = Traces(begun=True, leader=holder_at(asked, history))
-    nodes = {
-        key.removeprefix(MEMBERS): _described(pair.value)
-        for key, pair in history.base.keys.items()
-        if key.startswith(MEMBERS)
-    }
-    gone = {(each.revision, each.key) for each in history.events if each.value is None}
+
+    revision: int
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderKeyTaken:
+    """`leader` took the leader key, or wrote its name over another one's; `entry` is its member
+    entry at that time.
+    """
+
+    revision: int
+    leader: Leader
+    entry: MemberEntry
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderReported:
+    """The agent of the leader wrote its member entry. `replaced`: in place of an earlier one. One
+    that was absent may be written at the beginning of an HA loop, and proves less.
+    """
+
+    revision: int
+    entry: MemberEntry
+    replaced: bool
+
+
+Evidence = (
+    RequestWritten
+    | OtherRequestWritten
+    | FailoverCleared
+    | LeaderKeyFreed
+    | LeaderKeyTaken
+    | LeaderReported
+)
+
+
+def read_evidence(
+    request: TransferRequest, history: History, leader: Leader | None
+) -> Iterator[Evidence]:
+    """The traces in `history`, in order of revision. `leader`: the one where the history begins."""
+    entries = _member_entries(history.base)
+    deleted = {(event.revision, event.key) for event in history.events if event.value is None}
     for event in history.events:
-        if traces.arrived is not None and traces.over(asked):
-            if event.key == "failover" and asked.written_as(event.value):
-                return replace(traces, echo=event.revision)
-            continue
-        if event.key == "leader":
-            traces = _led(traces, event, nodes, gone)
-        elif event.key == "failover":
-            traces = _asked_for(asked, traces, event, nodes)
+        if event.key == "failover":
+            yield _failover_written(request, event, leader, entries)
+        elif event.key == "leader":
+            before, leader = leader, leader_after_write(leader, event)
+            if leader is not None and leader != before:
+                entry = entries.get(leader.node, MemberEntry())
+                yield LeaderKeyTaken(event.revision, leader, entry)
+            elif before is not None and leader is None:
+                expired = (event.revision, MEMBERS + before.node) in deleted
+                yield LeaderKeyFreed(event.revision, expired)
         elif event.key.startswith(MEMBERS):
             name = event.key.removeprefix(MEMBERS)
-            nodes[name] = _described(event.value)
-            if traces.arrived is not None and traces.leader and traces.leader.node == name:
-                fresh = event.created != event.revision
-                traces = _heard(traces, nodes[name], event.revision, word, fresh=fresh)
-    return traces
+            entries[name] = _parse_entry(event.value)
+            if leader is not None and leader.node == name:
+                replaced = event.created != event.revision
+                yield LeaderReported(event.revision, entries[name], replaced)
 
 
-def holder_at(asked: Asked, history: History) -> Leader | None:
-    """Who holds the leader key where the history begins. The dispatch was bound to a leader term,
-    which may be younger than the key: a name can be written over another one in place.
+def _failover_written(
+    request: TransferRequest,
+    event: Event,
+    leader: Leader | None,
+    entries: Mapping[str, MemberEntry],
+) -> Evidence:
+    if request.written_as(event.value):
+        entry = MemberEntry() if leader is None else entries.get(leader.node, MemberEntry())
+        return RequestWritten(event.revision, leader, entry)
+    if names_somebody(event.value):
+        return OtherRequestWritten(event.revision)
+    return FailoverCleared(event.revision, deleted=event.value is None)
+
+
+def leader_at_start(request: TransferRequest, history: History) -> Leader | None:
+    """Who holds the leader key where the history begins, and since which revision.
+
+    The key alone may show too late a revision: a leader can write its name again in place. The
+    dispatch knew the right one, unless the key was taken since.
     """
-    pair, before = history.base.keys.get("leader"), asked.before
+    pair, before = history.base.keys.get("leader"), request.leader_before
     if pair is None or before is None or pair.value != before.node:
         return leader_of(pair)
     return before if pair.created <= before.since <= pair.modified else leader_of(pair)
 
 
-def leader_after(asked: Asked, history: History) -> Leader | None:
-    """Who holds the leader key where the history ends."""
-    leader = holder_at(asked, history)
+def leader_at_end(request: TransferRequest, history: History) -> Leader | None:
+    """Who holds the leader key where the history ends, and since which revision."""
+    leader = leader_at_start(request, history)
     for event in history.events:
         if event.key == "leader":
-            leader = taken(leader, event)
+            leader = leader_after_write(leader, event)
     return leader
 
 
-def taken(leader: Leader | None, event: Event) -> Leader | None:
-    """Who holds the leader key after a write of the leader key.
+def leader_after_write(leader: Leader | None, event: Event) -> Leader | None:
+    """Who holds the leader key after a write of it, and since which revision (P6-A1).
 
-    A leader term is a name and the revision at which that name took the key (P6-A1): whoever holds
-    it may write it again, for a new lease, and a woken old leader may write over another one's name
-    (Patroni before 4.1), which leaves the revision that created the key as it was.
+    The leader itself may write the key again, for a new lease: it stays the leader since before.
+    Patroni before 4.1 lets an old leader that wakes up write its name over the new one's. That
+    leaves etcd's create_revision as it was, and is a new leader all the same.
     """
     if event.value is None:
         return None
@@ -259,151 +207,30 @@ def taken(leader: Leader | None, event: Event) -> Leader | None:
     return Leader(node=event.value, since=event.revision)
 
 
-def _led(
-    traces: Traces, event: Event, nodes: Mapping[str, Described], gone: set[tuple[int, str]]
-) -> Traces:
-    """The leader key was written. Whoever writes it within a leader term ends none."""
-    before, leader = traces.leader, taken(traces.leader, event)
-    traces = replace(traces, leader=leader)
-    if traces.arrived is None or leader == before:
-        return traces
-    if traces.left is None:
-        ended = before is not None and (event.revision, MEMBERS + before.node) in gone
-        traces = replace(traces, left=event.revision, released=leader is None and not ended)
-    if traces.passed is not None and traces.primary is None:
-        traces = replace(traces, ended=event.revision)
-    if leader is None:
-        return traces
-    traces = replace(traces, passed=leader, primary=None, settled=())
-    if traces.held is not None and leader.node == traces.held.node:
-        return traces  # what it said in its old leader term says nothing of this one
-    said = nodes.get(leader.node, Described())
-    if said.primary:
-        return replace(traces, primary=event.revision, timeline=said.timeline)
-    return traces
-
-
-def _asked_for(
-    asked: Asked, traces: Traces, event: Event, nodes: Mapping[str, Described]
-) -> Traces:
-    """The failover key was written."""
-    ours = asked.written_as(event.value)
-    if traces.arrived is None:
-        return _arrival(traces, event.revision, nodes) if ours else traces
-    if ours:
-        if traces.withdrawn is None or traces.left is not None:
-            return traces  # the same again, which replaces nothing
-        traces = replace(traces, again=traces.again or event.revision, withdrawn=None)
-        return replace(traces, removal=None, loops=(), resumed=None)
-    other = not _names_nobody(event.value)
-    if other and traces.left is None and traces.replaced is None:
-        # Later the engine rewrites it itself: while paused, the new holder leaves the candidate.
-        traces = replace(traces, replaced=event.revision)
-    if traces.withdrawn is not None:
-        return traces
-    removal: Removal = "replaced" if other else "deleted" if event.value is None else "cleared"
-    return replace(traces, withdrawn=event.revision, removal=removal)
-
-
-def _arrival(traces: Traces, revision: int, nodes: Mapping[str, Described]) -> Traces:
-    held = traces.leader
-    found = nodes.get(held.node) if held else None
-    served = found if found is not None and found.serving else None
-    return replace(traces, arrived=revision, held=held, served=served)
-
-
-def _heard(
-    traces: Traces, said: Described, revision: int, word: int | None, *, fresh: bool
-) -> Traces:
-    """What the leader says of itself; `fresh`: in place of what it had said before.
-
-    An entry where there was none may be written at the beginning of a loop, which proves less.
-    """
-    if traces.left is not None:
-        return _new(traces, said, revision, fresh=fresh)
-    if said == Described():
-        return traces  # it said nothing, and its silence proves nothing
-    served = traces.served
-    if served is None and not said.serving:  # it had not begun to serve when the request came
-        return traces
-    served = served or said
-    traces = replace(traces, served=served)
-    if said.role not in LEADING or said.state in DOWN or _later(said, served):
-        traces = replace(traces, interrupted=traces.interrupted or revision)
-    if not said.serving:
-        return replace(traces, busy=traces.busy or revision)
-    if traces.withdrawn is None or not fresh:
-        return traces
-    if word is not None and traces.withdrawn <= word < revision and traces.resumed is None:
-        traces = replace(traces, resumed=revision)
-    return replace(traces, loops=(*traces.loops, revision)[:LOOPS])
-
-
-def _new(traces: Traces, said: Described, revision: int, *, fresh: bool) -> Traces:
-    """The holder of a new leader term."""
-    back = traces.held is not None and traces.passed is not None
-    back = back and traces.passed.node == traces.held.node  # type: ignore[union-attr]
-    if traces.primary is None and said.primary and (said.serving or not back):
-        traces = replace(traces, primary=revision, timeline=said.timeline)
-    if said.serving and fresh and traces.primary is not None and traces.withdrawn is not None:
-        return replace(traces, settled=(*traces.settled, revision)[:LOOPS])
-    return traces
-
-
-def _later(said: Described, served: Described) -> bool:
-    return (said.timeline or 0) > (served.timeline or said.timeline or 0)
-
-
-def leader_of(leader: KeyValue | None) -> Leader | None:
-    """Who holds the leader key by the leader key, and in which leader term: since it was created,
-    or, where it was written again in place, since the last write, which is the latest that it can
-    be.
-    """
-    if leader is None:
-        return None
-    since = leader.created if leader.version == 1 else leader.modified
-    return Leader(node=leader.value, since=since)
-
-
-def failover_revision(history: History) -> int:
-    """The last revision of the failover key where the history begins; 0: it was absent."""
-    failover = history.base.keys.get("failover")
-    return 0 if failover is None else failover.modified
-
-
-def pending(failover: KeyValue | None) -> bool:
-    """Whether the failover key names somebody."""
-    return failover is not None and not _names_nobody(failover.value)
-
-
-def described(keys: Mapping[str, KeyValue], name: str) -> Described:
-    """How a node describes itself in `keys`."""
+def member_entry(keys: Mapping[str, KeyValue], name: str) -> MemberEntry:
+    """The member entry of a node in `keys`."""
     pair = keys.get(MEMBERS + name)
-    return Described() if pair is None else _described(pair.value)
+    return MemberEntry() if pair is None else _parse_entry(pair.value)
 
 
-def _names_nobody(value: str | None) -> bool:
-    """An unreadable value is not taken for a cleared one, though Patroni does (P7-F1)."""
-    failover = _failover(value)
-    return value is None or (failover is not None and not failover.pending)
+def _member_entries(keyspace: Keyspace) -> dict[str, MemberEntry]:
+    return {
+        key.removeprefix(MEMBERS): _parse_entry(pair.value)
+        for key, pair in keyspace.keys.items()
+        if key.startswith(MEMBERS)
+    }
 
 
-def _failover(value: str | None) -> Failover | None:
-    try:
-        return None if value is None else Failover.model_validate_json(value)
-    except ValidationError:
-        return None
-
-
-def _described(value: str | None) -> Described:
+def _parse_entry(value: str | None) -> MemberEntry:
+    """Each field by itself, so that one that can't be read hides no other."""
     try:
         member = json.loads(value or "null")
     except ValueError:
-        return Described()
+        return MemberEntry()
     if not isinstance(member, dict):
-        return Described()
+        return MemberEntry()
     role, state, timeline = (member.get(name) for name in ("role", "state", "timeline"))
-    return Described(
+    return MemberEntry(
         role if isinstance(role, str) else None,
         state if isinstance(state, str) else None,
         timeline if isinstance(timeline, int) else None,

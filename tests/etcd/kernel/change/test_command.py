@@ -18,7 +18,7 @@ from aeroctl.contract.consent import Confirmable
 from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.contract.requests import Client, RequestEnvelope
 from aeroctl.kernel.audit import ledger
-from aeroctl.kernel.change import command, throttle, transfer
+from aeroctl.kernel.change import command, outcome_record, throttle, transfer, watch
 from aeroctl.kernel.patroni import rest_api
 from aeroctl.kernel.postgres import queries
 from aeroctl.kernel.source import READERS
@@ -36,8 +36,8 @@ In = Callable[[Test], None]
 @pytest.fixture
 def inside(etcd_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> In:
     """Run a test in a world of its own, where nobody waits for a database that isn't there."""
-    monkeypatch.setattr(transfer, "LAST_WORDS_SECONDS", 0.2)
-    monkeypatch.setattr(transfer, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(watch, "LAST_WORDS_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.02)
     return lambda test: run(etcd_store, tmp_path, test)
 
 
@@ -1007,7 +1007,7 @@ class TestTheStoreFails:
     def test_one_that_nobody_knows_of(
         self, inside: In, monkeypatch: pytest.MonkeyPatch, problem: Any, words: str
     ) -> None:
-        monkeypatch.setattr(transfer, "RECORD_SECONDS", 0.3)
+        monkeypatch.setattr(outcome_record, "RECORD_SECONDS", 0.3)
 
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
@@ -1038,7 +1038,7 @@ class TestTheStoreFails:
     def test_when_the_outcome_is_recorded(
         self, inside: In, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(transfer, "RECORD_SECONDS", 0.3)
+        monkeypatch.setattr(outcome_record, "RECORD_SECONDS", 0.3)
 
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")

@@ -11,7 +11,7 @@ from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.requests import RequestStatus
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel.audit import ledger
-from aeroctl.kernel.endpoints import outcome
+from aeroctl.kernel.endpoints import outcome, request_history
 from aeroctl.kernel.endpoints.outcome import status
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.keys import ClusterKeys
@@ -156,7 +156,7 @@ def test_executed_and_nobody_left_to_record_it(etcd_store: Store, scope: str) ->
 def test_proof_beyond_the_first_window(
     etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcome, "WINDOW", 3)
+    monkeypatch.setattr(request_history, "WINDOW", 3)
 
     async def work(all_: Kept) -> None:
         await fly(all_)
@@ -238,7 +238,7 @@ def test_diagnostics(etcd_store: Store, scope: str) -> None:
         await all_.append(*dispatched(before, **asking))
         found = await asked(all_)
         assert (found.outcome, found.final) == ("unknown", False)
-        assert "changes nothing" in str(found.message)
+        assert "change nothing" in str(found.message)
         await all_.append(facts("outcome", outcome="executed", **asking))
         found = await asked(all_)
         assert (found.outcome, found.final) == ("executed", True)
@@ -259,10 +259,10 @@ def says(writes: bool | None) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("writes", "outcome"), [(True, "executed"), (None, "executed"), (False, "in_progress")]
+    ("writes", "expected"), [(True, "executed"), (None, "executed"), (False, "in_progress")]
 )
 def test_the_new_holder_must_accept_writes(
-    etcd_store: Store, monkeypatch: pytest.MonkeyPatch, writes: bool | None, outcome: str
+    etcd_store: Store, monkeypatch: pytest.MonkeyPatch, writes: bool | None, expected: str
 ) -> None:
     """As in the answer to the request itself; but only while its leader term stands."""
     monkeypatch.setattr(outcome, "writable", says(writes))
@@ -271,7 +271,7 @@ def test_the_new_holder_must_accept_writes(
         await fly(all_)
         await transfer(all_)
         found = await asked(all_)
-        assert (found.outcome, found.final) == (outcome, outcome == "executed")
+        assert (found.outcome, found.final) == (expected, expected == "executed")
         assert found.evidence[-1].rule_id == "writable"
         await all_.store.transact([], [Delete(all_.source.prefix + "leader")])
         await all_.engine("leader", "n2")
@@ -286,7 +286,7 @@ def test_windows_that_are_compacted_meanwhile(
     etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was seen before is not joined to what is left: the whole is judged by what is left."""
-    monkeypatch.setattr(outcome, "WINDOW", 2)
+    monkeypatch.setattr(request_history, "WINDOW", 2)
 
     async def work(all_: Kept) -> None:
         before = await all_.begin()
@@ -315,7 +315,7 @@ def test_history_is_held_window_by_window(
     etcd_store: Store, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long it is; and only in turn, for it may take long (P7-S2)."""
-    monkeypatch.setattr(outcome, "WINDOW", 4)
+    monkeypatch.setattr(request_history, "WINDOW", 4)
 
     async def work(all_: Kept) -> None:
         before = await all_.begin()
@@ -500,9 +500,7 @@ def test_a_broken_record_is_told_and_what_is_left_proves(
             assert (found.outcome, found.final) == (whole.outcome, whole.final)
         if place == 3 and ended in ("unknown", None):
             assert (found.outcome, found.final) == ("unknown", False)
-            assert "what was asked of the engine, if anything, is not known" in (
-                found.message or ""
-            )
+            assert "it is not known whether Patroni was asked" in str(found.message)
 
     kept(etcd_store, scope, work)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from aeroctl.contract.errors import EngineReply, Error, ErrorBody
 from aeroctl.kernel.audit import ledger
-from aeroctl.kernel.change import transfer
+from aeroctl.kernel.change import watch
 from aeroctl.kernel.patroni import rest_api
 from aeroctl.kernel.patroni.agent import Identity, Wanted, evidence, identity
 from aeroctl.kernel.patroni.rest_api import Engine
@@ -36,8 +36,8 @@ In = Callable[[Test], None]
 
 @pytest.fixture
 def inside(etcd_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> In:
-    monkeypatch.setattr(transfer, "LAST_WORDS_SECONDS", 0.2)
-    monkeypatch.setattr(transfer, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(watch, "LAST_WORDS_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.02)
     return lambda test: run(etcd_store, tmp_path, test)
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from aeroctl.contract.cluster import Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.errors import EngineReply
-from aeroctl.kernel.prove.judge import Asked, Judgement, Renewals, attributed, judge
+from aeroctl.kernel.patroni.renewals import Renewals
+from aeroctl.kernel.prove.judge import Judgement, attributed, judge
+from aeroctl.kernel.prove.request import TransferRequest
 from aeroctl.kernel.store.keyspace import History, Keyspace
 from tests.support.agents_model import EMPTY, NAMES, Agents
 from tests.support.examples import examples
@@ -88,10 +90,10 @@ class Play:
         """What the kernel says now."""
         agents = self.agents
         now = Keyspace(PREFIX, agents.revision, dict(agents.keys))
-        asked = Asked(
+        asked = TransferRequest(
             command=self.command,
             target="n1" if self.command == "request_demotion" else "n2",
-            before=Leader(node="n1", since=40),
+            leader_before=Leader(node="n1", since=40),
             failover_revision=90,
             dispatched=100,
         )

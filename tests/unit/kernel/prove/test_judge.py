@@ -12,17 +12,17 @@ from aeroctl.contract.cluster import Leader
 from aeroctl.contract.commands import CommandName
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.terms import RequestOutcome
-from aeroctl.kernel.prove.evidence import follow
+from aeroctl.kernel.patroni.renewals import Renewals
 from aeroctl.kernel.prove.judge import (
     REFUSALS,
-    Asked,
     Judgement,
-    Renewals,
     attributed,
+    gone_answer,
     judge,
-    told,
-    wrote,
+    reply_shows_written,
 )
+from aeroctl.kernel.prove.request import TransferRequest
+from aeroctl.kernel.prove.transitions import follow
 from aeroctl.kernel.store.keyspace import Event, History, Keyspace, KeyValue
 from tests.support.examples import examples
 from tests.support.keyspaces import PREFIX, member, text
@@ -114,11 +114,11 @@ def history(start: Keyspace, events: list[Event], lost: int = 0) -> History:
     return History(after(start, events), tuple(events[lost:]), lost == 0, left)
 
 
-def asked(command: CommandName = "request_promotion", leader: str | None = "n1") -> Asked:
-    return Asked(
+def asked(command: CommandName = "request_promotion", leader: str | None = "n1") -> TransferRequest:
+    return TransferRequest(
         command=command,
         target="n1" if command == "request_demotion" else "n2",
-        before=Leader(node=leader, since=40) if leader else None,
+        leader_before=Leader(node=leader, since=40) if leader else None,
         failover_revision=90,
         dispatched=DISPATCHED,
     )
@@ -348,10 +348,10 @@ def test_a_leader_term_begins_when_the_name_takes_the_key(start: str) -> None:
     assert found.leader_after == Leader(node=start, since=since)
     # as it was when the request was dispatched
     young = replace(base(), keys={**base().keys, "leader": KeyValue("n1", 40, 60)})
-    bound = replace(asked(), before=Leader(node="n1", since=60))
+    bound = replace(asked(), leader_before=Leader(node="n1", since=60))
     events = written(young, [SWITCHOVER, CLEAR, *LOOP])
     found = judge(bound, history(young, events), False, None, None)
-    assert (found.outcome, found.leader_after) == ("rejected", bound.before)
+    assert (found.outcome, found.leader_after) == ("rejected", bound.leader_before)
 
 
 class TestSameLeaderTerm:
@@ -377,7 +377,7 @@ class TestSameLeaderTerm:
             for end in ([CLEAR, ANSWER, *LOOP], [STILL, CLEAR, ANSWER, *LOOP]):
                 found = judged(SWITCHOVER, seen, *end, reply=reply)
                 assert (found.outcome, found.final) == ("rolled_back", True)
-                assert "the same leader term went on after an interruption" in str(found.message)
+                assert "n1 is still the leader, after an interruption" in str(found.message)
                 assert found.leader_after == Leader(node="n1", since=40)
                 assert evaluations(found)["holder_stayed_primary"] == "does_not_hold"
         found = judged(SWITCHOVER, seen)
@@ -476,7 +476,7 @@ class TestSameLeaderTerm:
 
     def test_no_leader_term_is_not_told_of_as_one(self) -> None:
         found = judged(FORCE, CLEAR, command="force_promotion", leader=None)
-        assert "nobody held the leader key" in str(found.message)
+        assert "no node held the leader key" in str(found.message)
 
 
 def test_a_request_that_was_taken_up_when_none_was_in_flight() -> None:
@@ -491,7 +491,7 @@ def test_a_request_that_was_taken_up_when_none_was_in_flight() -> None:
 def test_of_two_that_read_the_same_nothing_tells_which_is_this_one() -> None:
     """The first was another operator's, perhaps, and its own agent was slow to write this one."""
     twice = judged(SWITCHOVER, DELETE, *LOOP, STILL, SWITCHOVER, *AWAY)
-    assert (twice.outcome, twice.echo) == ("rejected", 160)
+    assert (twice.outcome, twice.repeated) == ("rejected", 160)
     assert attributed(twice, 150).outcome == "rejected"
     assert (attributed(twice, 160).outcome, attributed(twice, 160).final) == ("unknown", True)
 
@@ -510,7 +510,7 @@ def test_of_two_that_read_the_same_nothing_tells_which_is_this_one() -> None:
     ],
 )
 def test_which_replies_show_that_the_agent_wrote_it(reply: EngineReply | None, so: bool) -> None:
-    assert wrote(reply) == so
+    assert reply_shows_written(reply) == so
 
 
 class TestReplaced:
@@ -530,7 +530,7 @@ class TestReplaced:
     def test_leader_passed(self, other: Write, node: str) -> None:
         found = judged(SWITCHOVER, other, RELEASE, take(node), role(node, "primary"))
         assert (found.outcome, found.final) == ("unknown", True)
-        assert "another request replaced it at revision 120" in str(found.message)
+        assert "another request replaced this one at revision 120" in str(found.message)
         facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
         assert facts["replaced_revision"] == 120
         assert found.leader_after == Leader(node=node, since=140)
@@ -540,7 +540,9 @@ class TestReplaced:
         for end in ([CLEAR, *LOOP], LOOP):
             found = judged(SWITCHOVER, OTHER, *end)
             assert (found.outcome, found.final) == ("rejected", True)
-            assert str(found.message).startswith("another request replaced it at revision 120")
+            assert str(found.message).startswith(
+                "another request replaced this one at revision 120"
+            )
         found = judged(SWITCHOVER, OTHER, role("n1", "demoted"), CLEAR, *LOOP)
         assert (found.outcome, found.final) == ("rolled_back", True)
 
@@ -552,7 +554,7 @@ class TestReplaced:
         """Which of the two was acted on, nothing proves."""
         found = judged(SWITCHOVER, DELETE, *EXECUTED)
         assert (found.outcome, found.final) == ("unknown", True)
-        assert "one that reads the same was made at revision 130" in str(found.message)
+        assert "a request that reads the same was written at revision 130" in str(found.message)
         assert judged(SWITCHOVER, DELETE, SWITCHOVER).outcome == "in_progress"
         assert not judged(SWITCHOVER, DELETE, STILL, SWITCHOVER, CLEAR, STILL).final
         assert judged(SWITCHOVER, DELETE, SWITCHOVER, CLEAR, *LOOP).outcome == "rejected"
@@ -825,18 +827,19 @@ def test_piece_by_piece_it_is_the_same(
     reply: EngineReply | None,
     data: st.DataObject,
 ) -> None:
-    """However the history is cut, with the traces carried over."""
+    """However the history is cut, with the progress carried over."""
     start = base(leader)
     events = possible(start, writes)
     cut = data.draw(st.integers(0, len(events)))
     answered = data.draw(st.none() | st.integers(100, 200))
     request = asked(command, leader)
-    word = told(request, reply, answered)
+    answer = gone_answer(request, reply, answered)
     whole = history(start, events)
-    traces = follow(request, history(start, events[:cut]), word=word)
-    traces = follow(request, history(after(start, events[:cut]), events[cut:]), traces, word=word)
+    progress = follow(request, history(start, events[:cut]), answer=answer)
+    rest = history(after(start, events[:cut]), events[cut:])
+    progress = follow(request, rest, progress, answer=answer)
     pieces = replace(whole, events=())
-    found = judge(request, pieces, False, reply, None, traces, answered=answered)
+    found = judge(request, pieces, False, reply, None, progress, answered=answered)
     if reply is None or reply.status not in REFUSALS:  # else nothing is followed
         assert found == judge(request, whole, False, reply, None, answered=answered)
 
@@ -877,5 +880,5 @@ def test_another_leader_term_of_the_same_node_is_not_the_one_that_was_bound() ->
     """The leader term is the fence, not the name (P6-A1)."""
     start = base("n1")
     events = written(start, [SWITCHOVER, CLEAR])
-    other = replace(asked(), before=Leader(node="n1", since=39))
+    other = replace(asked(), leader_before=Leader(node="n1", since=39))
     assert judge(other, history(start, events, 2), False, None, None).outcome == "unknown"
