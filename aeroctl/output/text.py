@@ -14,7 +14,7 @@ from aeroctl.views.blocks import Block, Branch, Cell, Facts, Flagged, Grid, Lane
 
 if TYPE_CHECKING:
     from aeroctl.contract.envelope import Note, ObservedAt
-    from aeroctl.views.marks import Marks
+    from aeroctl.views.changed_cells import ChangedCells
 
 Format = Literal["table", "json", "jsonl"]
 
@@ -26,7 +26,7 @@ class Frame:
     observed: "ObservedAt"
     notes: "Sequence[Note]"
     blocks: Sequence[Block]
-    changed: "Sequence[Marks] | None" = None
+    changed: "Sequence[ChangedCells] | None" = None
     """For each block its changed cells; None: the frame was not compared with another."""
 
 
@@ -60,7 +60,7 @@ class Layout:
         line = self.paint(safe(text), style) if self.terminal else f"# {safe(text)}"
         return f"  {line}" if self.gutter else line
 
-    def block(self, block: Block, changed: "Marks" = frozenset()) -> str:
+    def block(self, block: Block, changed: "ChangedCells" = frozenset()) -> str:
         """A block, its title above it."""
         if isinstance(block, Facts):
             lines, first = self._facts(block, changed), 0
@@ -75,7 +75,7 @@ class Layout:
             lines.insert(0, self.remark(block.title, "bold"))
         return "\n".join(lines)
 
-    def _facts(self, block: Facts, changed: "Marks") -> list[str]:
+    def _facts(self, block: Facts, changed: "ChangedCells") -> list[str]:
         wide = max(len(label) for label, _ in block.rows) + 1
         return [
             f"{self.paint(f'{label}:'.ljust(wide), 'dim')} "
@@ -83,7 +83,7 @@ class Layout:
             for row, (label, cell) in enumerate(block.rows)
         ]
 
-    def _table(self, block: Grid | Tree, changed: "Marks") -> list[str]:
+    def _table(self, block: Grid | Tree, changed: "ChangedCells") -> list[str]:
         names = block.columns.split()
         if isinstance(block, Grid):
             rows, lead = block.rows, [""] * len(block.rows)
@@ -113,7 +113,7 @@ class Layout:
             lines.append("  ".join(painted).rstrip())
         return lines
 
-    def _lanes(self, block: Lanes, changed: "Marks") -> list[str]:
+    def _lanes(self, block: Lanes, changed: "ChangedCells") -> list[str]:
         """The lanes' names as stairs down to them, then a row of the table beside each."""
         stairs = ["│ " * at + safe(name) for at, name in enumerate(block.names)]
         head, *rows = self._table(block.grid, changed)

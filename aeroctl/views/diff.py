@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Scalar = str | int | float | bool | None
 Place = tuple[str | None, str]
 """Node and path: where in a section a value is."""
+Silent = set[tuple[Section, str]]
+"""Sections and nodes: who did not answer for which."""
 
 # By what a member of a list is the same in another snapshot. Names and words are what they are.
 _IDENTITY = {
@@ -79,45 +81,53 @@ class DiffView:
 
 def diff(before: "SnapshotEnvelope", after: "SnapshotEnvelope") -> DiffView:
     """What has to change in `before` to become `after`, in the sections that both hold."""
-    was, now = before.data, after.data
-    sections = [name for name in SECTIONS if None not in (getattr(was, name), getattr(now, name))]
-    silent = _silent(was, sections) | _silent(now, sections)
+    old, new = before.data, after.data
+    sections = [name for name in SECTIONS if None not in (getattr(old, name), getattr(new, name))]
+    silent = _silent(old, sections) | _silent(new, sections)
     return DiffView(
         before=_side(before.observed_at),
         after=_side(after.observed_at),
         not_compared=tuple(name for name in SECTIONS if name not in sections),
-        unanswered=tuple(
-            Unanswered(node, tuple(name for name in sections if (name, node) in silent))
-            for node in sorted({node for _, node in silent})
-        ),
+        unanswered=_unanswered(sections, silent),
         changes=tuple(
             change
             for name in sections
-            for change in _changes(name, values(was, name, silent), values(now, name, silent))
+            for change in _changes(name, values(old, name, silent), values(new, name, silent))
         ),
     )
 
 
-def values(
-    snapshot: "Snapshot", section: Section, silent: set[tuple[Section, str]]
-) -> dict[Place, Scalar]:
+def values(snapshot: "Snapshot", section: Section, silent: Silent) -> dict[Place, Scalar]:
     """Every value of a section by its place; of a node in `silent`, only why there is none."""
-    found: dict[Place, Scalar] = {}
-    held = getattr(snapshot, section)
-    for part in held if isinstance(held, list) else [held]:
-        node, value, inside = None, part, ""
-        if section == "nodes":
-            node = part.name
-        elif section in NODE_SECTIONS:
-            node, value = part.node, part.value
-            if (section, node) in silent:
-                value, inside = part.unavailable, "unavailable"
-        for path, scalar in _leaves(value, inside, inside):
-            found[node, path] = scalar
-    return found
+    content = getattr(snapshot, section)
+    return {
+        (node, path): scalar
+        for part in (content if isinstance(content, list) else [content])
+        for node, value, prefix in [_part(section, part, silent)]
+        for path, scalar in _leaves(value, prefix, prefix)
+    }
 
 
-def _silent(snapshot: "Snapshot", sections: Sequence[Section]) -> set[tuple[Section, str]]:
+def _part(section: Section, part: Any, silent: Silent) -> tuple[str | None, Any, str]:
+    """The node that a part of a section is about, the value to compare, and its path."""
+    if section == "nodes":
+        return part.name, part, ""
+    if section not in NODE_SECTIONS:
+        return None, part, ""
+    if (section, part.node) in silent:
+        return part.node, part.unavailable, "unavailable"
+    return part.node, part.value, ""
+
+
+def _unanswered(sections: Sequence[Section], silent: Silent) -> tuple[Unanswered, ...]:
+    return tuple(
+        Unanswered(node, tuple(name for name in sections if (name, node) in silent))
+        for node in sorted({node for _, node in silent})
+    )
+
+
+def _silent(snapshot: "Snapshot", sections: Sequence[Section]) -> Silent:
+    """Nodes that did not answer, by section."""
     return {
         (section, row.node)
         for section in sections
@@ -132,11 +142,11 @@ def _leaves(value: Any, path: str, name: str) -> Iterator[tuple[str, Scalar]]:
     if value is None or isinstance(value, str | int | float):
         yield path, value
     elif isinstance(value, list):
-        met: Counter[str] = Counter()
+        count: Counter[str] = Counter()
         for number, member in enumerate(value):
             place = f"{path}{_key(member, name, number)}"
-            met[place] += 1
-            again = f"[{met[place]}]" if met[place] > 1 else ""
+            count[place] += 1
+            again = f"[{count[place]}]" if count[place] > 1 else ""
             yield from _leaves(member, place + again, name)
     elif isinstance(value, Mapping):
         for key, inner in value.items():
@@ -162,19 +172,29 @@ def _quoted(key: str) -> str:
 
 
 def _changes(
-    section: Section, was: Mapping[Place, Scalar], now: Mapping[Place, Scalar]
+    section: Section, old: Mapping[Place, Scalar], new: Mapping[Place, Scalar]
 ) -> list[Change]:
-    found = []
-    for place in was.keys() | now.keys():
-        before, after = was.get(place), now.get(place)
-        if place in was and place in now:
-            if (type(before), before) != (type(after), after):  # 1 is not true
-                found.append(Change(section, *place, "changed", before, after))
-        # No value where there is nothing to have one is no difference; a tag without value is.
-        elif (before, after) != (None, None) or place[1].endswith("]"):
-            change: Literal["added", "removed"] = "added" if place in now else "removed"
-            found.append(Change(section, *place, change, before, after))
-    return sorted(found, key=_order)
+    changes = (
+        Change(section, *place, kind, old.get(place), new.get(place))
+        for place in old.keys() | new.keys()
+        if (kind := _kind(place, old, new)) is not None
+    )
+    return sorted(changes, key=_order)
+
+
+def _kind(
+    place: Place, old: Mapping[Place, Scalar], new: Mapping[Place, Scalar]
+) -> Literal["changed", "added", "removed"] | None:
+    """How the value at a place differs; None: it does not."""
+    before, after = old.get(place), new.get(place)
+    if place in old and place in new:
+        same = (type(before), before) == (type(after), after)  # 1 is not true
+        return None if same else "changed"
+    # A place that only one side has, and without a value there, is no difference; but a tag
+    # without a value is one.
+    if (before, after) == (None, None) and not place[1].endswith("]"):
+        return None
+    return "added" if place in new else "removed"
 
 
 def _order(change: Change) -> tuple[bool, str, str]:
@@ -190,14 +210,14 @@ def _side(observed: "ObservedAt") -> Side:
 
 def remarks(view: DiffView) -> list[tuple[str, str | None, str]]:
     """What was not compared, as notes: code, subject, message."""
-    noted: list[tuple[str, str | None, str]] = []
+    notes: list[tuple[str, str | None, str]] = []
     if view.not_compared:
         words = f"not on both sides: {', '.join(view.not_compared)}"
-        noted.append(("SECTION_NOT_COMPARED", None, words))
-    for each in view.unanswered:
-        words = f"could not be asked, on one side or both: {', '.join(each.sections)}"
-        noted.append(("NODE_NOT_COMPARED", each.node, words))
-    return noted
+        notes.append(("SECTION_NOT_COMPARED", None, words))
+    for unanswered in view.unanswered:
+        words = f"could not be asked, on one side or both: {', '.join(unanswered.sections)}"
+        notes.append(("NODE_NOT_COMPARED", unanswered.node, words))
+    return notes
 
 
 def layout(view: DiffView) -> tuple[Block, ...]:

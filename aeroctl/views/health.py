@@ -41,7 +41,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
     assert promotion is not None
     rows = node_rows(snapshot)
     asked = snapshot.replication is not None
-    said = {each.node: each.value for each in snapshot.replication or ()}
+    reports = {node.node: node.value for node in snapshot.replication or ()}
     return HealthView(
         cluster=cluster.name,
         promotion_state=promotion.state,
@@ -50,7 +50,7 @@ def derive(snapshot: "Snapshot") -> HealthView:
         answering=sum(node.unavailable is None for node in rows) if asked else None,
         streaming=sum(bool(node.streaming) for node in rows),
         writable=sum(bool(node.writable) for node in rows) if asked else None,
-        rules=rules(cluster, promotion, rows, said if asked else None),
+        rules=rules(cluster, promotion, rows, reports if asked else None),
     )
 
 

@@ -1,6 +1,6 @@
 """The rules of the view `health`: each is a sentence about the cluster that holds, does not hold,
 or can't be decided from this snapshot. To add one, add it to `rules`, and its invariants to
-contract/rule_invariants.py.
+`INVARIANTS`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,18 +17,37 @@ if TYPE_CHECKING:
     from aeroctl.contract.replication import NodeReplication
 
 
+INVARIANTS: Mapping[str, tuple[str, ...]] = {
+    "one_leader": ("P6-A1",),
+    "leader_writable": ("P6-A1",),
+    "single_writer": ("P6-A1",),
+    "expected_members": ("P6-A1",),
+    "all_registered": (),
+    "all_answer": (),
+    "all_running": (),
+    "all_streaming": ("P6-S1",),
+    "same_timeline": ("P6-S2",),
+    "lag_within_limit": ("P6-S1",),
+    "synchronous_standby": ("P6-S1",),
+    "nothing_pending": ("P6-A2", "P7-E1"),
+    "failover_active": (),
+    "no_pending_restart": (),
+}
+"""Which invariants each rule serves; empty: none."""
+
+
 def rules(
     cluster: "Cluster",
     promotion: "Promotion",
     rows: Sequence[NodeRow],
-    said: "Mapping[str, NodeReplication | None] | None",
+    reports: "Mapping[str, NodeReplication | None] | None",
 ) -> tuple[Rule, ...]:
-    """Every rule over one snapshot, in a fixed order. `said` is None where no node was asked."""
+    """Every rule over one snapshot, in a fixed order. `reports` is None where no node was asked."""
     nodes = tuple(node for node in rows if node.counts)
     return (
         _has_leader(cluster),
         _leader_writable(cluster, nodes),
-        _single_writer(cluster, rows, said or {}),
+        _single_writer(cluster, rows, reports or {}),
         _expected_members(cluster, rows),
         _every(
             "all_registered",
@@ -40,7 +59,7 @@ def rules(
             "all_answer",
             "every node answers for itself",
             nodes,
-            (lambda node: _answers(node)) if said is not None else lambda _: None,
+            (lambda node: _answers(node)) if reports is not None else lambda _: None,
             lambda node: node.unavailable.code if node.unavailable else None,
         ),
         _every(
@@ -64,7 +83,7 @@ def rules(
             _both("role", "timeline"),
         ),
         _lag_within_limit(cluster, nodes),
-        _synchronous_set(cluster, said),
+        _synchronous_set(cluster, reports),
         _rule(
             "nothing_pending",
             "no transfer of the leader key is asked for or under way",
@@ -87,7 +106,7 @@ def rules(
 
 
 def _rule(rule_id: str, description: str, holds: bool | None, evidence: Mapping[str, Raw]) -> Rule:
-    return Rule.of(rule_id, description, holds, evidence)
+    return Rule.of(rule_id, description, holds, INVARIANTS[rule_id], evidence)
 
 
 def _claimed(holds: Callable[[NodeRow], bool | None]) -> Callable[[NodeRow], bool | None]:
@@ -152,7 +171,7 @@ def _leader_writable(cluster: "Cluster", nodes: Iterable[NodeRow]) -> Rule:
 def _single_writer(
     cluster: "Cluster",
     nodes: Iterable[NodeRow],
-    said: "Mapping[str, NodeReplication | None]",
+    reports: "Mapping[str, NodeReplication | None]",
 ) -> Rule:
     """P6-A1. A node that did not answer may be writable: undetermined, not fine. So may one that is
     gone from the store, and one out of recovery that is read-only by a default alone.
@@ -162,7 +181,7 @@ def _single_writer(
         accounts.Writer(
             name=node.name,
             may_write=node.is_leader and not cluster.standby_cluster,
-            writable=accounts.could_write(said.get(node.name)),
+            writable=accounts.could_write(reports.get(node.name)),
             retired=node.retired,
         )
         for node in nodes
@@ -259,9 +278,9 @@ def _waited_for(leader: "NodeReplication") -> set[str]:
 
 
 def _synchronous_set(
-    cluster: "Cluster", said: "Mapping[str, NodeReplication | None] | None"
+    cluster: "Cluster", reports: "Mapping[str, NodeReplication | None] | None"
 ) -> Rule:
-    """P6-S1. The store says who is to be waited for; the leader, who is. `said` None:
+    """P6-S1. The store says who is to be waited for; the leader, who is. `reports` None:
     no node was asked.
     """
     sync, held = cluster.synchronous, cluster.leader
@@ -270,8 +289,8 @@ def _synchronous_set(
     evidence: dict[str, Raw] = {"mode": sync.mode}
     if sync.mode != "off":
         evidence["standbys"] = ", ".join(names) or None
-    if names and sync.mode != "off" and said is not None:
-        holder = said.get(held.node) if held else None
+    if names and sync.mode != "off" and reports is not None:
+        holder = reports.get(held.node) if held else None
         waited = None if holder is None else _waited_for(holder)
         if waited is None:
             holds = None

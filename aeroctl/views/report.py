@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from aeroctl.views import audit, cluster, health, nodes, replication
 from aeroctl.views.blocks import Block, Cell, Flagged
+from aeroctl.views.entries import Entry, merged
+from aeroctl.views.entry_text import description, time_text
 from aeroctl.views.pictures.html import (
     HtmlCell,
     Link,
@@ -24,16 +26,18 @@ from aeroctl.views.pictures.html import (
     table,
     void,
 )
-from aeroctl.views.pictures.lanes_svg import LEGEND, Told, bands, icon, line_icon
+from aeroctl.views.pictures.lanes_svg import LEGEND, PageEntries, bands, icon, line_icon
 from aeroctl.views.pictures.report_style import STYLE
 from aeroctl.views.pictures.topology_svg import topology_svg
-from aeroctl.views.timeline import Entry, flagged, merged, when, words
+from aeroctl.views.timeline import description_cell
 
 if TYPE_CHECKING:
     from aeroctl.contract.audit import AuditRecord, BrokenRecord, Head
     from aeroctl.contract.envelope import Note, ObservedAt, Snapshot, SnapshotEnvelope
     from aeroctl.contract.events import Event, Standing
 
+Section = tuple[str, str, Markup]
+"""A section's anchor, its heading and its content."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """What the page may load: nothing but the style that it holds."""
 _STORY = ("REVISION", "KIND", "NODE", "WHAT", "TIME AND ITS CLOCK", "REQUEST")
@@ -44,7 +48,7 @@ _REQUESTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class VerifiedTrail:
     """The audit trail, where it may be read: the records, the verdict on them, the kept end."""
 
     view: audit.AuditView
@@ -60,7 +64,7 @@ class Evidence:
     envelope: "SnapshotEnvelope"
     base: "Standing"
     events: "Sequence[Event]"
-    trail: Trail | None
+    trail: VerifiedTrail | None
     notes: "Sequence[Note]"
 
 
@@ -68,53 +72,68 @@ def render(evidence: Evidence) -> str:
     """The page, in ASCII."""
     snapshot, observed = evidence.envelope.data, evidence.envelope.observed_at
     assert snapshot.cluster is not None
-    # A trail that was tampered with may be out of order; the verdict on its chain says so.
-    trail = evidence.trail.view if evidence.trail else None
-    records: list[AuditRecord | BrokenRecord] = []
-    if trail is not None:
-        records = [*trail.records, *trail.broken]
-    entries = list(merged(evidence.events, sorted(records, key=attrgetter("revision"))))
-    told = Told(
-        evidence.base,
-        entries,
-        [f"entry-{number}" for number in range(1, len(entries) + 1)],
-        [words(entry) for entry in entries],
-    )
-    sections = (
+    title = f"Cluster {snapshot.cluster.name} at revision {observed.revision}"
+    body = _body(title, _heading(snapshot, observed), _sections(evidence, snapshot))
+    page = element("html", _head(title), body, lang="en")
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+def _sections(evidence: Evidence, snapshot: "Snapshot") -> Sequence[Section]:
+    """The page's sections, in order. To add one, write its function and add it here."""
+    entries = _entries(evidence)
+    return (
         ("notes", "Notes", _notes(evidence.notes)),
         ("health", "Health", _blocks(health.layout(health.derive(snapshot)))),
         ("topology", "Topology", _topology(snapshot)),
-        ("lanes", "Lanes", _lanes(told)),
-        ("story", "Story", _story(told)),
-        ("requests", "Requests", _requests(told, evidence)),
+        ("lanes", "Lanes", _lanes(entries)),
+        ("story", "Story", _story(entries)),
+        ("requests", "Requests", _requests(entries, evidence)),
         ("audit", "Audit trail", _audit(evidence)),
         ("nodes", "Nodes", _blocks(nodes.layout(nodes.derive(snapshot)))),
         ("replication", "Replication", _replication(snapshot)),
     )
-    title = f"Cluster {snapshot.cluster.name} at revision {observed.revision}"
+
+
+def _entries(evidence: Evidence) -> PageEntries:
+    """Events and records in one order, each with its place in the page and its description."""
+    records: list[AuditRecord | BrokenRecord] = []
+    if evidence.trail is not None:
+        records = [*evidence.trail.view.records, *evidence.trail.view.broken]
+    # A trail that was tampered with may be out of order; the verdict on its chain says so.
+    entries = list(merged(evidence.events, sorted(records, key=attrgetter("revision"))))
+    return PageEntries(
+        evidence.base,
+        entries,
+        [f"entry-{number}" for number in range(1, len(entries) + 1)],
+        [description(entry) for entry in entries],
+    )
+
+
+def _body(title: str, heading: Markup, sections: Sequence[Section]) -> Markup:
     contents = (element("li", link(name, ident)) for ident, name, _ in sections)
-    body = (
+    main = (
+        element("section", element("h2", name), content, id=ident)
+        for ident, name, content in sections
+    )
+    return element(
+        "body",
         _hatch(),
         element("h1", title),
-        _heading(snapshot, observed),
+        heading,
         element("nav", element("ul", *contents), aria_label="Contents"),
-        element(
-            "main",
-            *(
-                element("section", element("h2", name), content, id=ident)
-                for ident, name, content in sections
-            ),
-        ),
+        element("main", *main),
     )
-    head = (
+
+
+def _head(title: str) -> Markup:
+    return element(
+        "head",
         void("meta", charset="utf-8"),
         void("meta", http_equiv="Content-Security-Policy", content=POLICY),
         void("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("title", title),
         element("style", Markup(STYLE)),
     )
-    page = element("html", element("head", *head), element("body", *body), lang="en")
-    return f"<!DOCTYPE html>\n{page}\n"
 
 
 def _heading(snapshot: "Snapshot", observed: "ObservedAt") -> Markup:
@@ -158,27 +177,27 @@ def _topology(snapshot: "Snapshot") -> Markup:
     if not rows:
         return _none("no nodes")
     assert snapshot.cluster is not None
-    held = snapshot.cluster.leader
+    leader = snapshot.cluster.leader
     about = "Every node is below the one that it streams from, as its own receiver reports."
     if snapshot.replication is None:
         about = "The replication connections of an earlier state are unknown."
     picture = element(
-        "div", topology_svg(rows, held.since if held else None), class_="wide", tabindex=0
+        "div", topology_svg(rows, leader.since if leader else None), class_="wide", tabindex=0
     )
     return joined([_about(about), picture])
 
 
-def _lanes(told: Told) -> Markup:
-    drawn = bands(told)
-    if not drawn:
+def _lanes(entries: PageEntries) -> Markup:
+    pictures = bands(entries)
+    if not pictures:
         return _none("nothing happened")
     lines = (
         ("holds", "holds the leader key"),
         ("there", "registered; no line: not registered"),
         ("gap", "gap: history was compacted, not all is known"),
     )
-    legend = [element("li", line_icon(style), said) for style, said in lines]
-    legend += [element("li", icon(shape), said) for shape, said in LEGEND]
+    legend = [element("li", line_icon(style), text) for style, text in lines]
+    legend += [element("li", icon(shape), text) for shape, text in LEGEND]
     parts = [
         _about(
             "A column is a revision, in the kernel's order; columns are no measure of time. Above "
@@ -187,19 +206,19 @@ def _lanes(told: Told) -> Markup:
         ),
         element("ul", *legend, class_="legend"),
     ]
-    for band in drawn:
+    for band in pictures:
         parts.append(element("div", band.picture, class_="wide", tabindex=0))
         if band.left_out:
-            said = f"{band.left_out} nodes have no lane above: nothing happened to them there."
-            parts.append(_about(said))
+            text = f"{band.left_out} nodes have no lane above: nothing happened to them there."
+            parts.append(_about(text))
     return joined(parts)
 
 
-def _story(told: Told) -> Markup:
+def _story(entries: PageEntries) -> Markup:
     """A row per entry; those of one revision are drawn together."""
     rows = []
     last = None
-    for entry, ident, said in zip(told.entries, told.ids, told.words, strict=True):
+    for entry, ident in zip(entries.entries, entries.ids, strict=True):
         style = "gap" if entry.kind == "gap" else "same" if entry.revision == last else None
         last = entry.revision
         request = entry.request_id
@@ -207,7 +226,7 @@ def _story(told: Told) -> Markup:
             entry.revision,
             entry.kind,
             entry.node,
-            Flagged(said) if flagged(entry) else said,
+            description_cell(entry),
             _time(entry),
             None if request is None else Link(request, f"request-{request}"),
         )
@@ -216,19 +235,20 @@ def _story(told: Told) -> Markup:
 
 
 def _time(entry: Entry) -> HtmlCell:
-    if (shown := when(entry)) is None:
+    if (time := time_text(entry)) is None:
         return None
-    time = element("div", shown, class_="id")
-    return joined([time, element("div", entry.clock or "", class_="none")])
+    return joined(
+        [element("div", time, class_="id"), element("div", entry.clock or "", class_="none")]
+    )
 
 
-def _requests(told: Told, evidence: Evidence) -> Markup:
+def _requests(entries: PageEntries, evidence: Evidence) -> Markup:
     """A row per request id, in the order in which they came."""
     if evidence.trail is None:
         return _not_shown(evidence.notes)
     places = {
         entry.sequence: ident
-        for entry, ident in zip(told.entries, told.ids, strict=True)
+        for entry, ident in zip(entries.entries, entries.ids, strict=True)
         if entry.source == "audit"
     }
     requests: dict[str, list[AuditRecord]] = {}

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from aeroctl.contract.rule_invariants import OF_RULE
 from aeroctl.contract.terms import Enforcement, Evaluation
 
 Raw = str | bool | int | float | None
@@ -34,7 +33,12 @@ class Rule:
 
     @classmethod
     def of(
-        cls, rule_id: str, description: str, holds: bool | None, evidence: Mapping[str, Raw]
+        cls,
+        rule_id: str,
+        description: str,
+        holds: bool | None,
+        invariants: tuple[str, ...],
+        evidence: Mapping[str, Raw],
     ) -> "Rule":
         """A rule that a view evaluates itself: nothing is refused for it."""
         evaluations: dict[bool | None, Literal["holds", "does_not_hold", "undetermined"]] = {
@@ -43,7 +47,7 @@ class Rule:
             None: "undetermined",
         }
         facts = tuple(Fact(name, value) for name, value in evidence.items())
-        return cls(rule_id, description, evaluations[holds], "none", OF_RULE[rule_id], facts)
+        return cls(rule_id, description, evaluations[holds], "none", invariants, facts)
 
 
 class _Fact(Protocol):

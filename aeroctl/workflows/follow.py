@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from aeroctl.contract.envelope import Note
 from aeroctl.errors import Failure, failure
-from aeroctl.views.timeline import Entry, Wanted
+from aeroctl.views.entries import Entry
+from aeroctl.views.timeline import EntryFilter
 from aeroctl.workflows.timeline import Selection, Story, bounds, print_entry, wanted_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Following:
         if selection.since is None:
             since = reader.source.snapshot(("cluster",), None).observed_at.revision + 1
         self._place = Place(since)
-        self._wanted: Wanted | None = None
+        self._wanted: EntryFilter | None = None
         self._noted: list[Note] = []
         self._trouble = ""
 
@@ -71,7 +72,7 @@ class Following:
         for entry in place.news(entries):
             if self._wanted.span is not None:
                 self._wanted.span.follow(entry)
-            if self._wanted.has(entry) and not print_entry(self._reader, entry):
+            if self._wanted.matches(entry) and not print_entry(self._reader, entry):
                 return False
         place.reach(story.revision)
         return True

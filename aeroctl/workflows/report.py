@@ -9,7 +9,7 @@ from aeroctl.errors import Failure, failure
 from aeroctl.sources.collect import collect
 from aeroctl.sources.evidence_file import EvidenceFile
 from aeroctl.views import audit
-from aeroctl.views.report import Evidence, Trail, render
+from aeroctl.views.report import Evidence, VerifiedTrail, render
 
 if TYPE_CHECKING:
     from aeroctl.sources.moment import Moment
@@ -41,11 +41,13 @@ def _evidence(reader: "Reader", moment: "Moment | None") -> Evidence:
     return Evidence(envelope, events.data.base, events.data.events, trail, notes)
 
 
-def _trail(file: EvidenceFile) -> Trail:
+def _trail(file: EvidenceFile) -> VerifiedTrail:
     """The trail, and the verdict on its chain (P7-O3), computed over the records as they came."""
     page, raw = file.audit(0, None)
     chain, head = Chain(), page.data.head
     chain.follow(raw, page.data.broken)
     end = chain.end(head.sequence, head.hash)
     verdict = audit.verification(len(raw), end, f"{head.sequence}:{head.hash}")
-    return Trail(audit.AuditView(tuple(page.data.records), tuple(page.data.broken), verdict), head)
+    return VerifiedTrail(
+        audit.AuditView(tuple(page.data.records), tuple(page.data.broken), verdict), head
+    )

@@ -16,7 +16,8 @@ from aeroctl.errors import Failure, failure
 from aeroctl.safe_text import safe
 from aeroctl.sources.moment import AtRevision
 from aeroctl.sources.source import MAX_ENTRIES, Source, check_count
-from aeroctl.views.timeline import Entry, Span, TimelineView, Wanted, layout, line, merged, named
+from aeroctl.views.entries import Entry, merged, nodes_of
+from aeroctl.views.timeline import EntryFilter, Span, TimelineView, layout, line
 from aeroctl.workflows import audit
 from aeroctl.workflows.read import header
 
@@ -117,13 +118,15 @@ def show_timeline(reader: "Reader", selection: Selection) -> None:
         return
     entries = list(islice(story.entries(), MAX_ENTRIES + 1))
     check_count(entries)
-    chosen = tuple(filter(wanted.has, entries))
-    story.notes += _missing(story, selection, {name for entry in chosen for name in named(entry)})
+    chosen = tuple(filter(wanted.matches, entries))
+    story.notes += _missing(
+        story, selection, {name for entry in chosen for name in nodes_of(entry)}
+    )
     picture = None
     if reader.output.format == "table" and reader.output.terminal:
         from aeroctl.views.pictures.lanes import drawn
 
-        picture = drawn(story.standings, entries, wanted.has)
+        picture = drawn(story.standings, entries, wanted.matches)
     view = TimelineView(since, story.until, tuple(story.standings), chosen)
     reader.output.show(header(story.envelope, story.notes), view, layout(view, picture))
 
@@ -144,7 +147,7 @@ def bounds(reader: "Reader", selection: Selection) -> tuple[int, int | None, lis
     return max(since or 1, 1), until, notes + more
 
 
-def wanted_of(story: Story, selection: Selection) -> Wanted:
+def wanted_of(story: Story, selection: Selection) -> EntryFilter:
     """The filters. A request's span is looked up in the whole trail, wherever the story begins."""
     span = None
     if selection.request is not None:
@@ -155,21 +158,21 @@ def wanted_of(story: Story, selection: Selection) -> Wanted:
         if span.first is None:
             words = f"no record of {selection.request} in the audit trail up to {story.revision}"
             story.notes.append(Note(code="REQUEST_NOT_RECORDED", subject=None, message=words))
-    return Wanted(frozenset(selection.nodes), frozenset(selection.kinds), span)
+    return EntryFilter(frozenset(selection.nodes), frozenset(selection.kinds), span)
 
 
-def _stream(reader: "Reader", story: Story, wanted: Wanted) -> set[str] | None:
+def _stream(reader: "Reader", story: Story, wanted: EntryFilter) -> set[str] | None:
     """Print each entry as it is read. Which of the selected nodes were named; None: stdout's reader
     has closed it.
     """
     entries = story.entries()
     reader.dialogue.notes([*story.envelope.notes, *story.notes])
     names: set[str] = set()
-    for entry in filter(wanted.has, entries):
+    for entry in filter(wanted.matches, entries):
         if not print_entry(reader, entry):
             return None
         if wanted.nodes:
-            names |= named(entry) & wanted.nodes
+            names |= nodes_of(entry) & wanted.nodes
     return names
 
 

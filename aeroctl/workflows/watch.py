@@ -16,7 +16,7 @@ from aeroctl.output.dialogue import Dialogue, error_text
 from aeroctl.output.output import Output
 from aeroctl.output.text import Frame
 from aeroctl.safe_text import width
-from aeroctl.views.marks import compared
+from aeroctl.views.changed_cells import compared
 
 Pieces = Sequence[Frame | str]
 LASTING = ("OUTPUT_FAILED", "SECTION_NOT_IN_HISTORY", "REVISION_COMPACTED", "NOT_IN_EVIDENCE")

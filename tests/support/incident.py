@@ -13,7 +13,7 @@ from aeroctl.contract.terms import NODE_SECTIONS
 from aeroctl.kernel.audit import trail
 from aeroctl.sources.collect import digest
 from aeroctl.views import audit
-from aeroctl.views.report import Trail
+from aeroctl.views.report import VerifiedTrail
 from tests.factories.events import event, standing
 from tests.support.records import facts
 from tests.support.samples import ENVELOPE
@@ -70,14 +70,14 @@ def records() -> tuple[list[AuditRecord], Head, list[dict[str, Any]]]:
     return [AuditRecord.model_validate_json(json.dumps(each)) for each in raw], head, raw
 
 
-def checked() -> Trail:
+def checked() -> VerifiedTrail:
     """The trail, and what its chain proves."""
     found, head, raw = records()
     chain = Chain()
     chain.follow(raw)
     broken = chain.end(head.sequence, head.hash)
     verdict = audit.verification(len(raw), broken, f"{head.sequence}:{head.hash}")
-    return Trail(audit.AuditView(tuple(found), (), verdict), head)
+    return VerifiedTrail(audit.AuditView(tuple(found), (), verdict), head)
 
 
 def case() -> str:

@@ -41,7 +41,7 @@ WINDOW = 20000
 LOGGER = logging.getLogger("aerokernel")
 
 
-class _Kept(BaseModel):
+class _StoredPin(BaseModel):
     """What the key holds. `since`: from the pin after that revision up to this one no pin's time is
     earlier than the one before it, which is what makes them searchable.
     """
@@ -70,22 +70,22 @@ class Pin:
 def parsed(pair: KeyValue) -> Pin | None:
     """The pin that the key holds; None: it holds none of ours, and pins nothing."""
     try:
-        kept = _Kept.model_validate_json(pair.value)
-        datetime.fromisoformat(kept.time)  # a day that there is
-        kept.clock.encode()
+        stored = _StoredPin.model_validate_json(pair.value)
+        datetime.fromisoformat(stored.time)  # a day that there is
+        stored.clock.encode()
     except (ValidationError, ValueError):
         return None
-    if not kept.since <= kept.reached < pair.modified:
+    if not stored.since <= stored.reached < pair.modified:
         return None
     return Pin(
         Logged(
             revision=pair.modified,
-            reached=kept.reached,
-            time=kept.time,
-            clock=kept.clock,
+            reached=stored.reached,
+            time=stored.time,
+            clock=stored.clock,
             source="clock",
         ),
-        kept.since,
+        stored.since,
     )
 
 
@@ -94,7 +94,7 @@ def text(time: datetime, reached: int, before: KeyValue | None) -> str:
     `before`.
     """
     last = parsed(before) if before is not None else None
-    return _Kept(
+    return _StoredPin(
         time=rfc3339.render(time),
         clock=clock.name(),
         reached=reached,
@@ -136,11 +136,11 @@ class Keeper:
 
         Nothing is written beside a cluster that is not there. Raises Failure.
         """
-        seen = await self._store.read_together([], [self._key, self._begun], errors=ESCAPED)
+        answer = await self._store.read_together([], [self._key, self._begun], errors=ESCAPED)
         time, now = datetime.now(UTC), uptime()
-        if self._begun not in seen.keys:
+        if self._begun not in answer.keys:
             return self._seconds
-        pin = seen.keys.get(self._key)
+        pin = answer.keys.get(self._key)
         modified = pin.modified if pin else 0
         if modified != self._modified:
             self._modified, self._seen = modified, now
@@ -150,7 +150,7 @@ class Keeper:
             return left
         revision = await self._store.transact(
             [Compare(self._key, "modified", modified)],
-            [Put(self._key, text(time, seen.revision, pin))],
+            [Put(self._key, text(time, answer.revision, pin))],
         )
         if revision is None:
             return 0  # somebody else's is new
@@ -159,7 +159,7 @@ class Keeper:
 
 
 @asynccontextmanager
-async def kept(store: Etcd, scope: str, prefix: str, seconds: float) -> AsyncIterator[None]:
+async def pinning(store: Etcd, scope: str, prefix: str, seconds: float) -> AsyncIterator[None]:
     """Pins are kept while the block runs; 0 seconds: they are not."""
     if not seconds:
         yield
@@ -178,20 +178,20 @@ async def around(store: Etcd, scope: str, instant: datetime, at: int) -> list[Lo
     before it, and the first one at or after it. Raises Failure, and NotPinned: there are too many
     runs.
     """
-    found: list[Logged] = []
+    pins: list[Logged] = []
     revision = at
     for _ in range(RUNS):
         pair = await _at(store, scope, revision)
         if pair is None:
-            return found
+            return pins
         last = parsed(pair)
         if last is None:
             revision = pair.modified - 1
             continue
-        found += await _of_run(store, scope, last, instant)
+        pins += await _of_run(store, scope, last, instant)
         revision = last.since
         if revision == 0:
-            return found
+            return pins
     raise NotPinned(f"clocks went back more than {RUNS} times since then")
 
 
@@ -235,7 +235,7 @@ async def written(
     that is the oldest of all that are left; and the pin that stood before them.
     """
     key = ledger.clock_key(scope)
-    found: list[Logged] = []
+    pins: list[Logged] = []
     stood: Logged | None = None
     revision, first = after, True
     while first or revision < until:
@@ -244,13 +244,13 @@ async def written(
             pin = parsed(pair)
             stood = pin.logged if pin else None
             if stood is not None and stood.revision > after:
-                found.append(stood)
+                pins.append(stood)
         for event in history.events:
             if event.key == "" and event.value is not None:
                 pin = parsed(KeyValue(event.value, event.created, event.revision))
-                found += [pin.logged] if pin else []
+                pins += [pin.logged] if pin else []
         revision, first = max(history.keyspace.revision, revision + 1), False
-    return found, stood
+    return pins, stood
 
 
 async def next_after(store: Etcd, scope: str, revision: int, at: int) -> Logged | None:
@@ -275,11 +275,11 @@ def dated(events: Sequence[Event], pins: Sequence[Logged]) -> list[Event]:
     """The events, each between the pin before it and the first one that saw it. `pins` in order of
     revision. Two that contradict each other say nothing. Pure.
     """
-    found = []
+    result = []
     place = 0
     for event in events:
         if event.kind == "gap":
-            found.append(event)
+            result.append(event)
             continue
         while place < len(pins) and pins[place].revision < event.revision:
             place += 1
@@ -288,7 +288,7 @@ def dated(events: Sequence[Event], pins: Sequence[Logged]) -> list[Event]:
         if before and after and _earlier(after, before):
             before = after = None
         clocks = dict.fromkeys(pin.clock for pin in (before, after) if pin)
-        found.append(
+        result.append(
             event.model_copy(
                 update={
                     "not_before": before.time if before else None,
@@ -297,7 +297,7 @@ def dated(events: Sequence[Event], pins: Sequence[Logged]) -> list[Event]:
                 }
             )
         )
-    return found
+    return result
 
 
 def _earlier(one: Logged, other: Logged) -> bool:

@@ -34,8 +34,8 @@ ROOT = "/aerodb/"
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class _Kept(Head):
-    """`prefix` is None in a head that was written before it was kept."""
+class _StoredHead(Head):
+    """`prefix` is None in a head that was written before prefixes were stored."""
 
     prefix: str | None = None
 
@@ -124,7 +124,7 @@ def keys(scope: str, request_id: str | None, token: str | None = None) -> list[s
 
 def head_value(head: Head, *, prefix: str) -> str:
     """What the head key holds; `prefix`: of the engine's keys."""
-    return _Kept(sequence=head.sequence, hash=head.hash, prefix=prefix).model_dump_json()
+    return _StoredHead(sequence=head.sequence, hash=head.hash, prefix=prefix).model_dump_json()
 
 
 def request_value(sequences: Iterable[int]) -> str:
@@ -168,32 +168,32 @@ def parse(
     )
 
 
-def _head(scope: str, found: KeyValue | None, prefix: str) -> Head:
-    if found is None:
+def _head(scope: str, pair: KeyValue | None, prefix: str) -> Head:
+    if pair is None:
         return Head(sequence=0, hash=NO_HASH)
     try:
-        kept = _Kept.model_validate_json(found.value)
+        stored = _StoredHead.model_validate_json(pair.value)
     except ValidationError as error:
         raise unreadable(head_key(scope), _problems(error)) from error
-    if kept.prefix not in (None, prefix):
+    if stored.prefix not in (None, prefix):
         raise unreadable(
             head_key(scope),
-            f"it belongs to another cluster of this name, whose own keys are below {kept.prefix!r},"
-            f" not {prefix!r}; clusters that share a store must differ in name",
+            "it belongs to another cluster of this name, whose own keys are below "
+            f"{stored.prefix!r}, not {prefix!r}; clusters that share a store must differ in name",
         )
-    return Head(sequence=kept.sequence, hash=kept.hash)
+    return Head(sequence=stored.sequence, hash=stored.hash)
 
 
-def _spender(key: str, found: KeyValue) -> str:
+def _spender(key: str, pair: KeyValue) -> str:
     try:
-        return _Spent.model_validate_json(found.value).request_id
+        return _Spent.model_validate_json(pair.value).request_id
     except ValidationError as error:
         raise unreadable(key, _problems(error)) from error
 
 
-def _sequences(key: str, found: KeyValue) -> tuple[int, ...]:
+def _sequences(key: str, pair: KeyValue) -> tuple[int, ...]:
     try:
-        return tuple(_Used.model_validate_json(found.value).records)
+        return tuple(_Used.model_validate_json(pair.value).records)
     except ValidationError as error:
         raise unreadable(key, _problems(error)) from error
 

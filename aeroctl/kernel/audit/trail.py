@@ -68,14 +68,14 @@ def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
 async def check_room(store: Etcd, scope: str, *, prefix: str) -> None:
     """Raise Failure KERNEL_STATE_UNREADABLE where a key stands in the way of the next records."""
     head_key = ledger.head_key(scope)
-    seen = await store.read_together([], [head_key])
-    end = ledger.parse(scope, None, seen.keys, prefix=prefix)
+    before = await store.read_together([], [head_key])
+    end = ledger.parse(scope, None, before.keys, prefix=prefix)
     last = end.head.sequence
     keys = [ledger.audit_key(scope, last + place) for place in range(1, TOGETHER + 1)]
-    found = await store.read_together([], [head_key, *keys], errors=BYTES)
-    head = found.keys.get(head_key)
+    stored = await store.read_together([], [head_key, *keys], errors=BYTES)
+    head = stored.keys.get(head_key)
     for key in keys:
-        if key in found.keys and (head.modified if head else 0) == end.head_revision:
+        if key in stored.keys and (head.modified if head else 0) == end.head_revision:
             words = f"it lies beyond the end of the audit trail, which is record {last}"
             raise unreadable(key, f"{words}, and nothing can be recorded after that")
 
@@ -99,14 +99,14 @@ async def page(
     """
     if since is not None:
         after, at = await _before(store, scope, after, at, since)
-    found = await _stretch(store, scope, after, limit, at)
-    head = ledger.parse(scope, None, found.beside, prefix=prefix).head
-    records, broken = _sorted(scope, after, found, head.sequence)
-    return found.revision, AuditPage(
-        records=[each for each in records if each.revision >= (since or 0)],
-        broken=[each for each in broken if each.revision >= (since or 0)],
+    stretch = await _stretch(store, scope, after, limit, at)
+    head = ledger.parse(scope, None, stretch.beside, prefix=prefix).head
+    records, broken = _records_and_gaps(scope, after, stretch, head.sequence)
+    return stretch.revision, AuditPage(
+        records=[record for record in records if record.revision >= (since or 0)],
+        broken=[place for place in broken if place.revision >= (since or 0)],
         head=head,
-        next=found.next,
+        next=stretch.next,
     )
 
 
@@ -120,10 +120,10 @@ async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterat
     after: int | None = 0
     reached = newest = 0
     while after is not None:
-        found = await _stretch(store, scope, after, PAGE, at)
-        ledger.parse(scope, None, found.beside, prefix=prefix)  # another cluster's is refused
+        stretch = await _stretch(store, scope, after, PAGE, at)
+        ledger.parse(scope, None, stretch.beside, prefix=prefix)  # another cluster's is refused
         logged = []
-        for record in _sorted(scope, after, found, 0)[0]:
+        for record in _records_and_gaps(scope, after, stretch, 0)[0]:
             if record.revision > newest:
                 reached, newest = newest, record.revision
             logged.append(
@@ -136,7 +136,7 @@ async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterat
                 )
             )
         yield logged
-        after = found.next
+        after = stretch.next
 
 
 async def records(
@@ -145,21 +145,21 @@ async def records(
     """Those records, in the order given, and those that can't be believed or are not there. A
     record never changes, so they need no common revision. Raises Failure as `page` does.
     """
-    found: dict[str, KeyValue] = {}
+    stored: dict[str, KeyValue] = {}
     names = [ledger.audit_key(scope, sequence) for sequence in sequences]
     revision = 0
     for start in range(0, len(names), AT_ONCE):
-        together = await store.read_together([], names[start : start + AT_ONCE], errors=BYTES)
-        found.update(together.keys)
-        revision = together.revision
+        answer = await store.read_together([], names[start : start + AT_ONCE], errors=BYTES)
+        stored.update(answer.keys)
+        revision = answer.revision
     good, broken = [], []
     for sequence, name in zip(sequences, names, strict=True):
-        pair = found.get(name)
+        pair = stored.get(name)
         if pair is None:
             words = "it is missing, though a request names it"
             broken.append(_broken(name, sequence, sequence, revision, None, words))
             continue
-        record = _judged(scope, ledger.audit_name(sequence), pair)
+        record = _parsed(scope, ledger.audit_name(sequence), pair)
         if isinstance(record, AuditRecord):
             good.append(record)
         else:
@@ -175,35 +175,35 @@ async def _stretch(store: Etcd, scope: str, after: int, limit: int, at: int | No
     last = after
     records = 0
     while True:
-        found = await store.read_page(prefix, first, limit + 1, [head], at, errors=BYTES)
-        at, pairs = found.revision, found.keyspaces[0].keys
+        answer = await store.read_page(prefix, first, limit + 1, [head], at, errors=BYTES)
+        at, pairs = answer.revision, answer.keyspaces[0].keys
         before = len(keys)
         for name in sorted(pairs):
             sequence = _sequence(name)
             if sequence is not None:
                 if records == limit:
-                    return Stretch(at, keys, found.keys, last, (name, pairs[name]))
+                    return Stretch(at, keys, answer.keys, last, (name, pairs[name]))
                 records, last = records + 1, sequence
             keys[name] = pairs[name]
         if len(pairs) <= limit or len(keys) == before:
-            return Stretch(at, keys, found.keys, None, None)
+            return Stretch(at, keys, answer.keys, None, None)
         first = max(pairs) + "\0"
 
 
-def _sorted(
-    scope: str, after: int, found: Stretch, end: int
+def _records_and_gaps(
+    scope: str, after: int, stretch: Stretch, end: int
 ) -> tuple[list[AuditRecord], list[BrokenRecord]]:
     """What of a stretch are records, and what is broken: also records that are missing, up to the
     next stretch or to the one where the trail should `end`. Pure.
     """
-    judged = {name: _judged(scope, name, pair) for name, pair in found.keys.items()}
-    ahead = _judged(scope, *found.ahead) if found.ahead else None
-    bound = ahead.revision if isinstance(ahead, AuditRecord) else found.revision
+    parsed = {name: _parsed(scope, name, pair) for name, pair in stretch.keys.items()}
+    ahead = _parsed(scope, *stretch.ahead) if stretch.ahead else None
+    bound = ahead.revision if isinstance(ahead, AuditRecord) else stretch.revision
     bounds = {}
-    for name in reversed(list(judged)):
-        record = judged[name]
+    for name in reversed(list(parsed)):
+        record = parsed[name]
         if isinstance(record, AuditRecord) and record.revision > bound:
-            judged[name] = f"it was written at revision {record.revision}, after the one after it"
+            parsed[name] = f"it was written at revision {record.revision}, after the one after it"
         elif isinstance(record, AuditRecord):
             bound = record.revision
         bounds[name] = bound
@@ -217,8 +217,8 @@ def _sorted(
             words = "it is missing" if due == last else f"records {due} to {last} are missing"
             broken.append(_broken(ledger.audit_key(scope, due), due, last, place, None, words))
 
-    for name, pair in found.keys.items():
-        sequence, record = _sequence(name), judged[name]
+    for name, pair in stretch.keys.items():
+        sequence, record = _sequence(name), parsed[name]
         place = max(place, min(pair.created, bounds[name]))
         if sequence is not None:
             missing(sequence - 1)
@@ -228,13 +228,13 @@ def _sorted(
         else:
             key = prefix + name
             broken.append(_broken(key, sequence, sequence, place, pair.modified, record))
-    if found.next is None:
-        place = found.revision
+    if stretch.next is None:
+        place = stretch.revision
         missing(end)
     return good, broken
 
 
-def _judged(scope: str, name: str, pair: KeyValue) -> AuditRecord | str:
+def _parsed(scope: str, name: str, pair: KeyValue) -> AuditRecord | str:
     """The record in a key, or why there is none."""
     sequence = _sequence(name)
     if sequence is None:
@@ -265,9 +265,9 @@ async def _before(
     async def reached(sequence: int) -> bool:
         nonlocal at
         name = ledger.audit_name(sequence + 1)
-        found = await store.read_page(ledger.audit_prefix(scope), name, 1, [], at, errors=BYTES)
-        at = found.revision
-        return all(pair.created >= since for pair in found.keyspaces[0].keys.values())
+        answer = await store.read_page(ledger.audit_prefix(scope), name, 1, [], at, errors=BYTES)
+        at = answer.revision
+        return all(pair.created >= since for pair in answer.keyspaces[0].keys.values())
 
     low = high = after
     while not await reached(high):

@@ -58,7 +58,7 @@ async def _ask(
     A forced promotion names no leader that Patroni could check (POST /failover). So it is not sent
     once another leader holds the leader key than the one that it was confirmed for (P7-D2).
     """
-    if dispatched.asked.command.name == "force_promotion":
+    if dispatched.submission.command.name == "force_promotion":
         try:
             leader = sections.leader(await source.keys())
         except Failure as failure:
@@ -85,10 +85,10 @@ async def _prove(
         outcome, final = weighed(outcome, final, rule)
         evidence = [*evidence, rule]
     return keys, RequestStatus(
-        request_id=dispatched.asked.request_id,
+        request_id=dispatched.submission.request_id,
         recorded=True,
-        command=dispatched.asked.command.name,
-        target=dispatched.asked.request.target,
+        command=dispatched.submission.command.name,
+        target=dispatched.submission.request.target,
         outcome=outcome,
         final=final,
         code=None,

@@ -143,8 +143,8 @@ def judge_now(dispatched: Dispatched, history: History, sent: Sent, watch: Watch
 def transfer_request(dispatched: Dispatched) -> TransferRequest:
     """What was dispatched, as it is to be proved."""
     return TransferRequest(
-        command=dispatched.asked.command.name,
-        target=dispatched.asked.request.target,
+        command=dispatched.submission.command.name,
+        target=dispatched.submission.request.target,
         leader_before=sections.leader(dispatched.keys),
         failover_revision=dispatched.keys.failover_revision,
         dispatched=dispatched.revision,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from aeroctl.contract.commands import COMMANDS, Command, CommandName
 from aeroctl.contract.consent import Confirmable
-from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.decide.state import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import ClusterKeys

@@ -63,32 +63,36 @@ def check(
     """Refuse what doesn't confirm `command`, in the state that `about` describes, by now.
 
     `overridden`: the invariants that it would override now, by id. `revision`: the state's own;
-    nobody has seen a later one. Raises Failure
+    a request can't know a later one. Raises Failure
     CONFIRMATION_INVALID, CONFIRMATION_EXPIRED, ACKNOWLEDGEMENT_MISMATCH.
     """
-    given = request.confirmation
-    if given.kind != command.confirmation:
+    confirmation = request.confirmation
+    if confirmation.kind != command.confirmation:
         needed = f"{command.verb} needs a confirmation of kind {command.confirmation}"
-        raise _invalid(f"{needed}, not {given.kind}")
-    if given.given not in GIVEN[given.kind]:
-        raise _invalid(f"a confirmation of kind {given.kind} can't be given by {given.given!r}")
-    if not consent.confirms(given.token, about):
+        raise _invalid(f"{needed}, not {confirmation.kind}")
+    if confirmation.given not in GIVEN[confirmation.kind]:
+        raise _invalid(
+            f"a confirmation of kind {confirmation.kind} can't be given by {confirmation.given!r}"
+        )
+    if not consent.confirms(confirmation.token, about):
         raise _invalid("its token is not that of this command, this target and this state")
-    _check_term(given.token, clock)
+    _check_term(confirmation.token, clock)
     if request.revision > revision:
-        seen = f"revision {request.revision} can't have been seen: the kernel is at {revision}"
-        raise _invalid(seen)
-    if given.kind == "standard":
-        if given.acknowledged:
-            raise _mismatch("there is nothing to acknowledge", given.acknowledged, overridden)
+        message = f"revision {request.revision} can't have been seen: the kernel is at {revision}"
+        raise _invalid(message)
+    if confirmation.kind == "standard":
+        if confirmation.acknowledged:
+            raise _mismatch(
+                "there is nothing to acknowledge", confirmation.acknowledged, overridden
+            )
         return
-    if given.acknowledged != sorted(overridden):
+    if confirmation.acknowledged != sorted(overridden):
         raise _mismatch(
             "the acknowledged invariants are not those that it overrides",
-            given.acknowledged,
+            confirmation.acknowledged,
             overridden,
         )
-    if not given.accepts_responsibility:
+    if not confirmation.accepts_responsibility:
         raise _invalid("an override needs responsibility to be accepted")
     if not (request.reason or "").strip():
         raise _invalid("an override needs a reason")
@@ -131,5 +135,5 @@ def _invalid(message: str) -> Failure:
 
 
 def _mismatch(message: str, acknowledged: Sequence[str], overridden: Sequence[str]) -> Failure:
-    needed, found = ", ".join(sorted(overridden)) or "none", ", ".join(acknowledged) or "none"
-    return Failure("ACKNOWLEDGEMENT_MISMATCH", f"{message}: needed {needed}; acknowledged {found}")
+    needed, given = ", ".join(sorted(overridden)) or "none", ", ".join(acknowledged) or "none"
+    return Failure("ACKNOWLEDGEMENT_MISMATCH", f"{message}: needed {needed}; acknowledged {given}")

@@ -1,7 +1,7 @@
-"""Whether a request may be carried out, and by which one action. Pure.
+"""Whether a request may be carried out, and by which one request to Patroni. Pure.
 
-Decided from the store's keys, the kernel's clock and the agent's own word alone: the same for the
-same request, state, time and word (P7-D2).
+Decided from the store's keys, the kernel's clock and the agent's own answer alone: the same for the
+same request, state, time and answer (P7-D2).
 """
 
 import json
@@ -13,72 +13,75 @@ from aeroctl.contract.audit import Confirmed
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel.audit import records
 from aeroctl.kernel.audit.ledger import Ledger
-from aeroctl.kernel.audit.records import Asked, Plan
+from aeroctl.kernel.audit.records import Plan, Submission
 from aeroctl.kernel.callers import ANONYMOUS
 from aeroctl.kernel.decide import commands, confirmation, effects, rules
+from aeroctl.kernel.decide.agent_rules import agent_identified
 from aeroctl.kernel.decide.confirmation import Clock
-from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.decide.definition import Change
+from aeroctl.kernel.decide.state import State, receiver
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni.digest import state_digest
 from aeroctl.kernel.patroni.keys import ClusterKeys
 from aeroctl.kernel.patroni.members import agent_url
 
 
-def plan(asked: Asked, state: State) -> Plan | None:
-    """What is to be asked of whom; None for what only reads. The rules hold in `state`. Pure.
+def plan(submission: Submission, state: State) -> Plan | None:
+    """The one request to Patroni; None for what only reads. The rules hold in `state`. Pure.
 
-    A transfer is asked by the holder's name, so that the engine checks the name again.
+    A switchover names the leader, so that Patroni checks that name again.
     """
-    command, target = asked.command.name, asked.request.target
-    receiver = rules.receiver(command, target, state)
-    if receiver is None or target is None:
+    command, target = submission.command.name, submission.request.target
+    node = receiver(command, target, state)
+    if node is None or target is None:
         return None
-    base = agent_url(state.keys.members[receiver].api_url)
-    assert base is not None  # the rule agent_known holds
+    url = agent_url(state.keys.members[node].api_url)
+    assert url is not None  # the rule agent_known holds
     if command == "force_promotion":
-        return Plan(receiver, base, "/failover", {"candidate": target})
-    body = {"leader": receiver}
+        return Plan(node, url, "/failover", {"candidate": target})
+    body = {"leader": node}
     if command == "request_promotion":
         body["candidate"] = target
-    return Plan(receiver, base, "/switchover", body)
+    return Plan(node, url, "/switchover", body)
 
 
 def decide(
-    asked: Asked, state: State, kept: Ledger, clock: Clock
+    submission: Submission, state: State, ledger: Ledger, clock: Clock
 ) -> tuple[Failure | None, Confirmed | None]:
     """Why it is refused (None: it is not), and how it was confirmed, once that is checked.
 
-    The caller is authorised already; who the agent is, is looked at later. In a fixed order, so
+    The caller is authorised already; the agent's identity is checked later. In a fixed order, so
     that the same request in the same state has the same answer (P7-D2).
     """
-    checked = None
+    confirmed = None
     try:
-        confirmed(asked, state, kept, clock)
-        checked = asked.confirmed
-        permitted(asked, state)
+        check_confirmed(submission, state, ledger, clock)
+        confirmed = submission.confirmed
+        check_rules(submission, state)
     except Failure as refusal:
-        return refusal, checked
-    return None, checked
+        return refusal, confirmed
+    return None, confirmed
 
 
-def authorise(asked: Asked) -> None:
+def authorise(submission: Submission) -> None:
     """Only an operator asks for a change, and somebody must be responsible (P7-A1)."""
-    if asked.caller is ANONYMOUS:
-        message = "the caller is anonymous: nobody would be responsible"
-    elif asked.caller.authority != "operator":
-        message = f"{asked.caller.identity} is an {asked.caller.authority}, not an operator"
+    caller = submission.caller
+    if caller is ANONYMOUS:
+        message = "the caller is anonymous: a change needs a caller who is responsible for it"
+    elif caller.authority != "operator":
+        message = f"{caller.identity} is an {caller.authority}, not an operator"
     else:
         return
     raise Failure("NOT_AUTHORIZED", message)
 
 
-def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
+def check_confirmed(submission: Submission, state: State, ledger: Ledger, clock: Clock) -> None:
     """The request is new, and newly confirmed in this very state. Pure. Raises Failure."""
-    request, command = asked.request, asked.command
-    if kept.request is not None:
-        raise request_seen(request.request_id, kept.request)
-    if kept.spent_by is not None:
-        raise confirmation_reused(kept.spent_by)
+    request, command = submission.request, submission.command
+    if ledger.request is not None:
+        raise request_seen(request.request_id, ledger.request)
+    if ledger.spent_by is not None:
+        raise confirmation_reused(ledger.spent_by)
     commands.check_target(command, request.target, state)
     now = state_digest(state.keys)
     if request.state_digest != now:
@@ -89,29 +92,30 @@ def confirmed(asked: Asked, state: State, kept: Ledger, clock: Clock) -> None:
             f"at revision {state.keys.revision} it is {now}",
         )
     about = commands.confirmable(command.name, request.target, state.keys)
-    overridden = [each.invariant for each in effects.overrides(command.name, state)]
+    overridden = [override.invariant for override in effects.overrides(command.name, state)]
     confirmation.check(request, command, about, overridden, state.keys.revision, clock)
 
 
-def genuine(asked: Asked, keys: ClusterKeys) -> bool:
+def genuine(submission: Submission, keys: ClusterKeys) -> bool:
     """Whether the token is of an explanation of this command in the state that the request names,
     so that it confirms, or would once that state comes back. Pure.
     """
-    request = asked.request
-    about = commands.confirmable(asked.command.name, request.target, keys)
+    request = submission.request
+    about = commands.confirmable(submission.command.name, request.target, keys)
     return consent.confirms(
         request.confirmation.token, replace(about, state_digest=request.state_digest)
     )
 
 
-def permitted(asked: Asked, state: State) -> None:
-    """Nothing is in flight, and every rule holds that the kernel enforces, and that the state
-    decides. Pure. Raises Failure.
+def check_rules(submission: Submission, state: State) -> None:
+    """Every rule holds that the kernel enforces, and that the store's keys decide. Pure.
+
+    Raises Failure COMMAND_IN_FLIGHT, RULE_NOT_MET.
     """
     applied = [
         rule
-        for rule in rules.rules(asked.command.name, asked.request.target, state)
-        if rule.rule_id != rules.AGENT_IDENTIFIED
+        for rule in rules.rules(submission.command.name, submission.request.target, state)
+        if rule.rule_id != agent_identified.rule_id
     ]
     if state.in_flight is not None and applied:
         raise Failure("COMMAND_IN_FLIGHT", f"request {state.in_flight} is being carried out")
@@ -119,28 +123,42 @@ def permitted(asked: Asked, state: State) -> None:
         raise rules_not_met(applied)
 
 
-def unidentified(plan: Plan, state: State) -> Failure | None:
-    """Why the agent of that plan must not be asked; None: it has proved who it is. Pure.
+def unidentified(submission: Submission, plan: Plan, state: State) -> Failure | None:
+    """Why the agent of that plan gets no request; None: it has proved who it is. Pure.
 
     A change that another cluster makes is one that nobody has confirmed (P7-A2).
     """
-    rule = rules.agent_identified(state, plan.receiver)
+    target, command = submission.request.target, submission.command.name
+    assert target is not None  # there is a plan
+    assert command != "run_diagnostics"
+    rule = agent_identified.evaluate(Change(state, target, plan.receiver), command)
     if rule.evaluation == "holds":
         return None
-    fact = {each.name: each.value for each in rule.evidence}
-    whose = f"the agent of {plan.receiver} at {plan.base}"
+    evidence = {fact.name: fact.value for fact in rule.evidence}
+    agent = f"the agent of {plan.receiver} at {plan.base}"
     if rule.evaluation == "undetermined":
         return Failure(
             "AGENT_UNREACHABLE",
-            f"{whose} did not prove who it is, so it was asked for nothing else: {fact['problem']}",
+            f"{agent} did not prove who it is, so it was asked for nothing else: "
+            f"{evidence['problem']}",
         )
-    wanted = (fact["node"], fact["cluster"], fact["system_id"])
-    found = (fact["agent_name"], fact["agent_scope"], fact["agent_system_id"])
+    expected = _identity(evidence["node"], evidence["cluster"], evidence["system_id"])
+    reported = _identity(
+        evidence["agent_name"], evidence["agent_scope"], evidence["agent_system_id"]
+    )
     return Failure(
         "AGENT_MISMATCH",
-        f"{whose} did not prove to be it, so it was asked for nothing else: {fact['problem']}: "
-        f"it must be {_named(*wanted)}; it says that it is {_named(*found)}",
+        f"{agent} did not prove to be it, so it was asked for nothing else: "
+        f"{evidence['problem']}: it must be {expected}; it says that it is {reported}",
     )
+
+
+def _identity(node: object, scope: object, system_id: object) -> str:
+    parts = (
+        f"{name} {'(not told)' if value is None else json.dumps(value)}"
+        for name, value in (("node", node), ("scope", scope), ("system id", system_id))
+    )
+    return ", ".join(parts)
 
 
 def request_seen(request_id: str, written: Sequence[int]) -> Failure:
@@ -165,8 +183,11 @@ def confirmation_reused(by: str) -> Failure:
 
 
 def caller_gone() -> Failure:
-    """Nobody is there any more who could mean it."""
-    return Failure("CALLER_GONE", "the caller has gone away: its intent is not contemporaneous")
+    """The client has disconnected, so nobody intends the change any more (P7-A2)."""
+    return Failure(
+        "CALLER_GONE",
+        "the client disconnected before the command ran; nothing was executed",
+    )
 
 
 def rules_not_met(applied: Sequence[Rule]) -> Failure:
@@ -177,12 +198,7 @@ def rules_not_met(applied: Sequence[Rule]) -> Failure:
         + ")"
         for rule in rules.broken(applied)
     )
-    return Failure("RULE_NOT_MET", f"a rule that the kernel enforces is not met: {broken}")
-
-
-def _named(node: object, scope: object, system_id: object) -> str:
-    named = (
-        f"{what} {'(not told)' if value is None else json.dumps(value)}"
-        for what, value in (("node", node), ("scope", scope), ("system id", system_id))
+    return Failure(
+        "RULE_NOT_MET",
+        f"a rule that the kernel enforces is not met: {broken}",
     )
-    return ", ".join(named)

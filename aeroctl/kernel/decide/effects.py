@@ -1,6 +1,6 @@
 """What a command does to each node, what can't be undone, and what it overrides. Pure.
 
-Facts about what the engine does (Patroni ha.py: demote, follow, rewind), and no advice (P7-A3).
+Facts about what Patroni does (ha.py: demote, follow, rewind), and no advice (P7-A3).
 """
 
 from collections.abc import Sequence
@@ -8,22 +8,23 @@ from collections.abc import Sequence
 from aeroctl.contract.commands import INVARIANTS, CommandName
 from aeroctl.contract.explanation import Affected, Cost, Override
 from aeroctl.contract.rules import Rule
-from aeroctl.kernel.decide.rules import State, successors
+from aeroctl.kernel.decide.state import State
+from aeroctl.kernel.decide.successor_rules import successors
 from aeroctl.kernel.patroni.settings import flag
 
 STATEMENTS = 2
-"""For each node that is asked by SQL: who it is, and what it says of its replication."""
-LOOKS = 2
-"""How often a node is asked at most: again where its accounts differ."""
+"""SQL statements for each node that is queried: its identity, and its replication state."""
+ROUNDS = 2
+"""How often a node is queried at most: a second time where its accounts differ."""
 
-GAINS = "becomes the primary, on a new PostgreSQL timeline"
-LOSES = (
+BECOMES_PRIMARY = "becomes the primary, on a new PostgreSQL timeline"
+BECOMES_REPLICA = (
     "becomes a replica: its connections end, PostgreSQL shuts down and starts again; Patroni "
     "rewinds it, where it is configured to, if its write-ahead log has diverged"
 )
-READ = "is asked for its own account; nothing is changed"
+IS_READ = "is asked for its own account; nothing is changed"
 NOT_REGISTERED = "has no entry of its own in the store: nothing is asked of it"
-DEAD_HOLDER = (
+DEAD_LEADER = (
     "holds the leader key and has no entry of its own in the store: nothing is asked of it; "
     "what it wrote and no other node has received is lost if it comes back"
 )
@@ -47,35 +48,49 @@ def affected(command: CommandName, target: str | None, state: State) -> list[Aff
 
     Source: Patroni ha.py, `_get_node_to_follow` and `get_failover_candidates`.
     """
+    names = sorted(state.nodes)
     if command == "run_diagnostics" or target is None:
-        return [Affected(node=name, effect=READ) for name in sorted(state.nodes)]
-    primary = None if command == "request_demotion" else target
-    picks = {} if primary else {each.node: each.rules for each in successors(state, target)}
+        return [Affected(node=name, effect=IS_READ) for name in names]
+    if command != "request_demotion":
+        return [Affected(node=name, effect=_effect(name, target, state)) for name in names]
+    candidates = {candidate.node: candidate.rules for candidate in successors(state, target)}
     return [
-        Affected(node=name, effect=_effect(name, primary, picks.get(name), state))
-        for name in sorted(state.nodes)
+        Affected(
+            node=name,
+            effect=_effect_on_candidate(name, candidates[name], state)
+            if name in candidates
+            else _effect(name, None, state),
+        )
+        for name in names
     ]
 
 
-def _effect(name: str, primary: str | None, rules: Sequence[Rule] | None, state: State) -> str:
-    """`primary`: the node that is named to be it. `rules`: of a node that might be picked."""
+def _effect(name: str, primary: str | None, state: State) -> str:
+    """What happens to a node that Patroni does not choose; `primary`: the one that is named."""
     if name == primary:
-        return GAINS
+        return BECOMES_PRIMARY
     if name not in state.keys.members:
-        return DEAD_HOLDER if name == state.holder else NOT_REGISTERED
+        return DEAD_LEADER if name == state.leader_name else NOT_REGISTERED
     follows = _follows(name, primary, state)
-    if name == state.holder:
-        return f"{LOSES}; {follows}"
-    broken = [rule.rule_id for rule in rules or () if _refuses(rule)]
-    if rules is not None and not broken:
-        return f"may be picked by Patroni to become the primary; otherwise it {follows}"
-    refused = f"can't be picked by Patroni ({', '.join(broken)}): it " if broken else ""
-    silent = state.silent(name)
-    working = f" once it answers again ({silent})" if silent else ""
-    return f"{refused}{follows}{working}"
+    if name == state.leader_name:
+        return f"{BECOMES_REPLICA}; {follows}"
+    unavailable = state.unavailable(name)
+    return f"{follows} once it answers again ({unavailable})" if unavailable else follows
 
 
-def _refuses(rule: Rule) -> bool:
+def _effect_on_candidate(name: str, rules: Sequence[Rule], state: State) -> str:
+    """What happens to a node that Patroni may choose as the primary, or may not by these rules."""
+    effect = _effect(name, None, state)
+    if name not in state.keys.members or name == state.leader_name:
+        return effect
+    refused = [rule.rule_id for rule in rules if _is_refused_by_patroni(rule)]
+    if refused:
+        return f"can't be picked by Patroni ({', '.join(refused)}): it {effect}"
+    follows = _follows(name, None, state)
+    return f"may be picked by Patroni to become the primary; otherwise it {follows}"
+
+
+def _is_refused_by_patroni(rule: Rule) -> bool:
     return rule.enforced_by == "patroni" and rule.evaluation == "does_not_hold"
 
 
@@ -93,7 +108,7 @@ def _follows(name: str, primary: str | None, state: State) -> str:
 
 
 def irreversible(command: CommandName) -> list[str]:
-    """What can't be undone once the engine has acted."""
+    """What can't be undone once Patroni has acted."""
     if command == "run_diagnostics":
         return []
     return FORCED if command == "force_promotion" else TRANSFER
@@ -106,7 +121,7 @@ def overrides(command: CommandName, state: State) -> list[Override]:
     """
     if command != "force_promotion":
         return []
-    if state.holder_lives:
+    if state.leader_is_alive:
         reasons = {"P6-S1": "whether the node is in the synchronous set is not checked"}
     else:
         reasons = {
@@ -121,12 +136,12 @@ def overrides(command: CommandName, state: State) -> list[Override]:
 
 
 def cost(command: CommandName, state: State) -> Cost | None:
-    """What a diagnostic asks of the nodes; declared before it runs (P7-S2)."""
+    """How often a diagnostic queries nodes and agents, declared before it runs (P7-S2)."""
     if command != "run_diagnostics":
         return None
     registered = [node for node in state.nodes.values() if node.registered]
     return Cost(
         nodes=sorted(node.name for node in registered),
-        queries=LOOKS * STATEMENTS * len(registered),
-        requests=LOOKS * len(registered),
+        queries=ROUNDS * STATEMENTS * len(registered),
+        requests=ROUNDS * len(registered),
     )

@@ -14,9 +14,9 @@ from aeroctl.contract.explanation import (
     ObservedSnapshot,
 )
 from aeroctl.kernel.audit.ledger import Ledger
-from aeroctl.kernel.decide import commands, effects, rules
+from aeroctl.kernel.decide import commands, effects, rules, successor_rules
 from aeroctl.kernel.decide.confirmation import Issue
-from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.decide.state import State, receiver
 from aeroctl.kernel.endpoints import snapshot
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.patroni.digest import state_digest
@@ -56,7 +56,7 @@ async def explain(
     state = State(
         keys=seen.keys,
         in_flight=kept.in_flight,
-        measured={answer.node: answer for answer in answers},
+        reports={answer.node: answer for answer in answers},
         agent=agent,
     )
     return ExplanationEnvelope(
@@ -97,7 +97,7 @@ def explanation(
         affected=effects.affected(command.name, target, state),
         irreversible=effects.irreversible(command.name),
         overrides=effects.overrides(command.name, state),
-        successors=rules.successors(state, target)
+        successors=successor_rules.successors(state, target)
         if command.name == "request_demotion" and target is not None
         else None,
         cost=effects.cost(command.name, state),
@@ -110,7 +110,7 @@ def explanation(
 
 def _agent(command: Command, target: str | None, state: State) -> tuple[str, str] | None:
     """The node whose agent would be asked, and its address; None where there is none."""
-    node = rules.receiver(command.name, target, state)
+    node = receiver(command.name, target, state)
     member = state.keys.members.get(node or "")
     base = agent_url(member.api_url) if member else None
     return None if node is None or base is None else (node, base)

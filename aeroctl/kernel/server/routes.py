@@ -26,7 +26,7 @@ from aeroctl.contract.queries import AuditQuery, EventsQuery, NoQuery, Revisions
 from aeroctl.contract.requests import CommandRequest, RequestId
 from aeroctl.contract.routes import BodyModel, NoBody, QueryModel, Route
 from aeroctl.contract.terms import NODE_SECTIONS
-from aeroctl.kernel.audit.records import Asked
+from aeroctl.kernel.audit.records import Submission
 from aeroctl.kernel.callers import ANONYMOUS, Caller
 from aeroctl.kernel.change.command import command as run_command
 from aeroctl.kernel.decide import commands
@@ -127,11 +127,11 @@ class Handlers:
             command = commands.command_named(call.request.path_params["command"])
             operator = call.caller.authority == "operator"
             gate = self._gates.commands if operator else self._gates.explanations
-            asked = Asked(command, call.body, call.caller)
+            submission = Submission(command, call.body, call.caller)
             async with gate.turn():
                 return responses.answer(
                     await run_command(
-                        self._source, self._engine, asked, call.request.is_disconnected
+                        self._source, self._engine, submission, call.request.is_disconnected
                     )
                 )
         except Failure as failure:

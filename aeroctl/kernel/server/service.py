@@ -49,7 +49,7 @@ class Service:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self.reload.run, self._renew_passwords)
         source = self.source
-        pins = clock_pins.kept(
+        pins = clock_pins.pinning(
             source.store, source.scope, source.prefix, self.settings.clock_interval
         )
         async with self.etcd, self.patroni, pins:

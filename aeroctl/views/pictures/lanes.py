@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aeroctl.contract.events import Standing
+from aeroctl.views.entries import Entry, is_failure, nodes_of
 from aeroctl.views.pictures.presence import Presence, presence
-from aeroctl.views.timeline import Entry, bad, named
 
 MANY = 12
 """With more nodes than this, those that never held the leader key get no lane."""
@@ -51,7 +51,7 @@ class _Row:
             if entry.source == "audit":
                 return "R"
             holds = self.now.holder == node and not self.blind
-            return "✗" if bad(entry) else _MARKS.get(entry.kind, "◆" if holds else "●")
+            return "✗" if is_failure(entry) else _MARKS.get(entry.kind, "◆" if holds else "●")
         if self.blind:
             return "~"
         return "┃" if self.now.holder == node else "│" if node in self.now.there else " "
@@ -82,7 +82,7 @@ def drawn(
             nodes.add(entry.node)
             now = now.after(entry)
         if entry.kind.startswith(("leader", "transfer")) or entry.source == "audit":
-            chief |= named(entry)
+            chief |= nodes_of(entry)
         if shown(entry):
             rows.append(_Row(now, entry.revision <= blind_to, entry))
     lanes = tuple(sorted(nodes if len(nodes) <= MANY else nodes & chief))

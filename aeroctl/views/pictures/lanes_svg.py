@@ -12,10 +12,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
 from aeroctl.safe_text import safe, width
+from aeroctl.views.entries import Entry, is_failure
 from aeroctl.views.pictures.html import Markup, element, joined
 from aeroctl.views.pictures.presence import Presence, presence
 from aeroctl.views.pictures.topology_svg import CHARACTER
-from aeroctl.views.timeline import Entry, bad
 
 if TYPE_CHECKING:
     from aeroctl.contract.events import Standing
@@ -47,20 +47,20 @@ _FEW = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the pictures are made of. `entries` in order; `ids` and `words`, entry by entry: the
-    place in the page that tells it, and its words.
+class PageEntries:
+    """The entries of a page, in order. `ids`: the anchor of each entry in the page;
+    `descriptions`: what it says. `base`: the state before the first entry.
     """
 
     base: "Standing"
     entries: Sequence[Entry]
     ids: Sequence[str]
-    words: Sequence[str]
+    descriptions: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One revision. Lanes and shapes to the places of their entries in the told."""
+    """One revision. Lanes and shapes to the places of their entries in the page."""
 
     revision: int
     time: str | None
@@ -85,12 +85,12 @@ class Band:
     left_out: int
 
 
-def bands(told: Told) -> list[Band]:
+def bands(page: PageEntries) -> list[Band]:
     """The pictures, in order; none where nothing happened."""
-    names = _names(told)
-    cut = list(_cut(list(_columns(told, names))))
+    names = _names(page)
+    cut = list(_cut(list(_columns(page, names))))
     return [
-        _band(told, names, columns, f"lanes, {number} of {len(cut)}", f"lanes-{number}")
+        _band(page, names, columns, f"lanes, {number} of {len(cut)}", f"lanes-{number}")
         for number, columns in enumerate(cut, 1)
     ]
 
@@ -113,30 +113,30 @@ def _icon(inner: Markup) -> Markup:
     )
 
 
-def _names(told: Told) -> list[str]:
+def _names(page: PageEntries) -> list[str]:
     """Every node that is ever spoken of as one, by name."""
-    names = {node.name for node in told.base.nodes}
-    if told.base.leader is not None:
-        names.add(told.base.leader.node)
-    names |= {entry.node for entry in told.entries if entry.source == "event" and entry.node}
+    names = {node.name for node in page.base.nodes}
+    if page.base.leader is not None:
+        names.add(page.base.leader.node)
+    names |= {entry.node for entry in page.entries if entry.source == "event" and entry.node}
     return sorted(names)
 
 
-def _columns(told: Told, names: Sequence[str]) -> Iterator[_Column]:
+def _columns(page: PageEntries, names: Sequence[str]) -> Iterator[_Column]:
     """The revisions, each with what stood before and after it; before the base, nothing is
     known.
     """
-    base, lanes = told.base, frozenset(names)
+    base, lanes = page.base, frozenset(names)
     start = presence(base)
     standing, based = Presence(), False
     missing = 0  # last revision of the gap that was reached
-    for revision, places in _by_revision(told.entries):
+    for revision, places in _by_revision(page.entries):
         if not based and revision > base.revision:
             standing, based = start, True
         before = standing
         marks: dict[str | None, dict[Shape, list[int]]] = {}
         for place in places:
-            entry = told.entries[place]
+            entry = page.entries[place]
             if entry.kind == "gap":
                 missing = entry.after if isinstance(entry.after, int) else revision
                 standing = Presence()
@@ -146,7 +146,7 @@ def _columns(told: Told, names: Sequence[str]) -> Iterator[_Column]:
             marks.setdefault(lane, {}).setdefault(_shape(entry), []).append(place)
         yield _Column(
             revision=revision,
-            time=next((told.entries[at].time for at in places if told.entries[at].time), None),
+            time=next((page.entries[at].time for at in places if page.entries[at].time), None),
             first=places[0],
             marks=marks,
             unknown=revision <= missing,
@@ -170,7 +170,7 @@ def _shape(entry: Entry) -> Shape:
         if entry.kind == "outcome":
             return "executed" if entry.outcome == "executed" else "refused"
         return _OF_RECORDS.get(entry.kind, "asked")
-    if bad(entry):
+    if is_failure(entry):
         return "crash"
     if entry.kind == "leader_gained":
         return "gained"
@@ -194,17 +194,21 @@ def _cut(columns: Sequence[_Column]) -> Iterator[list[_Column]]:
 
 
 def _band(
-    told: Told, names: Sequence[str], columns: Sequence[_Column], title: str, name: str
+    page: PageEntries, names: Sequence[str], columns: Sequence[_Column], title: str, name: str
 ) -> Band:
     """A picture of some columns. The first lane is the cluster's."""
     busy = {lane for column in columns for lane in column.marks}
     busy |= {stood.holder for column in columns for stood in (column.before, column.after)}
-    shown = names if len(names) <= _FEW else [each for each in names if each in busy]
-    return Band(_picture(told, [None, *shown], columns, title, name), len(names) - len(shown))
+    lanes = names if len(names) <= _FEW else [node for node in names if node in busy]
+    return Band(_picture(page, [None, *lanes], columns, title, name), len(names) - len(lanes))
 
 
 def _picture(
-    told: Told, lanes: Sequence[str | None], columns: Sequence[_Column], title: str, name: str
+    page: PageEntries,
+    lanes: Sequence[str | None],
+    columns: Sequence[_Column],
+    title: str,
+    name: str,
 ) -> Markup:
     labels = [CLUSTER if lane is None else safe(lane) for lane in lanes]
     gutter = CHARACTER * max(map(width, labels), default=0) + 12
@@ -234,18 +238,18 @@ def _picture(
                     class_="gap",
                 )
             )
-        drawn.append(_label(told, column, left, head, tick))
+        drawn.append(_label(page, column, left, head, tick))
         for lane, shapes in column.marks.items():
             middle = head + _LANE * lanes.index(lane) + _LANE // 2
-            drawn += _marks(told, column, shapes, left, middle)
-    said = (
+            drawn += _marks(page, column, shapes, left, middle)
+    summary = (
         f"Revisions {columns[0].revision} to {columns[-1].revision}, from left to right in the "
         "kernel's order. The table of the timeline has the same in words."
     )
     return element(
         "svg",
         element("title", title, id=f"{name}-title"),
-        element("desc", said, id=f"{name}-description"),
+        element("desc", summary, id=f"{name}-description"),
         joined(drawn),
         role="group",
         aria_labelledby=f"{name}-title {name}-description",
@@ -278,7 +282,7 @@ def _tick(column: _Column) -> str:
     return f"{column.revision} {column.time[11:19]}" if column.time else str(column.revision)
 
 
-def _label(told: Told, column: _Column, left: int, head: int, tick: str) -> Markup:
+def _label(page: PageEntries, column: _Column, left: int, head: int, tick: str) -> Markup:
     """The revision, and the time of day where one is known, upright above its column."""
     centre = left + column.across // 2
     place = f"translate({centre + 4} {head - 6}) rotate(-90)"
@@ -286,23 +290,23 @@ def _label(told: Told, column: _Column, left: int, head: int, tick: str) -> Mark
         "a",
         element("path", d=f"M{centre} {head - 3}V{head}", class_="tick"),
         element("text", tick, transform=place, class_="tick"),
-        href=f"#{told.ids[column.first]}",
+        href=f"#{page.ids[column.first]}",
     )
 
 
 def _marks(
-    told: Told, column: _Column, shapes: Mapping[Shape, list[int]], left: int, middle: int
+    page: PageEntries, column: _Column, shapes: Mapping[Shape, list[int]], left: int, middle: int
 ) -> Iterator[Markup]:
     """The marks of a lane in a column, beside each other; each leads to what it stands for."""
     start = left + (column.across - _SLOT * len(shapes)) // 2 + _SLOT // 2
     ordered = sorted(shapes, key=_SHAPES.index)
     for at, shape in enumerate(ordered):
-        said = "; ".join(told.words[place] for place in shapes[shape])
+        text = "; ".join(page.descriptions[place] for place in shapes[shape])
         yield element(
             "a",
-            element("title", f"revision {column.revision}: {said}"),
+            element("title", f"revision {column.revision}: {text}"),
             _mark(shape, start + _SLOT * at, middle),
-            href=f"#{told.ids[shapes[shape][0]]}",
+            href=f"#{page.ids[shapes[shape][0]]}",
         )
 
 

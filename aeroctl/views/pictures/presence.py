@@ -5,7 +5,7 @@ Pure.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aeroctl.views.timeline import Entry
+from aeroctl.views.entries import Entry
 
 if TYPE_CHECKING:
     from aeroctl.contract.events import Standing

@@ -17,26 +17,26 @@ def topology_svg(nodes: Sequence[NodeRow], since: int | None) -> Markup:
     """One picture of all nodes. `since`: the revision since which there is a leader, if there is
     one.
     """
-    named = {node.name: node for node in nodes}
+    by_name = {node.name: node for node in nodes}
     drawn = [
-        (len(branch.last), named[str(branch.cells[0])])
+        (len(branch.last), by_name[str(branch.cells[0])])
         for branch in branches(nodes, lambda node: (node.name,))
     ]
-    told = [_said(node, since) for _, node in drawn]
-    longest = max((width(safe(words(cell))) for said in told for cell in said), default=0)
+    texts = [_lines(node, since) for _, node in drawn]
+    longest = max((width(safe(words(cell))) for lines in texts for cell in lines), default=0)
     across = 2 * _PADDING + CHARACTER * longest
     boxes: list[Markup] = []
     lines: list[Markup] = []
     above: list[int] = []  # for each level down to here, where its box ends
     top = wide = 1
-    for (depth, node), said in zip(drawn, told, strict=True):
+    for (depth, node), text in zip(drawn, texts, strict=True):
         left = 1 + depth * _INDENT
-        high = 2 * _PADDING + _LINE * len(said) - 4
+        high = 2 * _PADDING + _LINE * len(text) - 4
         if depth:
             middle = top + high // 2
             path = f"M{left - _INDENT // 2} {above[depth - 1]}V{middle}H{left}"
             lines.append(element("path", d=path, class_="stream"))
-        boxes.append(_box(node, said, left, top, across, high))
+        boxes.append(_box(node, text, left, top, across, high))
         above[depth:] = [top + high]
         top += high + _BETWEEN
         wide = max(wide, left + across + 1)
@@ -55,7 +55,7 @@ def topology_svg(nodes: Sequence[NodeRow], since: int | None) -> Markup:
     )
 
 
-def _said(node: NodeRow, since: int | None) -> list[Cell]:
+def _lines(node: NodeRow, since: int | None) -> list[Cell]:
     """The lines of a node's box."""
     lines: list[Cell] = [node.name, _role(node)]
     if node.is_leader:
@@ -77,7 +77,7 @@ def _role(node: NodeRow) -> Cell:
 
 
 def _box(
-    node: NodeRow, said: Sequence[Cell], left: int, top: int, across: int, high: int
+    node: NodeRow, text: Sequence[Cell], left: int, top: int, across: int, high: int
 ) -> Markup:
     styles = ["node"]
     if node.is_leader:
@@ -94,7 +94,7 @@ def _box(
             y=top + _PADDING + 10 + _LINE * at,
             class_="flagged" if isinstance(cell, Flagged) else "name" if at == 0 else None,
         )
-        for at, cell in enumerate(said)
+        for at, cell in enumerate(text)
     )
     return joined(
         [

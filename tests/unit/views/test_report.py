@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.events import Event, Standing
 from aeroctl.safe_text import safe
-from aeroctl.views.pictures.lanes_svg import Told, bands
-from aeroctl.views.report import POLICY, Evidence, Trail, render
-from aeroctl.views.timeline import merged, words
+from aeroctl.views.entries import merged
+from aeroctl.views.entry_text import description
+from aeroctl.views.pictures.lanes_svg import PageEntries, bands
+from aeroctl.views.report import POLICY, Evidence, VerifiedTrail, render
 from tests.factories.events import event, standing
 from tests.support import incident
 from tests.support.answering import answering
@@ -130,7 +131,7 @@ def test_all_of_the_incident_is_in_it() -> None:
     assert len(rows(page)) == len(incident.EVENTS) + 5
     for entry in merged(incident.EVENTS, incident.records()[0]):
         assert str(entry.revision) in page.said
-        assert safe(words(entry)) in page.text
+        assert safe(description(entry)) in page.text
     for said in (
         "intact",
         "mallory (operator)",
@@ -170,7 +171,7 @@ def test_nobody_whose_words_it_shows_can_write_in_it() -> None:
 def test_whatever_a_kernel_says_the_page_holds_together(
     envelope: SnapshotEnvelope, base: Standing, events: list[Event], trail: bool
 ) -> None:
-    kept: Trail | None = incident.checked() if trail else None
+    kept: VerifiedTrail | None = incident.checked() if trail else None
     parts: dict[str, Any] = {"envelope": envelope, "base": base, "events": events, "trail": kept}
     html = page_of(notes=envelope.notes, **parts)
     page = check(html)
@@ -186,7 +187,7 @@ def drawn(base: Standing, events: list[Event]) -> list[ElementTree.Element]:
     """The bands of some events."""
     entries = list(merged(events, []))
     ids = [f"entry-{number}" for number in range(len(entries))]
-    told = Told(base, entries, ids, [words(entry) for entry in entries])
+    told = PageEntries(base, entries, ids, [description(entry) for entry in entries])
     return [ElementTree.fromstring(band.picture) for band in bands(told)]
 
 
@@ -202,7 +203,7 @@ def test_every_entry_has_its_mark_and_every_revision_its_column(
     assert columns == sorted({event.revision for event in events})
     said = "; ".join(title.text or "" for link in links for title in link.iter("title"))
     for entry in merged(events, []):
-        assert entry.kind == "gap" or safe(words(entry)) in said
+        assert entry.kind == "gap" or safe(description(entry)) in said
 
 
 def lines(picture: ElementTree.Element, style: str) -> list[tuple[int, int, int]]:
@@ -279,7 +280,7 @@ def test_a_broken_chain_is_told() -> None:
 
     reason = "its content does not match its hash"
     broken = Verification("broken", found.records, 3, reason, None, None)
-    trail = Trail(AuditView(whole.view.records, (), broken), whole.head)
+    trail = VerifiedTrail(AuditView(whole.view.records, (), broken), whole.head)
     assert "its content does not match its hash" in check(page_of(trail=trail)).text
 
 

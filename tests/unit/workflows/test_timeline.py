@@ -20,8 +20,10 @@ from aeroctl.contract.audit import BrokenRecord
 from aeroctl.contract.cluster import Leader
 from aeroctl.contract.terms import EVENT_KINDS, RECORD_KINDS
 from aeroctl.kernel.sandbox.waiting import wait_until
+from aeroctl.views.entries import Entry, merged, nodes_of, of_event
+from aeroctl.views.entry_text import description, time_text
 from aeroctl.views.pictures.lanes import MANY, drawn
-from aeroctl.views.timeline import Entry, Span, Wanted, merged, named, of_event, when, words
+from aeroctl.views.timeline import EntryFilter, Span
 from aeroctl.workflows.follow import Place
 from tests.factories.events import event, gap, node_standing
 from tests.support.answering import Handler, Received, answer, answering
@@ -67,9 +69,9 @@ def test_a_story_holds_every_entry_once_in_the_kernels_order(history: History) -
     assert [each.sequence for each in records] == [each["sequence"] for each in history.records]
 
 
-def wanteds() -> st.SearchStrategy[Wanted]:
+def wanteds() -> st.SearchStrategy[EntryFilter]:
     return st.builds(
-        Wanted,
+        EntryFilter,
         st.frozensets(st.sampled_from(NODES), max_size=2),
         st.frozensets(st.sampled_from([*EVENT_KINDS, *RECORD_KINDS]), max_size=4),
         st.none() | st.sampled_from(IDS).map(Span),
@@ -78,18 +80,20 @@ def wanteds() -> st.SearchStrategy[Wanted]:
 
 @few
 @given(histories(), wanteds())
-def test_filters_take_nothing_else_away_and_never_a_gap(history: History, wanted: Wanted) -> None:
+def test_filters_take_nothing_else_away_and_never_a_gap(
+    history: History, wanted: EntryFilter
+) -> None:
     told = story(history)
     if wanted.span:
         for each in told:
             wanted.span.follow(each)
-    shown = list(filter(wanted.has, told))
+    shown = list(filter(wanted.matches, told))
     assert [each for each in told if each.kind == "gap" and each not in shown] == []
     for each in told:
         if each.kind == "gap":
             continue
         fits = not wanted.kinds or each.kind in wanted.kinds
-        fits &= not wanted.nodes or bool(wanted.nodes & named(each))
+        fits &= not wanted.nodes or bool(wanted.nodes & nodes_of(each))
         if wanted.span:
             own = [e.revision for e in told if e.request_id == wanted.span.request_id]
             final = [e for e in told if e.request_id == wanted.span.request_id
@@ -158,14 +162,14 @@ def test_every_kind_is_told_on_one_line(kind: str) -> None:
         if kind in EVENT_KINDS
         else merged([], parsed(chained([record(5, kind)])))
     )
-    assert words(entry)
-    assert "\n" not in words(entry)
+    assert description(entry)
+    assert "\n" not in description(entry)
 
 
 def test_what_is_not_exact_says_so() -> None:
     told = list(merged([gap(1, 9), event(9, "timeline_ended", "n2", before=1, exact=False)], []))
-    assert "no later than revision 9" in words(told[1])
-    assert "revisions 1 to 9 are missing" in words(told[0])
+    assert "no later than revision 9" in description(told[1])
+    assert "revisions 1 to 9 are missing" in description(told[0])
 
 
 # --- over the wire
@@ -457,11 +461,11 @@ def run_audit(history: History, *options: str, form: str = "json") -> Result:
 def test_between_two_pins(first: str | None, last: str | None, words: str | None) -> None:
     """In whole seconds that leave nothing out."""
     entry = of_event(event(5, "paused", not_before=first, not_after=last), 0)
-    assert when(entry) == words
+    assert time_text(entry) == words
     logged = of_event(
         event(5, "paused", not_before=first, not_after=last, time="2026-11-24T09:00:00Z"), 0
     )
-    assert when(logged) == "2026-11-24T09:00:00Z"
+    assert time_text(logged) == "2026-11-24T09:00:00Z"
 
 
 def test_a_young_cluster_shows_all_that_history_holds() -> None:

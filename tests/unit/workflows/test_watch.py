@@ -19,7 +19,7 @@ from aeroctl.errors import Exit, Failure, failure
 from aeroctl.kernel.sandbox.waiting import wait_until
 from aeroctl.safe_text import safe, width
 from aeroctl.views.blocks import Block, Facts, Flagged, Grid
-from aeroctl.views.marks import compared
+from aeroctl.views.changed_cells import compared
 from aeroctl.workflows.watch import drawn, passing
 from tests.support.answering import Received, answer, answering
 from tests.support.arbitrary import TEXT

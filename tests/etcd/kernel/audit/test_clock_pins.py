@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from aeroctl.contract.events import Event, Logged
 from aeroctl.kernel.audit import clock_pins, ledger
-from aeroctl.kernel.audit.clock_pins import Keeper, dated, kept, parsed
+from aeroctl.kernel.audit.clock_pins import Keeper, dated, parsed, pinning
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.keyspace import KeyValue
@@ -240,7 +240,7 @@ def test_nothing_runs_on_when_the_server_ends(etcd_store: Store, tmp_path: Path)
     async def test(world: World) -> None:
         for seconds in (0, 60):
             before = asyncio.all_tasks()
-            async with kept(world.store, world.scope, world.source.prefix, seconds):
+            async with pinning(world.store, world.scope, world.source.prefix, seconds):
                 assert len(asyncio.all_tasks() - before) == (1 if seconds else 0)
                 await asyncio.sleep(0)
             if left := asyncio.all_tasks() - before:  # a call to the store ends by itself

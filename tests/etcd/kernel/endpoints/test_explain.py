@@ -16,7 +16,7 @@ from aeroctl.contract.errors import Error, ErrorBody
 from aeroctl.contract.explanation import ExplanationEnvelope
 from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.decide.confirmation import Clock, Issue
-from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.decide.state import State
 from aeroctl.kernel.endpoints.explain import explanation
 from aeroctl.kernel.store.requests import Put
 from tests.support.etcd import Store

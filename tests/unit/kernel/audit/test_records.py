@@ -15,11 +15,11 @@ from aeroctl.contract.commands import COMMANDS
 from aeroctl.contract.requests import CommandRequest
 from aeroctl.kernel.audit import ledger, records
 from aeroctl.kernel.audit.ledger import Ledger
-from aeroctl.kernel.audit.records import Asked, Transaction
+from aeroctl.kernel.audit.records import Submission, Transaction
 from aeroctl.kernel.callers import Caller
 from aeroctl.kernel.decide import commands, decision
 from aeroctl.kernel.decide.confirmation import Clock, Issue
-from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.decide.state import State
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.store.keyspace import KeyValue
 from aeroctl.kernel.store.requests import Compare, Delete
@@ -66,7 +66,7 @@ class Table:
 class Writer:
     """One request on its way through one server."""
 
-    asked: Asked
+    asked: Submission
     read: Ledger | None = None
     dispatched: bool = False
     refused: str | None = None
@@ -88,7 +88,7 @@ class Writer:
         except Failure as failure:
             refusal, confirmed = failure, None
         if refusal is None:
-            planned = records.planned(None, KERNEL, 8)
+            planned = records.dispatch_facts(None, KERNEL, 8)
             written = records.dispatch(self.asked, PREFIX, KERNEL, kept, planned, None)
             self.dispatched = table.transact(written)
         else:
@@ -97,7 +97,7 @@ class Writer:
                 self.refused = error.code
 
 
-def asked(request_id: str, token: str, leader: Any, state_digest: str) -> Asked:
+def asked(request_id: str, token: str, leader: Any, state_digest: str) -> Submission:
     request = {
         "request_id": request_id,
         "target": None,
@@ -113,7 +113,7 @@ def asked(request_id: str, token: str, leader: Any, state_digest: str) -> Asked:
         },
         "client": {"user": None, "host": None, "version": None},
     }
-    return Asked(
+    return Submission(
         COMMANDS["run_diagnostics"],
         CommandRequest.model_validate(request),
         Caller(f"the-{leader}", leader),
@@ -131,7 +131,7 @@ REQUESTS = st.builds(
 
 @examples(300)
 @given(st.lists(REQUESTS, min_size=1, max_size=7), st.lists(st.integers(0, 6), max_size=60))
-def test_one_token_serves_one_request(requests: list[Asked], order: list[int]) -> None:
+def test_one_token_serves_one_request(requests: list[Submission], order: list[int]) -> None:
     table, writers = Table(), [Writer(request) for request in requests]
     for place in order:
         writers[place % len(writers)].step(table)
@@ -173,7 +173,7 @@ def test_the_mark_itself_keeps_a_second_one_out() -> None:
     table = Table()
     for request_id, written in zip(IDS, (True, False), strict=False):
         request = asked(request_id, TOKENS[0], "operator", ABOUT.state_digest)
-        planned = records.planned(None, KERNEL, 8)
+        planned = records.dispatch_facts(None, KERNEL, 8)
         all_of_it = records.dispatch(request, PREFIX, KERNEL, kept, planned, None)
         marks = [each for each in all_of_it.compares if each.key == kept.unspent]
         assert table.transact(Transaction(marks, all_of_it.changes)) == written

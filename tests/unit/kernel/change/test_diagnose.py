@@ -10,7 +10,7 @@ from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.replication import NodeReplication
 from aeroctl.contract.rules import Rule
-from aeroctl.kernel.change.diagnose import account, rules, settled
+from aeroctl.kernel.change.account_rules import Accounts, agent_status, rules, settled
 from aeroctl.kernel.patroni import sections
 from tests.support.keyspaces import STORED, cluster_keys, member
 
@@ -63,7 +63,7 @@ def found(
     """The rules of n1, whose accounts may be given; all others agree."""
     stored = cluster_keys(**keys)
     (node,) = [node for node in sections.nodes(stored) if node.name == "n1"]
-    applied = rules(stored, node, sql or said("n1"), agent or told("n1"), date)
+    applied = rules(Accounts(stored, node, sql or said("n1"), agent or told("n1"), date))
     assert len(applied) == 7
     assert {rule.enforced_by for rule in applied} == {"none"}
     assert {(rule.evidence[0].name, rule.evidence[0].value) for rule in applied} == {("node", "n1")}
@@ -122,7 +122,7 @@ def test_one_does_not(rule_id: str, evaluation: str, accounts: Any) -> None:
 
 @pytest.mark.parametrize("body", ["", "[]", "null", '{"patroni": 1}', '{"timeline": "x"}', "{"])
 def test_an_agent_that_talks_nonsense_says_nothing(body: str) -> None:
-    assert account(EngineReply(status=200, body=body)) is None
+    assert agent_status(EngineReply(status=200, body=body)) is None
 
 
 ONE, TWO = said("n1", timeline=2), said("n1", timeline=3)

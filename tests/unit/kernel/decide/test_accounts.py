@@ -18,7 +18,10 @@ from aeroctl.contract.nodes import Node
 from aeroctl.contract.replication import NodeReplication, Receiver, Sender
 from aeroctl.contract.terms import Section
 from aeroctl.kernel.decide import rules
-from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.decide.definition import Change
+from aeroctl.kernel.decide.replication_rules import same_timeline
+from aeroctl.kernel.decide.state import State
+from aeroctl.kernel.decide.writer_rules import single_writer
 from aeroctl.kernel.endpoints import snapshot
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
@@ -143,7 +146,10 @@ def shown(state: ClusterKeys, said: dict[str, Any]) -> tuple[dict[str, Any], Any
     kernels, data = asked(state, said)
     view = health.derive(data)
     found = {rule.rule_id: rule.evaluation for rule in view.rules}
-    assert found["single_writer"] == rules.single_writer(kernels).evaluation
+    assert (
+        found["single_writer"]
+        == single_writer.evaluate(Change(kernels, "n1"), "request_promotion").evaluation
+    )
     return found, node_rows(data)
 
 
@@ -187,9 +193,9 @@ def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[ClusterKeys, dict[s
     state, said = drawn
     kernels, _ = asked(state, said)
     found, rows = shown(state, said)
-    holder = kernels.said(kernels.holder) if kernels.holder else None
+    holder = kernels.reported(kernels.leader_name) if kernels.leader_name else None
     for row in rows:
-        own, node = kernels.said(row.name), kernels.nodes[row.name]
+        own, node = kernels.reported(row.name), kernels.nodes[row.name]
         if own is None or not row.counts:
             continue
         streams = own.in_recovery and own.receiver is not None and own.receiver.status
@@ -203,7 +209,7 @@ def test_no_rule_holds_against_a_nodes_own_word(drawn: tuple[ClusterKeys, dict[s
             assert (row.lag_bytes, row.receive_lag_bytes) == (None, None)
             if not row.is_leader:
                 assert found["lag_within_limit"] != "holds"
-        target = rules.promotion(kernels, row.name)
+        target = rules.rules("request_promotion", row.name, kernels)
         again = {rule.rule_id: rule.evaluation for rule in target}
         if streams != "streaming":
             assert again["target_streaming"] != "holds"
@@ -295,7 +301,10 @@ def test_both_accounts_are_in_the_evidence() -> None:
         "failing: n1 (role: store replica, node not in recovery; timeline: store 1, node 2); "
         "holding: 2; nodes: 3"
     )
-    facts = {fact.name: fact.value for fact in rules.same_timeline(kernels, "n1").evidence}
+    facts = {
+        fact.name: fact.value
+        for fact in same_timeline.evaluate(Change(kernels, "n1"), "request_promotion").evidence
+    }
     assert (facts["timeline_in_store"], facts["timeline_on_node"]) == ("1", "2")
     (row,) = [row for row in node_rows(data) if row.name == "n1"]
     assert row.timeline_status == "forked"
@@ -308,7 +317,10 @@ def test_a_default_keeps_nobody_from_writing() -> None:
     found, _ = shown(cluster_keys(), said)
     assert found["single_writer"] == "undetermined"
     kernels, _ = asked(cluster_keys(), said)
-    facts = {fact.name: fact.value for fact in rules.single_writer(kernels).evidence}
+    facts = {
+        fact.name: fact.value
+        for fact in single_writer.evaluate(Change(kernels, "n1"), "request_promotion").evidence
+    }
     assert (facts["n2.writable"], facts["n2.in_recovery"]) == (None, False)
 
 

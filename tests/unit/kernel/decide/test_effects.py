@@ -7,7 +7,7 @@ import pytest
 from aeroctl.contract.base import Observation, Unavailable
 from aeroctl.contract.commands import CommandName
 from aeroctl.kernel.decide import effects
-from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.decide.state import State
 from tests.support.keyspaces import cluster_keys, member
 
 ARCHIVE = "does not stream: it restores from the archive (nostream)"

@@ -14,7 +14,8 @@ from aeroctl.contract.errors import EngineReply
 from aeroctl.contract.replication import NodeReplication, Receiver
 from aeroctl.contract.rules import Rule
 from aeroctl.kernel.decide import effects, rules
-from aeroctl.kernel.decide.rules import State
+from aeroctl.kernel.decide.state import State, receiver
+from aeroctl.kernel.decide.successor_rules import successors
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.patroni.keys import parse
 from tests.support.examples import examples
@@ -105,7 +106,7 @@ TARGETS: dict[CommandName, str | None] = {
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
     asked = state()
-    if node := rules.receiver(command, TARGETS[command], asked):
+    if node := receiver(command, TARGETS[command], asked):
         asked = replace(asked, agent=account(node))
     found = rules.rules(command, TARGETS[command], asked)
     assert [each.rule_id for each in found if each.evaluation != "holds"] == []
@@ -260,14 +261,16 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
     ],
 )
 def test_promotion(rule_id: str, evaluation: str, by: str, changes: Any) -> None:
-    found = rule(rules.promotion(state(**changes), "n1"), rule_id)
+    found = rule(rules.rules("request_promotion", "n1", state(**changes)), rule_id)
     assert (found.evaluation, found.enforced_by) == (evaluation, by)
 
 
 def test_the_evidence_of_lag_is_what_the_node_says_now() -> None:
     late = said_by("n1", lsn="0/4000000", received_lsn="0/4000000", replayed_lsn="0/3FFFFF0")
     keys: Any = {"members__n1": member("n1", xlog_location=67108000)}
-    found = rule(rules.promotion(state(measured=late, **keys), "n1"), "lag_within_limit")
+    found = rule(
+        rules.rules("request_promotion", "n1", state(measured=late, **keys)), "lag_within_limit"
+    )
     assert evidence(found) == {
         "node": "n1",
         "lag_bytes": 96,
@@ -288,21 +291,26 @@ def test_the_evidence_of_lag_is_what_the_node_says_now() -> None:
     ],
 )
 def test_the_last_words_of_a_silent_node_prove_nothing(rule_id: str, changes: Any) -> None:
-    assert rule(rules.promotion(state(**changes), "n1"), rule_id).evaluation == "undetermined"
+    assert (
+        rule(rules.rules("request_promotion", "n1", state(**changes)), rule_id).evaluation
+        == "undetermined"
+    )
 
 
 class TestDemotion:
     def test_of_who_does_not_hold_leader(self) -> None:
-        found = rules.demotion(state(), "n1")
+        found = rules.rules("request_demotion", "n1", state())
         assert rule(found, "target_is_leader").evaluation == "does_not_hold"
         assert rules.conclusion(found) == "refused"
 
     def test_pause_makes_the_engine_refuse(self) -> None:
-        found = rule(rules.demotion(state(config={"pause": True}), "n3"), "not_paused")
+        found = rule(
+            rules.rules("request_demotion", "n3", state(config={"pause": True})), "not_paused"
+        )
         assert (found.evaluation, found.enforced_by) == ("does_not_hold", "patroni")
 
     def test_every_other_node_may_succeed(self) -> None:
-        assert [each.node for each in rules.successors(state(), "n3")] == ["n1", "n2"]
+        assert [each.node for each in successors(state(), "n3")] == ["n1", "n2"]
 
     @pytest.mark.parametrize(
         ("evaluation", "changes"),
@@ -333,32 +341,33 @@ class TestDemotion:
         ],
     )
     def test_enough_of_them_must_be_eligible(self, evaluation: str, changes: Any) -> None:
-        found = rule(rules.demotion(state(**changes), "n3"), "successor_eligible")
+        found = rule(rules.rules("request_demotion", "n3", state(**changes)), "successor_eligible")
         assert found.evaluation == evaluation
 
 
 class TestForce:
     def test_a_living_holder_still_checks_lag_and_a_dead_one_nothing(self) -> None:
         for changes, by in (({}, "patroni"), (DEAD, "none")):
-            found = rules.force_promotion(state(**changes), "n1")
+            found = rules.rules("force_promotion", "n1", state(**changes))
             assert rule(found, "lag_within_limit").enforced_by == by
             assert rule(found, "synchronous_standby").enforced_by == "none"
             assert rule(found, "nothing_pending").enforced_by == "none"
 
     def test_without_a_holder_the_history_tells_the_timeline(self) -> None:
-        found = rule(rules.force_promotion(state(**DEAD), "n1"), "same_timeline")
+        found = rule(rules.rules("force_promotion", "n1", state(**DEAD)), "same_timeline")
         assert (found.evaluation, evidence(found)["leader_timeline"]) == ("does_not_hold", 2)
         first = DEAD | {"history": None}
         assert (
-            rule(rules.force_promotion(state(**first), "n1"), "same_timeline").evaluation == "holds"
+            rule(rules.rules("force_promotion", "n1", state(**first)), "same_timeline").evaluation
+            == "holds"
         )
         unknown = first | {"members__n2": member("n2", timeline=4)}
-        found = rule(rules.force_promotion(state(**unknown), "n1"), "same_timeline")
+        found = rule(rules.rules("force_promotion", "n1", state(**unknown)), "same_timeline")
         assert found.evaluation == "undetermined"
 
     def test_it_is_asked_of_the_target(self) -> None:
         changes: Any = {"members__n3": member("n3", "primary", api_url=None)}
-        found = rule(rules.force_promotion(state(**changes), "n1"), "agent_known")
+        found = rule(rules.rules("force_promotion", "n1", state(**changes)), "agent_known")
         assert evidence(found) == {"node": "n1", "host": "127.0.0.1", "port": 8101}
 
     @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""Rules about the Patroni agent that gets the request: its address, and who it is. Pure."""
+
+from aeroctl.kernel.decide.definition import Change, Result, rule
+from aeroctl.kernel.patroni.agent import Identity, Wanted, evidence, identity
+from aeroctl.kernel.patroni.members import agent_url, host_and_port
+
+
+@rule(
+    "the store holds the address of the agent that is to be asked",
+    promotion="kernel",
+    demotion="kernel",
+    force="kernel",
+    invariants=("P7-E1",),
+)
+def agent_known(change: Change) -> Result:
+    """Without an address no request can be sent."""
+    member = change.state.keys.members.get(change.receiver) if change.receiver else None
+    url = agent_url(member.api_url) if member else None
+    host, port = host_and_port(url)
+    return url is not None, {
+        "node": change.receiver,
+        "host": host if url else None,
+        "port": port if url else None,
+    }
+
+
+@rule(
+    "the agent that is to be asked says that it is this node's, of this cluster",
+    promotion="kernel",
+    demotion="kernel",
+    force="kernel",
+    invariants=("P7-E1",),
+)
+def agent_identified(change: Change) -> Result:
+    """What answers at the receiver's address is that node's agent, in this cluster (P7-F1)."""
+    keys, account = change.state.keys, change.state.agent
+    members = {name: member.api_url for name, member in keys.members.items()}
+    wanted = Wanted(change.receiver or "", keys.scope, keys.system_id, members)
+    if account is None or account.node != change.receiver:
+        result = Identity(None, "it was not asked")
+    else:
+        result = identity(wanted, account.reply, account.members)
+    return result.proved, {
+        **evidence(wanted, result),
+        "node": change.receiver,
+        "status": account.reply.status if account else None,
+    }
+
+
+RULES = (agent_known, agent_identified)
