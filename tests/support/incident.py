@@ -10,7 +10,7 @@ from aeroctl.contract.cluster import Leader
 from aeroctl.contract.envelope import SnapshotEnvelope
 from aeroctl.contract.replication import NodeReplication, Receiver
 from aeroctl.contract.terms import NODE_SECTIONS
-from aeroctl.kernel.audit import trail
+from aeroctl.kernel.audit import ledger
 from aeroctl.sources.collect import digest
 from aeroctl.views import audit
 from aeroctl.views.report import VerifiedTrail
@@ -62,7 +62,7 @@ def records() -> tuple[list[AuditRecord], Head, list[dict[str, Any]]]:
         (920, facts("refused", SECOND, target="n9", identity="mallory", code="UNKNOWN_NODE",
                     message="no node </script><b> \u202e here", confirmation=None)),
     ]  # fmt: skip
-    texts, head = trail.chained(Head(sequence=0, hash=NO_HASH), [fact for _, fact in told])
+    texts, head = ledger.chained(Head(sequence=0, hash=NO_HASH), [fact for _, fact in told])
     raw = [
         {**json.loads(text), "revision": revision}
         for text, (revision, _) in zip(texts, told, strict=True)

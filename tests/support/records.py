@@ -10,7 +10,7 @@ import httpx
 from aeroctl.contract.audit import Confirmed, Dispatch, Head, RecordFacts
 from aeroctl.contract.cluster import Leader
 from aeroctl.contract.requests import Client
-from aeroctl.kernel.audit import ledger, trail
+from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.etcd import Etcd
@@ -98,7 +98,7 @@ class Kept:
         request_id = facts[0].request_id
         seen = await self.store.read_together([], ledger.keys(self.scope, request_id))
         kept = ledger.parse(self.scope, request_id, seen.keys, prefix=self.source.prefix)
-        texts, head = trail.chained(
+        texts, head = ledger.chained(
             kept.head, [fact.model_copy(update={"cluster": self.scope}) for fact in facts]
         )
         first = kept.head.sequence + 1

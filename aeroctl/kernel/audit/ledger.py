@@ -18,14 +18,14 @@ below two prefixes: the ledger is the one's that wrote to it first, and the othe
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aeroctl.contract.audit import Head
-from aeroctl.contract.chain import NO_HASH
+from aeroctl.contract.audit import Head, RecordFacts
+from aeroctl.contract.chain import NO_HASH, digest
 from aeroctl.contract.consent import fingerprint
 from aeroctl.kernel.failures import unreadable
 from aeroctl.kernel.store.keyspace import KeyValue
@@ -203,3 +203,18 @@ def _problems(error: ValidationError) -> str:
         f"{'.'.join(map(str, problem['loc'])) or 'value'}: {problem['msg']}"
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     )
+
+
+def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
+    """The texts of the records that follow `head`, in order, and the head after them.
+
+    The first text belongs under `audit_key(scope, head.sequence + 1)`, and so on.
+    """
+    texts = []
+    for fact in facts:
+        record = fact.model_dump(mode="json", include=set(RecordFacts.model_fields))
+        record |= {"sequence": head.sequence + 1, "previous_hash": head.hash}
+        record["hash"] = digest(record)
+        head = Head(sequence=head.sequence + 1, hash=record["hash"])
+        texts.append(json.dumps(record, separators=(",", ":"), ensure_ascii=False))
+    return texts, head

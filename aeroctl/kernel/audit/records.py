@@ -17,10 +17,10 @@ from aeroctl.contract.errors import Error
 from aeroctl.contract.requests import CommandRequest, RequestStatus
 from aeroctl.contract.terms import RecordKind
 from aeroctl.kernel import clock
-from aeroctl.kernel.audit import trail
 from aeroctl.kernel.audit.ledger import (
     Ledger,
     audit_key,
+    chained,
     consent_value,
     head_key,
     head_value,
@@ -208,7 +208,7 @@ def outcome(dispatched: Dispatched, ledger: Ledger, status: RequestStatus) -> Tr
 
 def _append(scope: str, ledger: Ledger, facts: Sequence[RecordFacts]) -> Transaction:
     """Records at the end of the chain, where nothing is yet: what is written stays."""
-    texts, head = trail.chained(ledger.head, facts)
+    texts, head = chained(ledger.head, facts)
     first = ledger.head.sequence + 1
     keys = [audit_key(scope, first + place) for place in range(len(texts))]
     return Transaction(

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from aeroctl.contract.audit import AuditPage, AuditRecord, BrokenRecord, Head, RecordFacts
+from aeroctl.contract.audit import AuditPage, AuditRecord, BrokenRecord
 from aeroctl.contract.chain import digest
 from aeroctl.contract.events import Logged
 from aeroctl.kernel.audit import ledger
@@ -48,21 +48,6 @@ class Stretch:
     beside: Mapping[str, KeyValue]
     next: int | None
     ahead: tuple[str, KeyValue] | None
-
-
-def chained(head: Head, facts: Sequence[RecordFacts]) -> tuple[list[str], Head]:
-    """The texts of the records that follow `head`, in order, and the head after them.
-
-    The first text belongs under `ledger.audit_key(scope, head.sequence + 1)`, and so on.
-    """
-    texts = []
-    for fact in facts:
-        record = fact.model_dump(mode="json", include=set(RecordFacts.model_fields))
-        record |= {"sequence": head.sequence + 1, "previous_hash": head.hash}
-        record["hash"] = digest(record)
-        head = Head(sequence=head.sequence + 1, hash=record["hash"])
-        texts.append(json.dumps(record, separators=(",", ":"), ensure_ascii=False))
-    return texts, head
 
 
 async def check_room(store: Etcd, scope: str, *, prefix: str) -> None:

@@ -29,18 +29,18 @@ def scope(request: pytest.FixtureRequest) -> str:
 @given(REASONS, st.integers(0, 6))
 def test_a_chain_holds_however_it_was_appended(reasons: list[str | None], cut: int) -> None:
     written = [facts(reason=reason) for reason in reasons]
-    first, middle = trail.chained(EMPTY, written[:cut])
-    second, head = trail.chained(middle, written[cut:])
+    first, middle = ledger.chained(EMPTY, written[:cut])
+    second, head = ledger.chained(middle, written[cut:])
     checked = Chain()
     checked.follow(chain(first + second))
     assert checked.end(head.sequence, head.hash) is None
-    assert (first + second, head) == trail.chained(EMPTY, written)
+    assert (first + second, head) == ledger.chained(EMPTY, written)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 3), st.sampled_from(["reason", "identity", "previous_hash", "sequence"]))
 def test_a_change_breaks_it(place: int, field: str) -> None:
-    texts, head = trail.chained(EMPTY, [facts(reason=str(n)) for n in range(4)])
+    texts, head = ledger.chained(EMPTY, [facts(reason=str(n)) for n in range(4)])
     records = chain(texts)
     records[place][field] = "mallory" if field != "sequence" else 9
     checked = Chain()
@@ -188,7 +188,7 @@ def test_a_trail_that_was_cut_short(etcd_store: Store, scope: str) -> None:
 def test_a_trail_that_was_written_anew(etcd_store: Store, scope: str) -> None:
     """A chain that holds in itself still shows by the revisions of its keys."""
     again = [facts(identity="mallory", cluster=scope) for _ in range(2)]
-    texts, head = trail.chained(EMPTY, again)
+    texts, head = ledger.chained(EMPTY, again)
 
     async def work(all_: Kept) -> tuple[int, AuditPage]:
         for number in range(3):
@@ -265,7 +265,7 @@ def test_bytes_that_are_no_text(etcd_store: Store, scope: str) -> None:
 
 def test_a_record_of_another_cluster(etcd_store: Store, scope: str) -> None:
     """Whole in itself, and nobody's who asked here."""
-    (text,), _ = trail.chained(EMPTY, [facts(cluster="other")])
+    (text,), _ = ledger.chained(EMPTY, [facts(cluster="other")])
 
     async def work(all_: Kept) -> tuple[int, AuditPage]:
         await all_.append(facts())
@@ -282,7 +282,7 @@ def test_a_record_of_another_cluster(etcd_store: Store, scope: str) -> None:
 def test_what_a_reader_would_not_be_shown_is_named(etcd_store: Store, where: str) -> None:
     """Or the hash that the reader makes of the rest would tell, or not, of what it never saw."""
     scope = f"extra-{where}"
-    texts, _ = trail.chained(EMPTY, [facts("confirmed")])
+    texts, _ = ledger.chained(EMPTY, [facts("confirmed")])
     record = json.loads(texts[0])
     if where == "within":
         record["confirmation"]["more"] = "x"
@@ -332,7 +332,7 @@ def test_records_by_their_sequences(etcd_store: Store, scope: str) -> None:
 def test_a_record_by_its_sequence_is_checked(etcd_store: Store, forgery: str) -> None:
     """Nobody follows the chain up to it there."""
     scope = f"checked-{forgery}"
-    texts, _ = trail.chained(EMPTY, [facts(), facts()])
+    texts, _ = ledger.chained(EMPTY, [facts(), facts()])
     changed = json.dumps(json.loads(texts[0]) | {"reason": "forged"})
     forged = changed if forgery == "changed" else texts[1]
 
@@ -346,6 +346,6 @@ def test_a_record_by_its_sequence_is_checked(etcd_store: Store, forgery: str) ->
 
 
 def test_the_head_is_where_the_trail_ends() -> None:
-    assert trail.chained(EMPTY, []) == ([], EMPTY)
-    _, head = trail.chained(Head(sequence=41, hash="a" * 64), [facts()])
+    assert ledger.chained(EMPTY, []) == ([], EMPTY)
+    _, head = ledger.chained(Head(sequence=41, hash="a" * 64), [facts()])
     assert head.sequence == 42

@@ -44,7 +44,7 @@ async def record(world: World, *times: str, **changes: Any) -> int:
     seen = await world.store.read_together([], ledger.keys(world.scope, None))
     head = ledger.parse(world.scope, None, seen.keys, prefix=world.source.prefix).head
     new = [facts(time=time, cluster=world.scope, **changes) for time in times]
-    texts, end = trail.chained(head, new)
+    texts, end = ledger.chained(head, new)
     keys = [ledger.audit_key(world.scope, head.sequence + n) for n in range(1, len(texts) + 1)]
     value = ledger.head_value(end, prefix=world.source.prefix)
     puts = [Put(key, text) for key, text in zip(keys, texts, strict=True)]
