@@ -239,7 +239,7 @@ def test_nothing_starts_on_a_wrong_option(tmp_path: Path, option: list[str], mes
 def test_an_ordinary_user_needs_no_privilege(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("every other test has proved it: they ran as an ordinary user")
-    user = pwd.getpwnam("none")
+    user = pwd.getpwnam("nobody")
     os.chown(tmp_path, user.pw_uid, user.pw_gid)
     # May read what is closed to it, as the interpreter may be, and write only what is its own.
     prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
