@@ -207,7 +207,7 @@ def test_a_young_cluster(operator: Operator) -> None:
     """The first example of timeline's own help."""
     done = operator.ask("timeline", "--since", "9999d")
     assert done.code == 0
-    assert "all that history holds is shown" in notes(done.out)[0]
+    assert "all available history is shown" in notes(done.out)[0]
     assert (
         done.data["entries"][0]["revision"]
         == operator.ask("timeline").data["entries"][0]["revision"]
