@@ -57,7 +57,9 @@ def load(path: Path) -> dict[str, Caller]:
             expected = f"<identity> <{'|'.join(AUTHORITIES)}> sha256:<64 hex digits>"
             raise TokenFileError(f"{path}: line {number} is not '{expected}'")
         if match["identity"] == ANONYMOUS.identity:
-            raise TokenFileError(f"{path}: line {number} names a caller {ANONYMOUS.identity!r}")
+            raise TokenFileError(
+                f"{path}: line {number} names a caller {ANONYMOUS.identity!r}; it is reserved"
+            )
         if match["digest"] in callers:
             raise TokenFileError(f"{path}: line {number} repeats the token of an earlier line")
         authority = next(name for name in AUTHORITIES if name == match["authority"])

@@ -47,7 +47,7 @@ def secret(path: Path | None) -> str | None:
     text = read(path)
     password = text.removesuffix("\n").removesuffix("\r")
     if not password or any(each in password for each in "\n\r\0"):
-        raise FileError(f"{path}: it does not hold one line, the password")
+        raise FileError(f"{path}: it must hold the password as its only line")
     return password
 
 
@@ -56,11 +56,11 @@ def _problem(file: os.stat_result, directories: Sequence[os.stat_result]) -> str
     if not stat.S_ISREG(file.st_mode):
         return "it is not a regular file"
     if file.st_uid not in (0, os.geteuid()):
-        return f"it belongs to user {file.st_uid}, who is neither root nor the server's own user"
+        return f"its owner is user {file.st_uid}, but must be root or the server's own user"
     roots = file.st_uid == 0 and os.geteuid() != 0
     if file.st_mode & (0o037 if roots else 0o077):
         mode = f"{stat.S_IMODE(file.st_mode):04o}"
         return f"other users may read or write it (its mode is {mode}; make it 0600: chmod 600)"
     if any(each.st_mode & stat.S_IWOTH and not each.st_mode & stat.S_ISVTX for each in directories):
-        return "everybody may exchange it: its directory is writable by all users"
+        return "all users can replace it, because its directory is writable by all users"
     return None

@@ -129,17 +129,17 @@ async def _settled(source: Source, pin: Pin, recorded: Sequence[int]) -> Pin:
         if not history.complete:
             raise Failure(
                 "REVISION_COMPACTED",
-                f"at {pin.asked} stood one of the revisions {pin.first} to {pin.last}, and the "
-                f"store's history begins at revision {history.base.revision}: what came before was "
-                "compacted",
+                f"the state at {pin.asked} is one of the revisions {pin.first} to {pin.last}, and "
+                f"the store's history begins at revision {history.base.revision}: what came before "
+                "was compacted",
             )
         other, only = told(history)
         changes, moved = changes + other, moved + only
         revision = history.keyspace.revision
         if revision < pin.last and uptime() > ends:
             raise NotPinned(
-                f"at {pin.asked} stood one of the revisions {pin.first} to {pin.last}, which are "
-                f"too many to be looked at for changes; give one of them"
+                f"the state at {pin.asked} is one of the revisions {pin.first} to {pin.last}, "
+                "which are too many to search for changes; give one of them"
             )
     return settled(pin, sorted(set(changes)), moved)
 

@@ -28,16 +28,16 @@ class Gate:
         """Raises Failure KERNEL_BUSY: at once where too many wait, later where it took too long."""
         if self._turns.locked():
             if not self._free:
-                raise busy("the kernel has more requests than it can answer: too many are waiting")
+                raise busy(
+                    "the kernel has more requests than it can answer: too many are already waiting"
+                )
             self._free -= 1
             try:
                 async with asyncio.timeout(self._seconds):
                     await self._turns.acquire()
             except TimeoutError as error:
-                message = (
-                    f"the kernel did not come to this request within {self._seconds:g} seconds"
-                )
-                raise busy(message) from error
+                message = f"the request was not started within {self._seconds:g} seconds"
+                raise busy(f"{message}: the kernel is busy with other requests") from error
             finally:
                 self._free += 1
         else:

@@ -123,7 +123,7 @@ class Listener(socket.socket):
             raise
         if full:
             connection.close()
-            LOGGER.warning("a connection was refused: %d are being served", self.crowd.most)
+            LOGGER.warning("a connection was refused: %d are open already", self.crowd.most)
             raise ConnectionAbortedError
         accepted = Connection(self.crowd, connection.detach())
         self.crowd.admit(accepted)
