@@ -85,9 +85,9 @@ COMMAND = Route(
     "POST",
     "/v1/commands/{command}",
     "requestCommand",
-    "Ask for a confirmed command, once. Every refusal after the body was understood is in the "
-    "audit trail, except KERNEL_BUSY; of one caller's, so many within a minute, and the last of "
-    "these says so",
+    "Request a confirmed command, once. Refusals after the body was parsed are recorded in the "
+    "audit trail, except KERNEL_BUSY. For each caller, a limited number a minute is recorded, and "
+    "the last of these records notes the limit",
     query=NoQuery,
     body=CommandRequest,
     answer=RequestEnvelope,

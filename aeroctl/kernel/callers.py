@@ -1,7 +1,7 @@
-"""Who is calling: bearer tokens, looked up in a file that holds only their digests.
+"""Callers, identified by bearer tokens; the token file contains only the tokens' digests.
 
-A line is `<identity> <authority> sha256:<hex>`; blank lines and lines that begin with # say
-nothing. Authority is never inferred or raised (P7-A1): what is ambiguous is refused.
+A line is `<identity> <authority> sha256:<hex>`; blank lines and lines that begin with # are
+ignored. Authority is never inferred or raised (P7-A1): an ambiguous line is refused.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who can be held responsible, and what they may do."""
+    """An accountable identity, and its authority."""
 
     identity: str
     authority: Authority
 
 
 ANONYMOUS = Caller("anonymous", "observer")
-"""Anybody on this machine, where the server has no token file and listens on loopback only."""
+"""The caller of every request to a server without a token file, which listens on loopback only."""
 
 
 class TokenFileError(Exception):
-    """The token file can't be read or doesn't say clearly who is who."""
+    """The token file can't be read, or a line of it is wrong or ambiguous."""
 
 
 def load(path: Path) -> dict[str, Caller]:
@@ -57,7 +57,9 @@ def load(path: Path) -> dict[str, Caller]:
             expected = f"<identity> <{'|'.join(AUTHORITIES)}> sha256:<64 hex digits>"
             raise TokenFileError(f"{path}: line {number} is not '{expected}'")
         if match["identity"] == ANONYMOUS.identity:
-            raise TokenFileError(f"{path}: line {number} names a caller {ANONYMOUS.identity!r}")
+            raise TokenFileError(
+                f"{path}: line {number} names a caller {ANONYMOUS.identity!r}; it is reserved"
+            )
         if match["digest"] in callers:
             raise TokenFileError(f"{path}: line {number} repeats the token of an earlier line")
         authority = next(name for name in AUTHORITIES if name == match["authority"])
@@ -66,13 +68,13 @@ def load(path: Path) -> dict[str, Caller]:
 
 
 def find(callers: dict[str, Caller], token: str) -> Caller | None:
-    """Whose token it is, compared in constant time with every one of them."""
+    """The caller with that token, which is compared in constant time with every digest."""
     digest = digest_of(token)
-    found = None
+    match = None
     for known, caller in callers.items():
         if hmac.compare_digest(known, digest):
-            found = caller
-    return found
+            match = caller
+    return match
 
 
 def new() -> str:
@@ -81,7 +83,7 @@ def new() -> str:
 
 
 def line_of(identity: str, authority: Authority, token: str) -> str:
-    """The token file's line for a token. ValueError if the identity can't stand there."""
+    """The token file's line for a token. Raises ValueError if the identity is not valid."""
     line = f"{identity} {authority} sha256:{digest_of(token)}"
     if LINE.fullmatch(line) is None or identity == ANONYMOUS.identity:
         rule = f"letters, digits and _ . @ + - only, and not {ANONYMOUS.identity!r}"
@@ -90,5 +92,5 @@ def line_of(identity: str, authority: Authority, token: str) -> str:
 
 
 def digest_of(token: str) -> str:
-    """SHA-256 suffices: tokens are random, so there is nothing to guess."""
+    """A token's digest. SHA-256 suffices, because tokens are random."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -171,7 +171,8 @@ async def read_with_nodes(
             message = f"the nodes could not be read within {source.seconds:g} seconds"
             raise busy(message) from error
     raise Failure(
-        "SNAPSHOT_UNSTABLE", "state that decides who leads kept changing while the nodes were read"
+        "SNAPSHOT_UNSTABLE",
+        "the state that decides which node leads kept changing while the nodes were read",
     )
 
 

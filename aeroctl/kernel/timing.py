@@ -1,4 +1,4 @@
-"""Time as it is spent, for deadlines and for trying again. It orders nothing (P7-D1)."""
+"""Elapsed time, for deadlines and retries. It never orders events (P7-D1)."""
 
 import asyncio
 import random
@@ -6,12 +6,12 @@ import sys
 import time
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.2
-"""Seconds; a pause is a random part of it, so that two who collided don't do so again."""
+"""Seconds; a pause is a random part of them, so that two processes don't collide repeatedly."""
 
 
 def uptime() -> float:
-    """Seconds that only grow. They also count while the machine sleeps, where the system can tell:
-    a lease in the store does not wait for it.
+    """Seconds of a monotonic clock. On Linux it also runs while the machine is suspended, as the
+    time of a lease in etcd does.
     """
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -26,7 +26,7 @@ class Attempts:
         self._pause = 0.0
 
     async def another(self) -> bool:
-        """Whether there is time for one more; waits a little before every one but the first."""
+        """Whether there is time for another attempt; pauses before each but the first."""
         if self._pause:
             await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311 - no secret
             if uptime() >= self._ends:

@@ -1,13 +1,11 @@
-"""GET /v1/events: what changed, derived from the store's history anew each time it is asked.
+"""GET /v1/events: changes of Patroni's keys, derived from etcd's history at every request.
 
-Patroni's keys say how things stand, and an event is a change of what they say. What moves all the
-time and decides nothing is none: WAL positions, addresses, versions.
+An event is a change of what the keys state about the cluster. WAL positions, addresses and versions
+change all the time and decide nothing: their changes are not events.
 """
 
 import asyncio
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -18,6 +16,7 @@ from aeroctl.contract.events import Event, EventPage, EventsEnvelope, Fact, Logg
 from aeroctl.contract.queries import EventsQuery
 from aeroctl.contract.terms import Cause, EventKind
 from aeroctl.kernel.audit import clock_pins
+from aeroctl.kernel.endpoints.setting_facts import setting_fact
 from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import baseline, sections
 from aeroctl.kernel.patroni.baseline import Pair
@@ -28,36 +27,16 @@ from aeroctl.kernel.store.keyspace import Event as Written
 from aeroctl.kernel.store.keyspace import History, Keyspace, KeyValue
 
 ORDER = ("initialize", "leader", MEMBERS, "failover", "config", "sync", "history")
-"""In which the events of one revision are told."""
-SAYS: tuple[tuple[str, EventKind], ...] = (
+"""The order of the events of one revision, by key."""
+MEMBER_FIELDS: tuple[tuple[str, EventKind], ...] = (
     ("role", "role_changed"),
     ("state", "state_changed"),
     ("replication_state", "replication_changed"),
     ("timeline", "timeline_changed"),
 )
-HIDDEN = "(not shown)"
-SECRET = re.compile(r"pass|secret|token|auth|credential|key", re.IGNORECASE)
-WORDS = frozenset(
-    {"synchronous_mode", "member_slots_ttl"}
-    | {
-        f"postgresql.parameters.{name}"
-        for name in (
-            "archive_mode",
-            "fsync",
-            "hot_standby",
-            "synchronous_commit",
-            "track_commit_timestamp",
-            "wal_keep_size",
-            "wal_level",
-            "wal_log_hints",
-        )
-    }
-)
-"""Settings that are words and hold no secret; any other word may be one."""
-
 Change = dict[str, Any]
-"""An event's own fields; those that it does not have, and its place, are added at the end."""
-NOTHING = {
+"""The fields that an event sets; DEFAULTS has the others, and _numbered adds its place."""
+DEFAULTS = {
     **dict.fromkeys(
         ("subject", "since", "cause", "detail", "time", "clock", "not_before", "not_after")
     ),
@@ -67,10 +46,10 @@ Rows = Mapping[tuple[int, int], TimelineEnd]
 
 
 async def events(source: Source, query: EventsQuery) -> EventsEnvelope:
-    """A page of what happened, up to one revision, which all pages of a reading have in common.
+    """A page of events, up to one revision, which all pages of a reading have in common.
 
     Raises Failure: FUTURE_REVISION, KERNEL_BUSY, and those of Source.keys for that
-    revision. A key that could not be read at some time before is told of, and stops nothing.
+    revision. A key that can't be parsed at an earlier revision is reported, and not an error.
     """
     async with source.in_time(), source.history_readers:
         keys = await source.keys(query.at)
@@ -78,18 +57,18 @@ async def events(source: Source, query: EventsQuery) -> EventsEnvelope:
         if after > bound:  # the store refuses a future revision; one that is past has no more
             await source.store.read_together([], [source.prefix + "leader"], after)
         history = await source.store.replay(source.prefix, after, bound, window=query.window)
-        history = replace(history, base=await _based(source, history.base))
-        # in a thread, or nobody else is served meanwhile
-        found = await asyncio.to_thread(derive, history, after, keys.history)
+        history = replace(history, base=await _with_leader_since(source, history.base))
+        # in a thread, so that other requests are served meanwhile
+        page = await asyncio.to_thread(derive, history, after, keys.history)
         reached = history.keyspace.revision
         pins, around = await _pins(source, after, reached, bound)
-        found = await asyncio.to_thread(clock_pins.dated, found, around)
+        page = await asyncio.to_thread(clock_pins.dated, page, around)
     return EventsEnvelope(
         api_version=API_VERSION,
         observed_at=observed(keys, query.at),
         data=EventPage(
             base=baseline.standing(history.base),
-            events=found,
+            events=page,
             pins=pins,
             next=reached if reached < bound else None,
         ),
@@ -100,8 +79,8 @@ async def events(source: Source, query: EventsQuery) -> EventsEnvelope:
 async def _pins(
     source: Source, after: int, reached: int, bound: int
 ) -> tuple[list[Logged], list[Logged]]:
-    """The clock pins of a page's revisions, and the same with those on either side of them. A
-    server that may not read them tells the story without.
+    """The clock pins of a page's revisions, and these with the nearest pin before and after them.
+    Both are empty where etcd does not let this server read them.
     """
     try:
         pins, stood = await clock_pins.written(source.store, source.scope, after, reached)
@@ -118,13 +97,13 @@ def derive(history: History, after: int, known: Sequence[TimelineEnd] = ()) -> l
     """The events after revision `after`, in order. Following them from where `history` begins leads
     to where it ends (contract/standing.py). Pure.
 
-    `known`: the rows of Patroni's history as of later, where a row may say more than at first.
+    `known`: the rows of Patroni's history at a later revision, where a row may have more fields.
     """
     rows = {_end(row): row for row in known}
     now = dict(history.base.keys)
-    found: list[tuple[int, Change]] = []
+    changes: list[tuple[int, Change]] = []
     if not history.complete:
-        found.extend(_gap(after + 1, history.base, rows))
+        changes.extend(_gap(after + 1, history.base, rows))
     for revision, events in groupby(history.events, lambda event: event.revision):
         was: dict[str, Pair] = {}
         for event in events:
@@ -133,12 +112,12 @@ def derive(history: History, after: int, known: Sequence[TimelineEnd] = ()) -> l
                 now.pop(event.key, None)
             else:
                 now[event.key] = _written(now.get(event.key), event.value, event)
-        found.extend((revision, change) for change in _changes(was, now, rows))
-    return _placed(found)
+        changes.extend((revision, change) for change in _changes(was, now, rows))
+    return _numbered(changes)
 
 
 def _written(old: Pair, value: str, event: Written) -> KeyValue:
-    """What a key holds once it is written. Of the leader key `created` is when its name took it:
+    """The key after an event wrote it. The leader key counts as created when its holder took it:
     Patroni before 4 may write another name over it in place, which creates no key (P6-A1).
     """
     created = event.created
@@ -148,8 +127,8 @@ def _written(old: Pair, value: str, event: Written) -> KeyValue:
     return KeyValue(value, created, event.revision, event.lease)
 
 
-async def _based(source: Source, base: Keyspace) -> Keyspace:
-    """`base`, whose leader key was created when its name took it, as above."""
+async def _with_leader_since(source: Source, base: Keyspace) -> Keyspace:
+    """`base` with its leader key's `created` corrected as in _written."""
     leader = base.keys.get("leader")
     if leader is None or leader.version == 1:
         return base
@@ -157,28 +136,28 @@ async def _based(source: Source, base: Keyspace) -> Keyspace:
     return replace(base, keys={**base.keys, "leader": replace(leader, created=taken, version=1)})
 
 
-def ended(old: Pair, new: Pair, initialize: Pair) -> Iterator[tuple[TimelineEnd, bool]]:
-    """The timelines whose end the history key told newly, and whether it was told when it came.
+def new_timeline_ends(old: Pair, new: Pair, initialize: Pair) -> Iterator[tuple[TimelineEnd, bool]]:
+    """The rows that the history key gained, and whether each was written when its timeline ended.
 
-    Patroni writes all rows that it has each time: it may add to one (a time, a name), leave old
-    ones out, or bring them back, none of which is news. What is not the last row came late. So may
-    all of them where nobody knows what the key held before, or where it was absent and the cluster
-    is perhaps older than its keys (`patronictl remove`): one that begins here takes `initialize`
-    first, and writes its system id there later (ha.py, bootstrap).
+    Patroni writes all rows every time: it may add to one (a time, a name), leave old ones out, or
+    bring them back, none of which is a new row. Only the last row can have been written in time;
+    none counts as such where the key's earlier value is unknown, or where it was absent and the
+    cluster is perhaps older than its keys (`patronictl remove`): a cluster that begins here takes
+    `initialize` first, and writes its system id there later (ha.py, bootstrap).
     """
-    had, problem = baseline.ends(old)
-    told = {_end(row) for row in had}
-    oldest = min((row.timeline for row in had), default=0)
+    earlier, problem = baseline.ends(old)
+    recorded = {_end(row) for row in earlier}
+    oldest = min((row.timeline for row in earlier), default=0)
     begun = initialize and new and initialize.created < initialize.modified < new.created
     followed = problem is None and bool(old or begun)
     rows, _ = baseline.ends(new)
     for place, row in enumerate(rows, 1):
-        if row.timeline >= oldest and _end(row) not in told:
+        if row.timeline >= oldest and _end(row) not in recorded:
             yield row, followed and place == len(rows)
 
 
 def _gap(first: int, base: Keyspace, rows: Rows) -> Iterator[tuple[int, Change]]:
-    """What compaction removed, and what is known of it all the same."""
+    """The revisions that compaction removed, and the timelines that ended within them."""
     last = base.revision
     detail = f"the store's history begins at revision {last}: what came before was compacted"
     yield first, _change("gap", before=first, after=last, detail=detail)
@@ -187,29 +166,21 @@ def _gap(first: int, base: Keyspace, rows: Rows) -> Iterator[tuple[int, Change]]
 
 
 def _changes(was: Mapping[str, Pair], now: Mapping[str, KeyValue], rows: Rows) -> Iterator[Change]:
-    """What one revision changed. `was`: the keys that it wrote, before it; `now`: all, after it."""
+    """The changes of one revision. `was`: the keys that it wrote, before it; `now`: all keys after
+    it.
+    """
     causes = _causes(was, now)
     for key in sorted(was, key=lambda key: (_place(key), key)):
         old, new, cause = was[key], now.get(key), causes.get(key)
-        if key == "initialize":
-            if (before := baseline.system_id(old)) != (after := baseline.system_id(new)):
-                yield _change("system_id_changed", before=before, after=after)
-        elif key == "leader":
+        if key == "leader":
             yield from _leader_term(old, new, cause)
         elif baseline.is_member(key):
-            yield from _said(key, old, new, cause)
-        elif key == "failover":
-            yield from _transfer(old, new)
-        elif key == "config":
-            yield from _configured(old, new)
-        elif key == "sync":
-            before, _ = baseline.synchronous(old)
-            after, problem = baseline.synchronous(new)
-            if before != after:
-                yield _change("synchronous_changed", before=before, after=after, detail=problem)
+            yield from _member(key, old, new, cause)
         elif key == "history":
-            for row, exact in ended(old, new, now.get("initialize")):
+            for row, exact in new_timeline_ends(old, new, now.get("initialize")):
                 yield _timeline_ended(rows.get(_end(row), row), exact=exact)
+        elif key in CHANGES_OF_KEYS:
+            yield from CHANGES_OF_KEYS[key](old, new)
 
 
 def _leader_term(old: Pair, new: Pair, cause: Cause | None) -> Iterator[Change]:
@@ -225,8 +196,8 @@ def _leader_term(old: Pair, new: Pair, cause: Cause | None) -> Iterator[Change]:
         yield _change("leader_gained", gained.node, after=gained.node, since=gained.since)
 
 
-def _said(key: str, old: Pair, new: Pair, cause: Cause | None) -> Iterator[Change]:
-    """What a node newly said of itself."""
+def _member(key: str, old: Pair, new: Pair, cause: Cause | None) -> Iterator[Change]:
+    """The changes of a node's own entry."""
     name = key.removeprefix(MEMBERS)
     before, _ = baseline.node(key, old)
     after, problem = baseline.node(key, new)
@@ -236,10 +207,23 @@ def _said(key: str, old: Pair, new: Pair, cause: Cause | None) -> Iterator[Chang
         return
     if before is None:
         yield _change("member_joined", name, detail=problem)
-    for field, kind in SAYS:
+    for field, kind in MEMBER_FIELDS:
         first, then = getattr(before, field, None), getattr(after, field)
         if first != then:
             yield _change(kind, name, before=first, after=then, detail=problem)
+
+
+def _system_id(old: Pair, new: Pair) -> Iterator[Change]:
+    before, after = baseline.system_id(old), baseline.system_id(new)
+    if before != after:
+        yield _change("system_id_changed", before=before, after=after)
+
+
+def _synchronous(old: Pair, new: Pair) -> Iterator[Change]:
+    before, _ = baseline.synchronous(old)
+    after, problem = baseline.synchronous(new)
+    if before != after:
+        yield _change("synchronous_changed", before=before, after=after, detail=problem)
 
 
 def _transfer(old: Pair, new: Pair) -> Iterator[Change]:
@@ -264,11 +248,19 @@ def _configured(old: Pair, new: Pair) -> Iterator[Change]:
         if repr(first) != repr(then):  # 1 is not true there, and a NaN is itself
             yield _change(
                 "configuration_changed",
-                before=_shown(name, first),
-                after=_shown(name, then),
+                before=setting_fact(name, first),
+                after=setting_fact(name, then),
                 subject=name,
                 detail=problem,
             )
+
+
+CHANGES_OF_KEYS: Mapping[str, Callable[[Pair, Pair], Iterator[Change]]] = {
+    "initialize": _system_id,
+    "failover": _transfer,
+    "config": _configured,
+    "sync": _synchronous,
+}
 
 
 def _timeline_ended(row: TimelineEnd, *, exact: bool) -> Change:
@@ -285,12 +277,12 @@ def _timeline_ended(row: TimelineEnd, *, exact: bool) -> Change:
 
 
 def clock(row: TimelineEnd) -> str:
-    """Whose time it is: of the node that was promoted."""
+    """The name of the clock that a row's time is from: that of the promoted node."""
     return f"Patroni on {row.new_leader or 'a node that it does not name'}"
 
 
 def _causes(was: Mapping[str, Pair], now: Mapping[str, KeyValue]) -> dict[str, Cause]:
-    """Why keys went, as far as the keys that went with them, or stayed, prove it.
+    """Why keys were removed, where the keys removed or left beside them prove it.
 
     Patroni keeps a node's entry and the leader key on one lease. It removes the leader key itself,
     and an entry never (dcs/etcd3.py). etcd ends a lease in one revision, with all that is on it and
@@ -306,19 +298,8 @@ def _causes(was: Mapping[str, Pair], now: Mapping[str, KeyValue]) -> dict[str, C
     return {} if stayed else dict.fromkeys(gone, "lease_ended")
 
 
-def _shown(name: str, value: Any) -> Fact:
-    """A setting's value, unless it may be a secret: passwords hide in words of every kind."""
-    if value is None:
-        return None
-    if SECRET.search(name) or not (isinstance(value, int | float) or name in WORDS):
-        return HIDDEN
-    if isinstance(value, int) and abs(value) < 2**53:
-        return value
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def _end(row: TimelineEnd) -> tuple[int, int]:
-    """What makes a row the same one when Patroni writes it again."""
+    """The identity of a row, which remains when Patroni writes it again."""
     return row.timeline, row.position
 
 
@@ -333,11 +314,11 @@ def _change(
     return {"kind": kind, "node": node, "before": before, "after": after} | more
 
 
-def _placed(changes: Iterable[tuple[int, Change]]) -> list[Event]:
-    """Events, each with its place within its revision."""
-    found: list[Event] = []
+def _numbered(changes: Iterable[tuple[int, Change]]) -> list[Event]:
+    """Events, with their index within their revision."""
+    events: list[Event] = []
     for revision, change in changes:
-        same = bool(found) and found[-1].revision == revision
-        index = found[-1].index + 1 if same else 0
-        found.append(Event(**{**NOTHING, **change, "revision": revision, "index": index}))
-    return found
+        same = bool(events) and events[-1].revision == revision
+        index = events[-1].index + 1 if same else 0
+        events.append(Event(**{**DEFAULTS, **change, "revision": revision, "index": index}))
+    return events

@@ -195,7 +195,12 @@ class Sandbox:
 
         self._progress(f"creating the cluster on {first.name}")
         self._run(first.patroni)
-        self._wait("it is begun", lambda: "initialize" in self.stored(), self.etcd, first.patroni)
+        self._wait(
+            "Patroni has initialized the cluster",
+            lambda: "initialize" in self.stored(),
+            self.etcd,
+            first.patroni,
+        )
 
         # While the first node is at work, the others load their programs and wait for it.
         self._progress(f"starting {', '.join(daemon.name for daemon in daemons)}")

@@ -29,7 +29,11 @@ PATIENCE = 2
     context_settings={"allow_interspersed_args": False},
 )
 @click.option(
-    "--nodes", type=click.IntRange(1, 20), default=3, show_default=True, help="How many: n1, n2, …"
+    "--nodes",
+    type=click.IntRange(1, 20),
+    default=3,
+    show_default=True,
+    help="Number of nodes; they are named n1, n2, …",
 )
 @click.option(
     "--tag",
@@ -47,7 +51,7 @@ PATIENCE = 2
 @click.option(
     "--patroni",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Another Patroni than the installed one, or a Python that has it.",
+    help="A Patroni other than the installed one, or the Python that it is installed in.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(

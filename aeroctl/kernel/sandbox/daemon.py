@@ -34,7 +34,7 @@ class Daemon:
     def start(self) -> None:
         """Start it, again if need be: same ports, same data."""
         if self.running:
-            raise RuntimeError(f"{self.name} is running")
+            raise RuntimeError(f"{self.name} is already running")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,

@@ -56,7 +56,7 @@ class Postgres:
             with contextlib.suppress(psutil.NoSuchProcess):
                 if name in " ".join(process.cmdline()).split():  # postgres: demo: checkpointer
                     return process
-        raise LookupError(f"no {name} runs in {self._data}")
+        raise LookupError(f"PostgreSQL in {self._data} has no process {name}")
 
     def _postmaster(self) -> psutil.Process | None:
         try:

@@ -19,7 +19,7 @@ def wait_until(what: str, predicate: Callable[[], Value | None], deadline: float
     end = time.monotonic() + deadline
     while not (value := predicate()):
         if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {deadline:g} s")
+            raise TimeoutError(f"{what}: timed out after {deadline:g} s")
         time.sleep(INTERVAL)
     return value
 

@@ -24,7 +24,7 @@ def caller(request: Request, token_file: Path | None) -> Caller:
         known = callers.load(token_file)
     except callers.TokenFileError as error:
         LOGGER.error("token file: %s", error)  # noqa: TRY400 - the words say all
-        message = "the kernel can't read its token file, so that it accepts no token"
+        message = "the kernel can't read its token file, and therefore accepts no token"
         raise Failure("TOKEN_FILE_UNREADABLE", message) from error
     headers = request.headers.getlist("authorization")
     if len(headers) > 1:

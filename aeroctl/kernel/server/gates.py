@@ -1,7 +1,7 @@
-"""How many requests are worked on at a time, and how many may wait for their turn.
+"""Limits on the requests that run at a time, and on those that wait for their turn.
 
-Each kind of request has a gate of its own, so that a change and what leads to it never wait behind
-readers. Who would have to wait for too long is told so at once: nobody is served by a long queue.
+Each kind of request has a gate of its own, so that commands and explanations never wait behind
+reads. A request that finds the queue full is refused at once, because a long queue helps no client.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from aeroctl.kernel.failures import busy
 
 WAIT_SECONDS = 4.0
-"""For how long a request waits for its turn."""
+"""How long a request waits for its turn."""
 
 
 class Gate:
@@ -25,19 +25,19 @@ class Gate:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Raises Failure KERNEL_BUSY: at once where too many wait, later where it took too long."""
+        """Run in turn. Raises Failure KERNEL_BUSY: the queue is full, or the wait too long."""
         if self._turns.locked():
             if not self._free:
-                raise busy("the kernel has more requests than it can answer: too many are waiting")
+                raise busy(
+                    "the kernel has more requests than it can answer: too many are already waiting"
+                )
             self._free -= 1
             try:
                 async with asyncio.timeout(self._seconds):
                     await self._turns.acquire()
             except TimeoutError as error:
-                message = (
-                    f"the kernel did not come to this request within {self._seconds:g} seconds"
-                )
-                raise busy(message) from error
+                message = f"the request was not started within {self._seconds:g} seconds"
+                raise busy(f"{message}: the kernel is busy with other requests") from error
             finally:
                 self._free += 1
         else:
@@ -52,15 +52,15 @@ class Gate:
 class Gates:
     """The gates of one server.
 
-    `readers`: of the store as it is now, which takes milliseconds. `askers`: readers for whom the
-    nodes are asked too, any of which may let wait. `historians`: readers of the past, who take
-    long. `operators`: to have a change explained, or told what became of it; everybody else's way
-    to that is `explanations`, where a caller also waits that asks for a change and may not.
+    `store_reads`: reads of the store's present state, which take milliseconds. `node_reads`: those
+    that also query the nodes, any of which may be slow. `history_reads`: reads of earlier
+    revisions, which take long. `operators`: explanations and outcomes for operators.
+    `explanations`: the same for other callers, and commands of callers that may not run them.
     """
 
-    readers: Gate = field(default_factory=lambda: Gate(16, 256))
-    askers: Gate = field(default_factory=lambda: Gate(8, 64))
-    historians: Gate = field(default_factory=lambda: Gate(4, 28))
+    store_reads: Gate = field(default_factory=lambda: Gate(16, 256))
+    node_reads: Gate = field(default_factory=lambda: Gate(8, 64))
+    history_reads: Gate = field(default_factory=lambda: Gate(4, 28))
     explanations: Gate = field(default_factory=lambda: Gate(16, 32))
     operators: Gate = field(default_factory=lambda: Gate(16, 32))
     commands: Gate = field(default_factory=lambda: Gate(16, 32))

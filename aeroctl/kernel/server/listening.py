@@ -1,8 +1,8 @@
-"""The listening side: how many connections there may be, and how long a request may take to come.
+"""Listening sockets, with limits on the number of connections and on the time of a request.
 
-Nobody who connects can take more than his share: a connection whose request does not arrive in time
-is closed, and when all places are taken the oldest one of those that owe a request makes room.
-Uvicorn does the rest.
+A connection whose request does not arrive in time is closed. When the maximum of connections is
+open, those that have waited longest for their request are closed, so that no client can occupy the
+server. Uvicorn does the rest.
 """
 
 import asyncio
@@ -24,165 +24,167 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from aeroctl.kernel.server import logs
 
 RECEIVE_SECONDS = 10.0
-"""From connecting, or from the answer before, until the whole request is here."""
+"""From the connection, or from its last response, until the next request is complete."""
 SEND_SECONDS = 30.0
-"""For how long nothing of an answer may be taken."""
+"""How long a client may read nothing of a response before its connection is closed."""
 IDLE_SECONDS = 5
-"""For how long a connection is kept for a next request."""
+"""How long a connection stays open without a next request."""
 HEAD_BYTES = 16 * 1024
-MOST, DESCRIPTORS = 2000, 4096
-"""Connections at a time, and descriptors asked of the system; half of those are for the store and
-the nodes."""
+MAX_CONNECTIONS, DESCRIPTORS = 2000, 4096
+"""Connections at a time, and file descriptors that the server sets as its own limit; half of these
+are for the store and the nodes."""
 GRACE_SECONDS = 120
-"""How long a command that is running when the server is told to end has for its end. Idle, the
-server ends at once; a command that is cut off is judged by whoever asks for its outcome later."""
+"""How long a server that is to stop waits for running commands. Without any it stops at once; the
+outcome of a command that was cut off is derived when it is next requested."""
 
 LOGGER = logging.getLogger("aerokernel")
 
 
-class Crowd:
-    """Every connection that is open, by its descriptor."""
+class Connections:
+    """The open connections, by file descriptor."""
 
-    def __init__(self, most: int, seconds: float = RECEIVE_SECONDS) -> None:
-        self.most = most
+    def __init__(self, maximum: int, seconds: float = RECEIVE_SECONDS) -> None:
+        self.maximum = maximum
         self.seconds = seconds
         self.open: dict[int, Connection] = {}
-        self.owing: dict[int, Connection] = {}
-        """Those whose request is not here yet, the oldest one first."""
+        self.awaiting_request: dict[int, Connection] = {}
+        """Connections whose request is not complete, the oldest first."""
 
     def admit(self, connection: "Connection") -> None:
-        """One more; it owes a request."""
+        """Add a new connection and await its request."""
         self.open[connection.number] = connection
-        self.owes(connection)
+        self.await_request(connection)
 
-    def owes(self, connection: "Connection") -> None:
-        """From now on its request has its time, unless it has that already."""
-        if connection.number in self.open and connection.number not in self.owing:
-            self.owing[connection.number] = connection
+    def await_request(self, connection: "Connection") -> None:
+        """Start the time limit of the connection's next request, unless it is running."""
+        if connection.number in self.open and connection.number not in self.awaiting_request:
+            self.awaiting_request[connection.number] = connection
             loop = asyncio.get_running_loop()
             connection.timer = loop.call_later(self.seconds, connection.end)
 
-    def served(self, connection: "Connection") -> None:
-        """Its request is here."""
-        self.owing.pop(connection.number, None)
+    def request_arrived(self, connection: "Connection") -> None:
+        """Stop the time limit of a connection whose request is complete."""
+        self.awaiting_request.pop(connection.number, None)
         if connection.timer is not None:
             connection.timer.cancel()
 
-    def gone(self, connection: "Connection") -> None:
-        """It is closed."""
-        self.served(connection)
+    def remove(self, connection: "Connection") -> None:
+        """Remove a closed connection."""
+        self.request_arrived(connection)
         self.open.pop(connection.number, None)
 
     def make_room(self) -> bool:
-        """Whether the oldest of those that owe a request could be told to end."""
-        for connection in list(self.owing.values())[:16]:
-            self.served(connection)
+        """Close the connections that have waited longest for a request; whether any is closing."""
+        for connection in list(self.awaiting_request.values())[:16]:
+            self.request_arrived(connection)
             connection.end()
         return any(connection.ending for connection in self.open.values())
 
 
 class Connection(socket.socket):
-    """One that was accepted. asyncio closes it when it is done with it."""
+    """An accepted connection. asyncio closes it in the end."""
 
-    def __init__(self, crowd: Crowd, fileno: int) -> None:
+    def __init__(self, connections: Connections, fileno: int) -> None:
         super().__init__(fileno=fileno)
         self.number = fileno
-        self.crowd = crowd
+        self.connections = connections
         self.timer: asyncio.TimerHandle | None = None
         self.ending = False
 
     def end(self) -> None:
-        """Have it closed: to asyncio it looks as if the other side had gone."""
+        """Shut it down, upon which asyncio closes it as if the client had disconnected."""
         self.ending = True
         with contextlib.suppress(OSError):
             self.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close it, and make room for another one."""
-        self.crowd.gone(self)
+        """Close it, and remove it from the open connections."""
+        self.connections.remove(self)
         super().close()
 
 
 class Listener(socket.socket):
-    """Accepts while there is room."""
+    """A listening socket that accepts connections up to the maximum."""
 
-    crowd: Crowd
+    connections: Connections
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection; BlockingIOError: not now."""
-        full = len(self.crowd.open) >= self.crowd.most
-        if full and self.crowd.make_room():
-            raise BlockingIOError  # they are closed in the event loop's next turns
+        """The next connection. Raises BlockingIOError where none can be accepted now."""
+        full = len(self.connections.open) >= self.connections.maximum
+        if full and self.connections.make_room():
+            raise BlockingIOError  # the event loop closes them in its next iterations
         try:
             connection, address = super().accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 LOGGER.error("no connection can be accepted: %s", error.strerror)  # noqa: TRY400
-                self.crowd.make_room()
+                self.connections.make_room()
                 raise BlockingIOError from error
             raise
         if full:
             connection.close()
-            LOGGER.warning("a connection was refused: %d are being served", self.crowd.most)
+            LOGGER.warning(
+                "a connection was refused: %d are open already", self.connections.maximum
+            )
             raise ConnectionAbortedError
-        accepted = Connection(self.crowd, connection.detach())
-        self.crowd.admit(accepted)
+        accepted = Connection(self.connections, connection.detach())
+        self.connections.admit(accepted)
         return accepted, address
 
 
-class Limited(H11Protocol):
-    """Uvicorn's HTTP/1.1, with limits of time for what is sent and what is taken."""
+class LimitedProtocol(H11Protocol):
+    """Uvicorn's HTTP/1.1, with time limits for receiving requests and sending responses."""
 
-    def __init__(self, crowd: Crowd, **options: Any) -> None:
+    def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(**options)
-        self._crowd = crowd
+        self._connections = connections
         self._connection: Connection | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """It comes after the TLS handshake."""
-        self._connection = self._crowd.open.get(transport.get_extra_info("socket").fileno())
+        """Find the connection; asyncio calls this after the TLS handshake."""
+        self._connection = self._connections.open.get(transport.get_extra_info("socket").fileno())
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more to wait for."""
+        """Stop the time limit of the response."""
         self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """A part of a request."""
+        """Receive a part of a request."""
         super().data_received(data)
-        self._look()
+        self._limit_receiving()
 
     def on_response_complete(self) -> None:
-        """The next request may come."""
+        """Await the next request."""
         super().on_response_complete()
-        self._look()
+        self._limit_receiving()
 
     def pause_writing(self) -> None:
-        """The other side doesn't take its answer as fast as it could."""
+        """Start the time limit of the response: the client reads it too slowly."""
         super().pause_writing()
         if self._stalled is None:
             self._stalled = self.loop.call_later(SEND_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has taken some."""
+        """Stop the time limit of the response: the client has read some of it."""
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
         super().resume_writing()
 
-    def _look(self) -> None:
+    def _limit_receiving(self) -> None:
         if self._connection is None:
             return
         if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
-            self._crowd.owes(self._connection)
+            self._connections.await_request(self._connection)
         else:
-            self._crowd.served(self._connection)
+            self._connections.request_arrived(self._connection)
 
 
-def room() -> int:
-    """How many connections there may be, so that descriptors remain for everything else."""
+def connection_limit() -> int:
+    """The maximum of connections, which leaves file descriptors for everything else."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = hard == resource.RLIM_INFINITY
     wanted = DESCRIPTORS if unlimited else min(hard, DESCRIPTORS)
@@ -190,32 +192,34 @@ def room() -> int:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-    return max(8, min(MOST, (DESCRIPTORS if soft == resource.RLIM_INFINITY else soft) // 2))
+    return max(
+        8, min(MAX_CONNECTIONS, (DESCRIPTORS if soft == resource.RLIM_INFINITY else soft) // 2)
+    )
 
 
-def listeners(host: str, port: int, crowd: Crowd) -> list[Listener]:
+def listeners(host: str, port: int, connections: Connections) -> list[Listener]:
     """A listening socket for each address of `host`. Raises OSError."""
-    found = []
+    sockets = []
     addresses = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     for family, kind, proto, _, address in dict.fromkeys(addresses):
         try:
             listener = Listener(family, kind, proto)
-        except OSError:  # the name has an address of a kind that this machine doesn't speak
+        except OSError:  # this machine doesn't support the address's family
             continue
-        listener.crowd = crowd
-        found.append(listener)
+        listener.connections = connections
+        sockets.append(listener)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(address)
         except OSError:
-            for each in found:
-                each.close()
+            for opened in sockets:
+                opened.close()
             raise
-    return found
+    return sockets
 
 
 def run(
@@ -223,28 +227,28 @@ def run(
     host: str,
     port: int,
     tls: ssl.SSLContext | None,
-    said: Callable[[str], None] = LOGGER.info,
+    report: Callable[[str], None] = LOGGER.info,
 ) -> None:
-    """Serve until a signal. Raises OSError where it can't listen there."""
-    crowd = Crowd(room())
+    """Serve until a signal. Raises OSError where the server can't listen at the address."""
+    connections = Connections(connection_limit())
     config = uvicorn.Config(
         app,
-        http=partial(Limited, crowd),  # type: ignore[arg-type]
+        http=partial(LimitedProtocol, connections),  # type: ignore[arg-type]
         ws="none",
         log_config=logs.CONFIG,
-        # whoever connects is whom the log names
+        # the log names the address that connects, whatever a header states
         proxy_headers=False,
         server_header=False,
         h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    sockets = listeners(host, port, crowd)
+    sockets = listeners(host, port, connections)
     config.load()
     config.ssl = tls
-    for each in sockets:
-        shown, number, *_ = each.getsockname()
-        address = f"[{shown}]" if ":" in shown else shown
-        said(f"listening on {'https' if tls else 'http'}://{address}:{number}")
+    for listener in sockets:
+        bound, number, *_ = listener.getsockname()
+        address = f"[{bound}]" if ":" in bound else bound
+        report(f"listening on {'https' if tls else 'http'}://{address}:{number}")
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=list(sockets))

@@ -1,9 +1,9 @@
-"""What the server says of itself, on stderr: one entry a line, harmless, and bounded.
+"""The server's log on stderr: one entry a line, without control characters, and limited in size.
 
-Parts of an entry may come from anybody: a path, an identity, the words of a node. No control
-character gets through, so that nobody forges an entry or moves a terminal's cursor; what follows
-the first line (a traceback) is indented. Whoever makes the same thing be said again and again fills
-no disk: what was left out is counted.
+Parts of an entry may come from any client or node: a path, an identity, an error message. Control
+characters are escaped, so that they can't forge an entry or move a terminal's cursor; the lines
+after the first (a traceback) are indented. Repeated entries of one kind can't fill the disk: beyond
+a rate they are left out, and counted.
 """
 
 import logging
@@ -13,11 +13,11 @@ from typing import Any
 LONGEST = 2000
 """Characters of one line."""
 LINES = 60
-"""Of one entry: a traceback's last ones tell most."""
+"""Lines of one entry; the last ones of a traceback are the most useful."""
 BURST, RATE = 100_000, 10_000
-"""Bytes that entries of one kind may take at once, and a second."""
+"""Bytes that entries of one kind may take: in a burst, and per second."""
 KINDS = 500
-"""Kinds of entries that are told apart; then counting begins anew."""
+"""Kinds of entries that are counted separately; beyond it, all counts start again."""
 
 CONFIG: dict[str, Any] = {
     "version": 1,
@@ -32,33 +32,33 @@ CONFIG: dict[str, Any] = {
 
 
 def harmless(line: str) -> str:
-    """One line without control characters, and not too long. Pure."""
-    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line[:LONGEST])
-    return shown if len(line) <= LONGEST else f"{shown} ... ({len(line)} characters)"
+    """A line with control characters escaped, cut to LONGEST characters. Pure."""
+    escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line[:LONGEST])
+    return escaped if len(line) <= LONGEST else f"{escaped} ... ({len(line)} characters)"
 
 
 class Plain(logging.Formatter):
-    """The message is one line, whatever it holds."""
+    """Formats an entry as one line, and further lines indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
         """The first line."""
         return harmless(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        """The entry: its first line, and indented what there is beside it."""
+        """The entry: its first line, and its other lines indented."""
         first, *more = super().format(record).split("\n")
         return "\n".join([first, *(f"  {harmless(line)}" for line in more[-LINES:])])
 
 
 class Bounded(logging.StreamHandler[Any]):
-    """Writes to stderr, and of one kind of entry no more than the bounds above allow."""
+    """Writes to stderr, within the limits above for each kind of entry."""
 
     def __init__(self) -> None:
         super().__init__()
         self._kinds: dict[object, tuple[float, float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it, or count it."""
+        """Write the entry, or count it as left out."""
         now = time.monotonic()
         kind = (record.name, record.levelno, record.msg if isinstance(record.msg, str) else None)
         if len(self._kinds) >= KINDS and kind not in self._kinds:

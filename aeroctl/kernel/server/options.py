@@ -83,21 +83,25 @@ OPTIONS = (
         metavar="URL",
         help="An etcd endpoint; repeat it for more, they are tried in order.",
     ),
-    click.option("--etcd-user", help="etcd user, where etcd asks for one."),
+    click.option("--etcd-user", help="etcd user, where etcd requires one."),
     click.option("--etcd-password-file", type=FILE),
     click.option("--etcd-ca-file", type=FILE, help="CA of etcd's certificate."),
     click.option("--etcd-cert", type=FILE, help="Client certificate for etcd."),
     click.option("--etcd-key", type=FILE),
     click.option("--pg-user", help="A PostgreSQL role with pg_monitor, the same on every node."),
     click.option("--pg-password-file", type=FILE, help="Without it: libpq's PGPASSFILE."),
-    click.option("--pg-ca-file", type=FILE, help="TLS with every node, verified by this CA."),
+    click.option(
+        "--pg-ca-file",
+        type=FILE,
+        help="Require TLS with every node's PostgreSQL, verified by this CA.",
+    ),
     click.option(
         "--allow-plain-pg-password",
         is_flag=True,
         help="Log in to PostgreSQL on other machines without verified TLS.",
     ),
     click.option("--pg-dbname", default="postgres", show_default=True),
-    click.option("--patroni-user", help="User for Patroni's REST API, where it asks for one."),
+    click.option("--patroni-user", help="User for Patroni's REST API, where it requires one."),
     click.option("--patroni-password-file", type=FILE),
     click.option(
         "--patroni-ca-file", type=FILE, help="CA of the certificates of Patroni's REST API."
@@ -116,13 +120,17 @@ OPTIONS = (
         metavar="CIDR",
         help="Connect to nodes in this network only; repeat it for more. Without it: anywhere.",
     ),
-    click.option("--token-file", type=FILE, help="Who may call; see `aerokernel token`."),
+    click.option(
+        "--token-file",
+        type=FILE,
+        help="The callers and their tokens' digests; see `aerokernel token`.",
+    ),
     click.option("--tls-cert", type=FILE, help="The server's certificate chain."),
     click.option("--tls-key", type=FILE),
     click.option(
         "--allow-plain-http",
         is_flag=True,
-        help="Listen to other machines without TLS: tokens travel as they are.",
+        help="Listen to other machines without TLS: tokens are sent unencrypted.",
     ),
     click.option("--client-ca", type=FILE, help="Require client certificates signed by this CA."),
     click.option(
@@ -170,8 +178,8 @@ OPTIONS = (
         default=clock_pins.INTERVAL,
         show_default=True,
         type=Seconds(0, 86400),
-        help="Seconds between two clock pins, at least: one small key below /aerodb/SCOPE/ that "
-        "says which state stood when. 0: this server writes none.",
+        help="At least so many seconds between two clock pins. A clock pin is a small key below "
+        "/aerodb/SCOPE/ that ties a revision to a time. 0: this server writes none.",
     ),
 )
 

@@ -8,7 +8,7 @@ from aeroctl.kernel.source import Source
 from aeroctl.kernel.store.endpoint import survives_cancelled_reads
 
 LOGGER = logging.getLogger("aerokernel")
-UNREADABLE = "the kernel can't read the cluster's keys in etcd; its log says why"
+UNREADABLE = "the kernel can't read the cluster's keys in etcd; the kernel's log has the reason"
 """Who asks needs no token, and the reason names addresses: it goes to the log."""
 
 

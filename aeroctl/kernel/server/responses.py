@@ -54,7 +54,7 @@ async def _internal_error(request: Request, _: Exception) -> Response:
 
     A command may have been dispatched before the server failed (P7-E2).
     """
-    message = "the kernel server failed; its log says why"
+    message = "the kernel server failed; its log has the reason"
     if request.url.path.startswith("/v1/commands/"):
         return error(Failure("INTERNAL", message, invariants=["P7-E2"], outcome="unknown"))
     return error(Failure("INTERNAL", message))

@@ -107,7 +107,9 @@ class Handlers:
     async def snapshot(self, call: Call[SnapshotQuery, None]) -> Response:
         """GET /v1/snapshot."""
         wanted = snapshot.wanted_sections(call.query)
-        gate = self._gates.askers if set(wanted) & set(NODE_SECTIONS) else self._gates.readers
+        gate = (
+            self._gates.node_reads if set(wanted) & set(NODE_SECTIONS) else self._gates.store_reads
+        )
         return await _read(
             call, gate, lambda: snapshot.snapshot(self._source, wanted, call.query.at)
         )
@@ -152,20 +154,20 @@ class Handlers:
     async def events(self, call: Call[EventsQuery, None]) -> Response:
         """GET /v1/events."""
         return await _read(
-            call, self._gates.historians, lambda: events.events(self._source, call.query)
+            call, self._gates.history_reads, lambda: events.events(self._source, call.query)
         )
 
     async def revisions(self, call: Call[RevisionsQuery, None]) -> Response:
         """GET /v1/revisions."""
         return await _read(
-            call, self._gates.historians, lambda: revisions.revisions(self._source, call.query)
+            call, self._gates.history_reads, lambda: revisions.revisions(self._source, call.query)
         )
 
     async def audit(self, call: Call[AuditQuery, None]) -> Response:
         """GET /v1/audit."""
         return await _read(
             call,
-            self._gates.historians,
+            self._gates.history_reads,
             lambda: audit.audit(self._source, call.caller, call.query),
         )
 

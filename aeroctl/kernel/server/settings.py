@@ -97,7 +97,7 @@ class Settings:
                 raise SettingsError(f"{reason}: give --token-file")
             if self.tls_cert is None and not self.allow_plain_http:
                 raise SettingsError(
-                    f"{reason}, and without TLS tokens travel unencrypted: give --tls-cert and "
+                    f"{reason}, and without TLS tokens are sent unencrypted: give --tls-cert and "
                     "--tls-key, or --allow-plain-http"
                 )
         if self.token_file is not None:
@@ -117,13 +117,15 @@ class Settings:
             raise SettingsError("--client-ca needs --tls-cert and --tls-key")
         for variable in DECIDING_VARIABLES:
             if variable in os.environ:
-                raise SettingsError(f"{variable} is set: it would decide which node is read")
+                raise SettingsError(
+                    f"{variable} must not be set: libpq could connect to another node"
+                )
         self._check_together("etcd_user", "etcd_password_file")
         self._check_together("patroni_user", "patroni_password_file")
 
     def _check_together(self, one: str, other: str) -> None:
         if (getattr(self, one) is None) != (getattr(self, other) is None):
-            raise SettingsError(f"{_option(one)} and {_option(other)} go together")
+            raise SettingsError(f"{_option(one)} and {_option(other)} must be given together")
 
     def _check_times(self) -> None:
         if 0 < self.clock_interval < 1:
@@ -134,13 +136,15 @@ class Settings:
     def _check_members(self) -> None:
         if self.expect_member and self.expect_members is not None:
             raise SettingsError(
-                "--expect-member names the members, --expect-members counts them: give one of both"
+                "--expect-member (names) and --expect-members (a number) can't be combined"
             )
         for name in ("expect_member", "retired_member"):
             if any(not node or "/" in node for node in getattr(self, name)):
-                raise SettingsError(f"{_option(name)} takes the name of a node: it has no /")
+                raise SettingsError(
+                    f"{_option(name)} takes the name of a node, which can't contain a /"
+                )
         if both := sorted(set(self.expect_member) & set(self.retired_member)):
-            raise SettingsError(f"{', '.join(both)}: expected, and retired")
+            raise SettingsError(f"{', '.join(both)}: a member can't be both expected and retired")
 
 
 def _option(name: str) -> str:

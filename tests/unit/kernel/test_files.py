@@ -51,7 +51,7 @@ def test_a_link_that_everybody_may_exchange(file: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_what_belongs_to_somebody_else(file: Path) -> None:
     os.chown(file, 65534, 65534)
-    with pytest.raises(files.FileError, match="belongs to user 65534"):
+    with pytest.raises(files.FileError, match="its owner is user 65534"):
         files.read(file)
 
 

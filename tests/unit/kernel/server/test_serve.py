@@ -80,18 +80,21 @@ def test_a_malformed_token_file(served: list[dict[str, Any]], tmp_path: Path) ->
         (["--etcd", "ftp://etcd"], "HOST:PORT"),
         (["--etcd", "http://root:secret@etcd:2379"], "HOST:PORT"),
         (["--etcd", "http://etcd:2379/v3"], "HOST:PORT"),
-        (["--tls-cert", __file__], "go together"),
-        (["--etcd-key", __file__], "go together"),
-        (["--patroni-cert", __file__], "go together"),
+        (["--tls-cert", __file__], "must be given together"),
+        (["--etcd-key", __file__], "must be given together"),
+        (["--patroni-cert", __file__], "must be given together"),
         (["--patroni-user", "ann"], "--patroni-password-file"),
         (["--patroni-ca-file", __file__], "Patroni's certificates"),
         (["--client-ca", __file__], "--tls-cert"),
         (["--etcd-ca-file", __file__], "certificates"),
         (["--deadline", "3"], "--node-timeout"),
-        (["--expect-member", "n1", "--expect-members", "3"], "--expect-members counts them"),
-        (["--expect-member", "a/b"], "it has no /"),
-        (["--retired-member", ""], "it has no /"),
-        (["--expect-member", "n1", "--retired-member", "n1"], "expected, and retired"),
+        (["--expect-member", "n1", "--expect-members", "3"], "can't be combined"),
+        (["--expect-member", "a/b"], "can't contain a /"),
+        (["--retired-member", ""], "can't contain a /"),
+        (
+            ["--expect-member", "n1", "--retired-member", "n1"],
+            "n1: a member can't be both expected and retired",
+        ),
         (["--scope", "a/b"], "cluster's name"),
         (["--scope", ""], "cluster's name"),
     ],
@@ -172,6 +175,6 @@ def test_a_variable_is_read_and_an_option_wins(
     assert run("--port", "7002").exit_code == 0
     assert [call["port"] for call in served] == [7001, 7002]
     refused = run("--expect-members", "2")
-    assert "--expect-member names the members" in refused.stderr
+    assert "--expect-member (names) and --expect-members (a number)" in refused.stderr
     monkeypatch.setenv("AEROKERNEL_PORT", "none")
     assert "--port" in run().stderr
