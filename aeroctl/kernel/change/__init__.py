@@ -1,1 +1,1 @@
-"""Commands: decide, record, ask Patroni once, prove the outcome."""
+"""A change, step by step: decide, record, ask Patroni once, follow, prove. Also diagnose."""

@@ -1,1 +1,1 @@
-"""The reads of the API, one module each, with typed arguments."""
+"""What the API answers without changing anything: snapshot, events, explain, outcome and so on."""

@@ -1,1 +1,1 @@
-"""What Patroni wrote into the store, and its REST API."""
+"""Patroni's keys, the contract's sections that are made from them, and Patroni's REST API."""
