@@ -121,13 +121,13 @@ class Keeper:
             try:
                 wait = await self.look()
                 if self._trouble:
-                    LOGGER.info("clock pins are kept again")
+                    LOGGER.info("clock pins are written again")
                 self._trouble = ""
             except Exception as error:  # noqa: BLE001 - a server without pins serves all the same
                 wait = self._seconds
                 trouble = error.error.code if isinstance(error, Failure) else repr(error)[:200]
                 if trouble != self._trouble:
-                    LOGGER.warning("clock pins are not kept: %s", str(error)[:500])
+                    LOGGER.warning("clock pins are not written: %s", str(error)[:500])
                 self._trouble = trouble
             await asyncio.sleep(wait)
 

@@ -295,13 +295,15 @@ def _record(scope: str, sequence: int, pair: KeyValue) -> AuditRecord:
         where = ".".join(map(str, problem["loc"])) or "value"
         raise Unreadable(f"{where[:100]}: {problem['msg'][:200]}") from error
     except RecursionError as error:
-        raise Unreadable("it is nested too deep") from error
+        raise Unreadable("its JSON is nested too deeply") from error
     except (TypeError, ValueError) as error:
         raise Unreadable("not a JSON object, or not one of a record") from error
     if record.model_dump(mode="json", exclude={"revision"}) != stored:
-        raise Unreadable("it holds more than a record does")
+        raise Unreadable("its fields and values are not exactly those of a record")
     if record.sequence != sequence or record.hash != digest(record.model_dump(mode="json")):
-        raise Unreadable("it is another record than its key says, or its hash does not match")
+        raise Unreadable(
+            "its sequence number is not that of its key, or its hash does not match its content"
+        )
     if record.cluster != scope:
         raise Unreadable(f"it is a record of another cluster, {record.cluster[:100]!r}")
     return record

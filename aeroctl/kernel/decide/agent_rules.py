@@ -6,7 +6,7 @@ from aeroctl.kernel.patroni.members import agent_url, host_and_port
 
 
 @rule(
-    "the store holds the address of the agent that is to be asked",
+    "the store holds the address of the agent that the request goes to",
     promotion="kernel",
     demotion="kernel",
     force="kernel",
@@ -25,7 +25,7 @@ def agent_known(change: Change) -> Result:
 
 
 @rule(
-    "the agent that is to be asked says that it is this node's, of this cluster",
+    "the agent that the request goes to identifies itself as the agent of its node and cluster",
     promotion="kernel",
     demotion="kernel",
     force="kernel",

@@ -149,7 +149,10 @@ def _same_members(wanted: Wanted, reply: EngineReply) -> tuple[bool | None, str 
     named = {member.name: member.api_url for member in told.members}
     for name in sorted(named.keys() & wanted.members.keys()):
         if named[name] != wanted.members[name]:
-            return False, f"it works with another store, which has {json.dumps(name)} elsewhere"
+            return (
+                False,
+                f"it works with another store, in which {json.dumps(name)} has another address",
+            )
     if other := sorted(named.keys() ^ wanted.members.keys()):
         return None, f"its store and the kernel's differ in the member {json.dumps(other[0])}"
     return True, None
@@ -162,12 +165,12 @@ def _compared(
     said = dict(zip(needed, found, strict=True))
     other = [each for each, value in said.items() if None not in (value, needed[each])]
     if any(said[each] != needed[each] for each in other):
-        return False, "it is another one's agent"
+        return False, "it is the agent of another node or cluster"
     if wanted.system_id is None:
         return None, "the store holds no system id to compare with"
     missing = [each for each in needed if said[each] is None and (each != "name" or named)]
     if missing:
-        return None, f"it does not tell its {' and '.join(missing)}"
+        return None, f"it does not report its {' and '.join(missing)}"
     return True, None
 
 

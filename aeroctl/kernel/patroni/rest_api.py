@@ -166,5 +166,8 @@ def _words(error: BaseException, url: str, seconds: float) -> str:
         words, cause = str(cause), cause.__cause__ or cause.__context__
     words = words or type(error).__name__
     if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and url.startswith(SECURE):
-        return f"{words} (so ends also what wants a client certificate: --patroni-cert)"
+        return (
+            f"{words} (a Patroni that requires a client certificate also disconnects like this: "
+            "--patroni-cert)"
+        )
     return words

@@ -117,7 +117,7 @@ async def _resolved(host: str, port: int) -> list[str]:
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a name that can't be one
-        raise OSError(f"{host!r} is no name of a machine") from error
+        raise OSError(f"{host!r} is not a valid host name") from error
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

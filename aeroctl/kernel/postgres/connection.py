@@ -149,8 +149,8 @@ class Relay:
             raise TooMuch(f"it sent more than {self.most >> 10} kB")
         if self._rounds > ROUNDS:
             raise TooMuch(
-                f"it wants the password hashed {self._rounds} times (scram_iterations), which is "
-                f"done {ROUNDS} times at most"
+                f"its scram_iterations is {self._rounds}, and aerokernel hashes a password "
+                f"{ROUNDS} times at most"
             )
 
     def take(self, descriptor: int) -> None:

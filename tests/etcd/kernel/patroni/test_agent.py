@@ -131,7 +131,7 @@ class TestIdentity:
     )
     def test_what_is_not_said_proves_nothing(self, changes: dict[str, Any], missing: str) -> None:
         found = identity(WANTED, told(**changes), viewed())
-        assert (found.proved, found.problem) == (None, f"it does not tell its {missing}")
+        assert (found.proved, found.problem) == (None, f"it does not report its {missing}")
 
     @pytest.mark.parametrize("version", ["3.0.0", "3.0.2", "3.1.1", "2.1.7", "1.6.5"])
     def test_an_old_patroni_tells_no_name(self, version: str) -> None:
