@@ -5,6 +5,7 @@ asked of the engine reaches the agent that was named, once, or nobody (P7-F1, P7
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import httpx
 
 from aeroctl.contract.canonical import canonical_json
 from aeroctl.contract.errors import EngineReply
+from aeroctl.kernel.patroni.addresses import Outside, Reach, here
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.timing import uptime
 
@@ -45,6 +47,59 @@ class Sent:
 
 class TooLate(Exception):
     """The moment to send has passed."""
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Connects to the agents of nodes: only to addresses that `reach` allows, and with the password
+    for the REST API only where that may go. `plain`: it may also go elsewhere without TLS.
+
+    Where the password may not go, a GET is sent without it, and a request for a change is not sent.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, reach: Reach, *, plain: bool) -> None:
+        self._inner = inner
+        self._reach = reach
+        self._plain = plain
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Another address is tried only where the connection to the one before failed. Raises
+        httpx.ConnectError, httpx.ConnectTimeout: nothing was sent.
+        """
+        try:
+            addresses = await self._reach.addresses(request.url.host, request.url.port or 0)
+        except (Outside, OSError) as error:
+            raise httpx.ConnectError(str(error), request=request) from error
+        *others, last = addresses
+        for address in others:
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._inner.handle_async_request(self._to(address, request))
+        return await self._inner.handle_async_request(self._to(last, request))
+
+    def _to(self, address: str, request: httpx.Request) -> httpx.Request:
+        """The request as it is sent to `address`. Raises httpx.ConnectError if it may not be."""
+        url = request.url
+        headers = request.headers.copy()
+        secure = url.scheme == "https" or self._plain or here([address])
+        if "Authorization" in headers and not secure:
+            if request.method != "GET":
+                message = (
+                    f"the password for Patroni's REST API goes to no other machine ({address}) "
+                    "without TLS, so that nothing was sent: have Patroni use https, or give "
+                    "aerokernel serve the option --allow-plain-patroni-password"
+                )
+                raise httpx.ConnectError(message, request=request)
+            del headers["Authorization"]
+        return httpx.Request(
+            request.method,
+            url.copy_with(host=address),
+            headers=headers,
+            stream=request.stream,
+            extensions=request.extensions | {"sni_hostname": url.host},
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
 
 
 class Engine:

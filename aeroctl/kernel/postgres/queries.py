@@ -12,9 +12,9 @@ from psycopg import errors
 from aeroctl.contract.base import Unavailable
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.terms import Section
+from aeroctl.kernel.patroni import addresses
+from aeroctl.kernel.patroni.addresses import Reach
 from aeroctl.kernel.patroni.nodes import address_counts
-from aeroctl.kernel.postgres import addresses
-from aeroctl.kernel.postgres.addresses import Reach
 from aeroctl.kernel.postgres.connection import Connection, TooMuch
 from aeroctl.kernel.postgres.observations import Answer
 

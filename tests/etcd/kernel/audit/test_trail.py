@@ -202,7 +202,7 @@ def test_a_trail_that_was_written_anew(etcd_store: Store, scope: str) -> None:
 
     found = [kept(etcd_store, scope, work)]
     assert sequences(found) == [3]
-    assert all("after the one after it" in problem for _, _, problem in holes(found))
+    assert all("after the next record" in problem for _, _, problem in holes(found))
     broken = followed(found).broken
     assert broken is not None
     assert broken.sequence == 1
