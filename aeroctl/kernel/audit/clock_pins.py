@@ -1,12 +1,12 @@
-"""Clock pins: one small key that holds the time, so that the store's history of it is a clock.
+"""Clock pins: one small key that holds the time, so that its history in the store is a clock.
 
-etcd orders everything and knows no time. A pin says: by this time this revision was there, and the
-pin's own one was not. The time is read between the two, so that this holds however long the writer
-was frozen on its way; whoever reads a pin need not believe that it was fast.
+etcd orders all writes and records no times. A pin proves that at its time the revision `reached`
+existed, and the pin's own revision did not yet. The time is read between the two, so that this is
+true however long the writer was frozen meanwhile.
 
-Pins are written by whichever of several servers comes first. None of them trusts another one's
-clock for when: a server writes only over a pin that has stood since it first saw it, for the whole
-interval by its own count, and the store compares. So there is never more than one an interval.
+Several servers may write pins, and none relies on another's clock: a server overwrites a pin only
+after it has watched it unchanged for the whole interval by its own uptime, and the store compares
+its revision. So no more than one pin is written in an interval.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from aeroctl.kernel.timing import uptime
 INTERVAL = 60.0
 """Seconds between two pins, at least."""
 RUNS = 64
-"""How often a clock that went back is followed into the past."""
+"""Runs of pins that are searched, at most; a new run begins where a clock went back."""
 WINDOW = 20000
 """Revisions of the key's history that are read at a time."""
 
@@ -63,15 +63,15 @@ class Pin:
 
     @property
     def time(self) -> datetime:
-        """Its time."""
+        """The time that the pin holds."""
         return datetime.fromisoformat(self.logged.time)
 
 
 def parsed(pair: KeyValue) -> Pin | None:
-    """The pin that the key holds; None: it holds none of ours, and pins nothing."""
+    """The pin in the key; None if its value is not a valid pin."""
     try:
         stored = _StoredPin.model_validate_json(pair.value)
-        datetime.fromisoformat(stored.time)  # a day that there is
+        datetime.fromisoformat(stored.time)  # fails for a day that does not exist
         stored.clock.encode()
     except (ValidationError, ValueError):
         return None
@@ -90,8 +90,8 @@ def parsed(pair: KeyValue) -> Pin | None:
 
 
 def text(time: datetime, reached: int, before: KeyValue | None) -> str:
-    """What a pin of `time` holds, when the store had reached that revision by then and holds
-    `before`.
+    """The value of a pin of `time`, at which the store had reached the revision `reached`.
+    `before`: the pin that it overwrites.
     """
     last = parsed(before) if before is not None else None
     return _StoredPin(
@@ -103,64 +103,66 @@ def text(time: datetime, reached: int, before: KeyValue | None) -> str:
 
 
 class Keeper:
-    """One server's part in keeping the pins of its cluster."""
+    """Writes clock pins for one cluster, together with other servers."""
 
     def __init__(self, store: Etcd, scope: str, prefix: str, seconds: float = INTERVAL) -> None:
         """`prefix`: below which Patroni keeps the keys of the cluster `scope`."""
         self._store = store
-        self._begun = prefix + "initialize"
+        self._initialize_key = prefix + "initialize"
         self._seconds = seconds
         self._key = ledger.clock_key(scope)
         self._modified: int | None = None
-        self._seen = 0.0
-        self._trouble = ""
+        self._unchanged_since = 0.0
+        self._problem = ""
 
     async def keep(self) -> None:
-        """Keep them until it is cancelled. What goes wrong is logged once, until it changes."""
+        """Write pins until cancelled. A problem is logged once, until it changes."""
         while True:
             try:
                 wait = await self.look()
-                if self._trouble:
-                    LOGGER.info("clock pins are kept again")
-                self._trouble = ""
+                if self._problem:
+                    LOGGER.info("clock pins are written again")
+                self._problem = ""
             except Exception as error:  # noqa: BLE001 - a server without pins serves all the same
                 wait = self._seconds
-                trouble = error.error.code if isinstance(error, Failure) else repr(error)[:200]
-                if trouble != self._trouble:
-                    LOGGER.warning("clock pins are not kept: %s", str(error)[:500])
-                self._trouble = trouble
+                problem = error.error.code if isinstance(error, Failure) else repr(error)[:200]
+                if problem != self._problem:
+                    LOGGER.warning("clock pins are not written: %s", str(error)[:500])
+                self._problem = problem
             await asyncio.sleep(wait)
 
     async def look(self) -> float:
-        """Write a pin where nobody has for the whole interval. Seconds until the next look.
+        """Write a pin if none was written for the whole interval. Returns the seconds to wait.
 
-        Nothing is written beside a cluster that is not there. Raises Failure.
+        Nothing is written for a cluster that is not initialised. Raises Failure.
         """
-        answer = await self._store.read_together([], [self._key, self._begun], errors=ESCAPED)
+        answer = await self._store.read_together(
+            [], [self._key, self._initialize_key], errors=ESCAPED
+        )
         time, now = datetime.now(UTC), uptime()
-        if self._begun not in answer.keys:
+        if self._initialize_key not in answer.keys:
             return self._seconds
         pin = answer.keys.get(self._key)
         modified = pin.modified if pin else 0
         if modified != self._modified:
-            self._modified, self._seen = modified, now
+            self._modified, self._unchanged_since = modified, now
             if modified:
                 return self._seconds
-        elif modified and (left := self._seen + self._seconds - now) > 0:
+        elif modified and (left := self._unchanged_since + self._seconds - now) > 0:
             return left
         revision = await self._store.transact(
             [Compare(self._key, "modified", modified)],
             [Put(self._key, text(time, answer.revision, pin))],
         )
         if revision is None:
-            return 0  # somebody else's is new
-        self._modified, self._seen = revision, uptime()
+            return 0  # another server has just written one
+        self._modified, self._unchanged_since = revision, uptime()
         return self._seconds
 
 
 @asynccontextmanager
 async def pinning(store: Etcd, scope: str, prefix: str, seconds: float) -> AsyncIterator[None]:
-    """Pins are kept while the block runs; 0 seconds: they are not."""
+    """Write pins while the block runs; 0 seconds: write none."""
     if not seconds:
         yield
         return
@@ -196,7 +198,7 @@ async def around(store: Etcd, scope: str, instant: datetime, at: int) -> list[Lo
 
 
 async def _of_run(store: Etcd, scope: str, last: Pin, instant: datetime) -> list[Logged]:
-    """By halves: the times of a run only grow."""
+    """A binary search: the times of a run only grow."""
     low: int = last.since
     before: Pin | None = None
     after = last
@@ -254,7 +256,7 @@ async def written(
 
 
 async def next_after(store: Etcd, scope: str, revision: int, at: int) -> Logged | None:
-    """The first pin up to revision `at` that saw `revision`; None: there is none yet."""
+    """The first pin up to revision `at` that reached `revision`; None: there is none yet."""
     pair = await _at(store, scope, at)
     last = parsed(pair) if pair is not None else None
     if last is None or last.logged.reached < revision:
@@ -272,8 +274,8 @@ async def next_after(store: Etcd, scope: str, revision: int, at: int) -> Logged 
 
 
 def dated(events: Sequence[Event], pins: Sequence[Logged]) -> list[Event]:
-    """The events, each between the pin before it and the first one that saw it. `pins` in order of
-    revision. Two that contradict each other say nothing. Pure.
+    """The events, each dated by the pin before it and the first one that reached it. Two pins that
+    contradict each other date nothing. `pins` are in order of revision. Pure.
     """
     result = []
     place = 0

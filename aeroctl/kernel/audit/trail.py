@@ -1,9 +1,9 @@
 """The audit trail: chaining new records, and reading written ones (P7-O3).
 
 A record is written once, by a transaction that compares the head (ledger.py), so that of two
-writers one fails. Its revision is the store's own. A record that was written over is not believed,
-nor is one with anything beside it that a reader would not be shown: it is told of in its place, as
-is one that is missing, and what is left is shown (P7-O3). Nothing of it stops a reader.
+writers one fails. Its revision is the store's own. A record that was written over is broken, and so
+is one with fields that the contract does not have. Broken and missing records are reported in their
+place, beside all the others (P7-O3): none of them stops a reader.
 """
 
 import json
@@ -28,11 +28,11 @@ AT_ONCE = 100
 TOGETHER = 3
 """Records that one transaction writes, at most."""
 BYTES = "surrogateescape"
-"""How bytes that are no text are read, so that they can be told from text."""
+"""How bytes that are not UTF-8 are decoded, so that they can be distinguished from text."""
 
 
 class Unreadable(ValueError):
-    """There is a key, and no record that can be believed in it; the words say why."""
+    """A key holds no valid record; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,13 @@ async def page(
     prefix: str,
     since: int | None = None,
 ) -> tuple[int, AuditPage]:
-    """The first `limit` records after sequence `after`, with the head, at one revision (None: now).
+    """The first `limit` records after sequence `after` and the head, as of revision `at` (None: as
+    of now); and that revision.
 
-    `since`: none that was written before that revision. `prefix`: of the engine's keys. Returns the
-    revision of the page too. Nothing is left out: what is no record is told of beside them. Whether
-    they follow one another is for the reader of the chain (contract/chain.py). Raises Failure as
-    Etcd.read does, and KERNEL_STATE_UNREADABLE naming the head's key.
+    `since`: records before that revision are left out. `prefix`: below which Patroni keeps its
+    keys. Keys that hold no valid record are reported beside the records. That the records are a
+    chain is verified by its reader (contract/chain.py). Raises Failure as Etcd.read does, and
+    KERNEL_STATE_UNREADABLE naming the head's key.
     """
     if since is not None:
         after, at = await _before(store, scope, after, at, since)
@@ -96,11 +97,10 @@ async def page(
 
 
 async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterator[list[Logged]]:
-    """When each record was written, by its own clock, in order, page by page. What is no record
-    says nothing.
+    """The time of every valid record, by its writer's clock, in order, page by page.
 
-    Records are written after those of the revision before were read, and their times are read in
-    between. Raises Failure as `page` does.
+    A writer reads its clock after it has read the records of an earlier revision (`reached`), and
+    before its own record is written. Raises Failure as `page` does.
     """
     after: int | None = 0
     reached = newest = 0
@@ -127,8 +127,9 @@ async def times(store: Etcd, scope: str, at: int, *, prefix: str) -> AsyncIterat
 async def records(
     store: Etcd, scope: str, sequences: Sequence[int]
 ) -> tuple[list[AuditRecord], list[BrokenRecord]]:
-    """Those records, in the order given, and those that can't be believed or are not there. A
-    record never changes, so they need no common revision. Raises Failure as `page` does.
+    """The records with those sequences, in the order given, and the broken or missing ones.
+
+    A record never changes, so they need no common revision. Raises Failure as `page` does.
     """
     stored: dict[str, KeyValue] = {}
     names = [ledger.audit_key(scope, sequence) for sequence in sequences]
@@ -181,6 +182,30 @@ def _records_and_gaps(
     """What of a stretch are records, and what is broken: also records that are missing, up to the
     next stretch or to the one where the trail should `end`. Pure.
     """
+    parsed, bounds = _in_order(scope, stretch)
+    good: list[AuditRecord] = []
+    broken: list[BrokenRecord] = []
+    due, place = after + 1, 0
+    for name, pair in stretch.keys.items():
+        sequence, record = _sequence(name), parsed[name]
+        place = max(place, min(pair.created, bounds[name]))
+        if sequence is not None:
+            broken += _missing(scope, due, sequence - 1, place)
+            due = sequence + 1
+        if isinstance(record, AuditRecord):
+            good.append(record)
+        else:
+            key = ledger.audit_prefix(scope) + name
+            broken.append(_broken(key, sequence, sequence, place, pair.modified, record))
+    if stretch.next is None:
+        broken += _missing(scope, due, end, stretch.revision)
+    return good, broken
+
+
+def _in_order(scope: str, stretch: Stretch) -> tuple[dict[str, AuditRecord | str], dict[str, int]]:
+    """The record in each key, or the problem with it; and the latest revision at which that key can
+    have been written: that of the next record. A record that is later than the next one is broken.
+    """
     parsed = {name: _parsed(scope, name, pair) for name, pair in stretch.keys.items()}
     ahead = _parsed(scope, *stretch.ahead) if stretch.ahead else None
     bound = ahead.revision if isinstance(ahead, AuditRecord) else stretch.revision
@@ -188,39 +213,23 @@ def _records_and_gaps(
     for name in reversed(list(parsed)):
         record = parsed[name]
         if isinstance(record, AuditRecord) and record.revision > bound:
-            parsed[name] = f"it was written at revision {record.revision}, after the one after it"
+            parsed[name] = f"it was written at revision {record.revision}, after the next record"
         elif isinstance(record, AuditRecord):
             bound = record.revision
         bounds[name] = bound
-    good: list[AuditRecord] = []
-    broken: list[BrokenRecord] = []
-    prefix = ledger.audit_prefix(scope)
-    due, place = after + 1, 0
+    return parsed, bounds
 
-    def missing(last: int) -> None:
-        if due <= last:
-            words = "it is missing" if due == last else f"records {due} to {last} are missing"
-            broken.append(_broken(ledger.audit_key(scope, due), due, last, place, None, words))
 
-    for name, pair in stretch.keys.items():
-        sequence, record = _sequence(name), parsed[name]
-        place = max(place, min(pair.created, bounds[name]))
-        if sequence is not None:
-            missing(sequence - 1)
-            due = sequence + 1
-        if isinstance(record, AuditRecord):
-            good.append(record)
-        else:
-            key = prefix + name
-            broken.append(_broken(key, sequence, sequence, place, pair.modified, record))
-    if stretch.next is None:
-        place = stretch.revision
-        missing(end)
-    return good, broken
+def _missing(scope: str, first: int, last: int, revision: int) -> list[BrokenRecord]:
+    """One entry for all records from `first` to `last`, if there are any, in their place."""
+    if first > last:
+        return []
+    problem = "it is missing" if first == last else f"records {first} to {last} are missing"
+    return [_broken(ledger.audit_key(scope, first), first, last, revision, None, problem)]
 
 
 def _parsed(scope: str, name: str, pair: KeyValue) -> AuditRecord | str:
-    """The record in a key, or why there is none."""
+    """The record in a key, or the reason why it holds none."""
     sequence = _sequence(name)
     if sequence is None:
         return "its name is not the name of a record"
@@ -242,9 +251,10 @@ async def _before(
     store: Etcd, scope: str, after: int, at: int | None, since: int
 ) -> tuple[int, int]:
     """The sequence after which records were written at revision `since` or later, not below
-    `after`; and the revision at which that was read. Records are written in order, so it is a
-    search by ever larger steps, and then by halves. It believes no head: a damaged one must not
-    hide, or add, any.
+    `after`; and the revision at which that was read.
+
+    Records are written in order, so this is a search by ever larger steps, and then by halves. It
+    does not use the head: a damaged one must not hide records, or add any.
     """
 
     async def reached(sequence: int) -> bool:
@@ -268,14 +278,14 @@ async def _before(
 
 
 def _sequence(name: str) -> int | None:
-    """Of the record that has this name."""
+    """The sequence in the name of a record's key; None for any other name."""
     named = len(name) == len(ledger.audit_name(0)) and name.isascii() and name.isdecimal()
     sequence = int(name) if named else 0
     return sequence if 0 < sequence < 2**53 else None
 
 
 def _record(scope: str, sequence: int, pair: KeyValue) -> AuditRecord:
-    """Exactly what is stored; what the model would not show must not be dropped unseen (P7-O3).
+    """The record, if its model has everything that is stored: nothing is silently dropped (P7-O3).
 
     Raises Unreadable.
     """
@@ -287,7 +297,7 @@ def _record(scope: str, sequence: int, pair: KeyValue) -> AuditRecord:
         stored = json.loads(pair.value)
         dated = json.dumps({**stored, "revision": pair.modified})
         record = AuditRecord.model_validate_json(dated)
-        datetime.fromisoformat(record.time)  # a day that there is
+        datetime.fromisoformat(record.time)  # fails for a day that does not exist
     except UnicodeEncodeError as error:
         raise Unreadable("not UTF-8") from error
     except ValidationError as error:
@@ -295,13 +305,15 @@ def _record(scope: str, sequence: int, pair: KeyValue) -> AuditRecord:
         where = ".".join(map(str, problem["loc"])) or "value"
         raise Unreadable(f"{where[:100]}: {problem['msg'][:200]}") from error
     except RecursionError as error:
-        raise Unreadable("it is nested too deep") from error
+        raise Unreadable("its JSON is nested too deeply") from error
     except (TypeError, ValueError) as error:
         raise Unreadable("not a JSON object, or not one of a record") from error
     if record.model_dump(mode="json", exclude={"revision"}) != stored:
-        raise Unreadable("it holds more than a record does")
+        raise Unreadable("its fields and values are not exactly those of a record")
     if record.sequence != sequence or record.hash != digest(record.model_dump(mode="json")):
-        raise Unreadable("it is another record than its key says, or its hash does not match")
+        raise Unreadable(
+            "its sequence number is not that of its key, or its hash does not match its content"
+        )
     if record.cluster != scope:
         raise Unreadable(f"it is a record of another cluster, {record.cluster[:100]!r}")
     return record

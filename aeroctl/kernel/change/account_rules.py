@@ -150,7 +150,7 @@ RULES: tuple[tuple[Callable[[Accounts], Result], str, Sequence[str]], ...] = (
     (database_answers, "the node's database answers", ()),
     (
         agent_is_the_nodes,
-        "the agent at the node's address says that it is this node's, of this cluster",
+        "the agent at the node's address identifies itself as the agent of this node and cluster",
         ("P7-E1",),
     ),
     (role_agrees, "store, database and agent agree on whether the node is a primary", ("P6-A1",)),

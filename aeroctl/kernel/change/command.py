@@ -85,7 +85,7 @@ def _internal(submission: Submission, dispatched: bool) -> Failure:
     return Failure(
         "INTERNAL",
         f"the kernel server failed {'after' if dispatched else 'before'} the request was "
-        "dispatched; its log says why",
+        "dispatched; its log has the reason",
         invariants=["P7-E2" if dispatched else "P7-F1"],
         outcome="unknown" if dispatched else "not_executed",
         request_id=submission.request_id,
@@ -113,7 +113,7 @@ async def _dispatch(
         dispatch = await _dispatch_through(source, submission, disconnected, account)
         if dispatch is not None:
             return dispatch
-    raise _busy("the address of the agent that was to be asked")
+    raise _busy("the address of the agent that the request goes to")
 
 
 async def _decide(source: Source, submission: Submission, account: Account | None) -> Decision:
@@ -163,7 +163,7 @@ async def _dispatch_through(
         LOGGER.error("request %s: refused and not recorded: %s", submission.request_id, refusal)
         raise refusal
     await trail.check_room(source.store, source.scope, prefix=source.prefix)
-    raise _busy("state that decides who leads, or the audit trail,")
+    raise _busy("the state that decides which node leads, or the audit trail,")
 
 
 def _is_current(account: Account | None, plan: Plan) -> bool:

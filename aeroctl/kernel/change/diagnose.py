@@ -62,7 +62,7 @@ def _status(dispatched: Dispatched, diagnostics: list[Rule] | None) -> RequestSt
     """The outcome; `diagnostics` None: the nodes were not queried."""
     submission, leader = dispatched.submission, sections.leader(dispatched.keys)
     queried = diagnostics is not None
-    busy = "the nodes were not asked: others were reading them all the time"
+    busy = "the nodes were not read: other requests were reading them all the time"
     return RequestStatus(
         request_id=submission.request_id,
         recorded=True,

@@ -28,7 +28,7 @@ async def record(
 
     Where that fails, the outcome is known all the same. It is answered, with a note.
     """
-    problem, may_be_written = "other records kept coming before it", False
+    problem, may_be_written = "other records were written before it, again and again", False
     attempts = Attempts(RECORD_SECONDS)
     while await attempts.another():
         writing = False

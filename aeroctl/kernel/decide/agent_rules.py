@@ -1,12 +1,12 @@
 """Rules about the Patroni agent that gets the request: its address, and who it is. Pure."""
 
 from aeroctl.kernel.decide.definition import Change, Result, rule
-from aeroctl.kernel.patroni.agent import Identity, Wanted, evidence, identity
+from aeroctl.kernel.patroni.agent import ExpectedAgent, Identity, evidence, identity
 from aeroctl.kernel.patroni.members import agent_url, host_and_port
 
 
 @rule(
-    "the store holds the address of the agent that is to be asked",
+    "the store holds the address of the agent that the request goes to",
     promotion="kernel",
     demotion="kernel",
     force="kernel",
@@ -25,7 +25,7 @@ def agent_known(change: Change) -> Result:
 
 
 @rule(
-    "the agent that is to be asked says that it is this node's, of this cluster",
+    "the agent that the request goes to identifies itself as the agent of its node and cluster",
     promotion="kernel",
     demotion="kernel",
     force="kernel",
@@ -35,13 +35,13 @@ def agent_identified(change: Change) -> Result:
     """What answers at the receiver's address is that node's agent, in this cluster (P7-F1)."""
     keys, account = change.state.keys, change.state.agent
     members = {name: member.api_url for name, member in keys.members.items()}
-    wanted = Wanted(change.receiver or "", keys.scope, keys.system_id, members)
+    expected = ExpectedAgent(change.receiver or "", keys.scope, keys.system_id, members)
     if account is None or account.node != change.receiver:
         result = Identity(None, "it was not asked")
     else:
-        result = identity(wanted, account.reply, account.members)
+        result = identity(expected, account.reply, account.members)
     return result.proved, {
-        **evidence(wanted, result),
+        **evidence(expected, result),
         "node": change.receiver,
         "status": account.reply.status if account else None,
     }

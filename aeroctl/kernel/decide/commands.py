@@ -26,9 +26,9 @@ def check_target(command: Command, target: str | None, state: State) -> None:
     if command.target == "nothing":
         if target is None:
             return
-        message = f"{command.verb} takes no node"
+        message = f"{command.verb} does not take the name of a node"
     elif target is None:
-        message = f"{command.verb} needs a node: none is ever chosen"
+        message = f"{command.verb} needs the name of a node: the kernel never chooses one"
     elif target in state.nodes:
         return
     else:

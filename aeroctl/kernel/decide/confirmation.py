@@ -78,7 +78,9 @@ def check(
         raise _invalid("its token is not that of this command, this target and this state")
     _check_term(confirmation.token, clock)
     if request.revision > revision:
-        message = f"revision {request.revision} can't have been seen: the kernel is at {revision}"
+        message = (
+            f"the request's revision {request.revision} is later than the kernel's, {revision}"
+        )
         raise _invalid(message)
     if confirmation.kind == "standard":
         if confirmation.acknowledged:

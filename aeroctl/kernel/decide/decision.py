@@ -67,7 +67,7 @@ def authorise(submission: Submission) -> None:
     """Only an operator asks for a change, and somebody must be responsible (P7-A1)."""
     caller = submission.caller
     if caller is ANONYMOUS:
-        message = "the caller is anonymous: a change needs a caller who is responsible for it"
+        message = "the caller is anonymous: a change needs an identified caller, responsible for it"
     elif caller.authority != "operator":
         message = f"{caller.identity} is an {caller.authority}, not an operator"
     else:
@@ -87,7 +87,7 @@ def check_confirmed(submission: Submission, state: State, ledger: Ledger, clock:
     if request.state_digest != now:
         raise Failure(
             "STATE_CHANGED",
-            "state that decides who leads is not what was confirmed: "
+            "the state that decides which node leads is not the confirmed one: "
             f"confirmed at revision {request.revision} in state digest {request.state_digest}, "
             f"at revision {state.keys.revision} it is {now}",
         )
@@ -139,7 +139,7 @@ def unidentified(submission: Submission, plan: Plan, state: State) -> Failure | 
     if rule.evaluation == "undetermined":
         return Failure(
             "AGENT_UNREACHABLE",
-            f"{agent} did not prove who it is, so it was asked for nothing else: "
+            f"{agent} did not prove its identity, so the request was not sent to it: "
             f"{evidence['problem']}",
         )
     expected = _identity(evidence["node"], evidence["cluster"], evidence["system_id"])
@@ -148,14 +148,14 @@ def unidentified(submission: Submission, plan: Plan, state: State) -> Failure | 
     )
     return Failure(
         "AGENT_MISMATCH",
-        f"{agent} did not prove to be it, so it was asked for nothing else: "
-        f"{evidence['problem']}: it must be {expected}; it says that it is {reported}",
+        f"{agent} is not that of this node and cluster, so the request was not sent to it: "
+        f"{evidence['problem']}: expected {expected}; it reports {reported}",
     )
 
 
 def _identity(node: object, scope: object, system_id: object) -> str:
     parts = (
-        f"{name} {'(not told)' if value is None else json.dumps(value)}"
+        f"{name} {'(not reported)' if value is None else json.dumps(value)}"
         for name, value in (("node", node), ("scope", scope), ("system id", system_id))
     )
     return ", ".join(parts)
@@ -166,7 +166,7 @@ def request_seen(request_id: str, written: Sequence[int]) -> Failure:
     dispatched = len(written) >= len(records.DISPATCHED)
     return Failure(
         "REQUEST_SEEN",
-        "a request with this id was made before; it is not made again. What became of it: "
+        "a request with this id was made before; it is not made again. For its outcome: "
         f"aeroctl outcome {request_id}",
         invariants=["P7-F3", "P7-E2"] if dispatched else ["P7-F3"],
         outcome="unknown" if dispatched else "not_executed",

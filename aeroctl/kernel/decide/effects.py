@@ -32,14 +32,14 @@ DEAD_LEADER = (
 TRANSFER = [
     "a new timeline begins; the old one can't be continued",
     "connections to the old leader end, and their open transactions are lost",
-    "no writes are accepted from the old holder's shutdown until the new one accepts them",
+    "no writes are accepted from the old leader's shutdown until the new one accepts them",
 ]
 FORCED = [
     "a new timeline begins; the old one can't be continued",
     "acknowledged writes that the named node has not received are lost",
     "connections to a leader end, and their open transactions are lost",
     "no writes are accepted until the named node accepts them",
-    "a former holder that comes back with writes of its own loses them when it is rewound",
+    "a former leader that comes back with writes of its own loses them when it is rewound",
 ]
 
 
@@ -125,9 +125,9 @@ def overrides(command: CommandName, state: State) -> list[Override]:
         reasons = {"P6-S1": "whether the node is in the synchronous set is not checked"}
     else:
         reasons = {
-            "P6-A2": "no living leader hands it over",
-            "P6-S1": "neither lag nor the synchronous set is checked without a living holder",
-            "P6-S2": "the node's timeline is not checked without a living holder",
+            "P6-A2": "no living leader hands the leader key over",
+            "P6-S1": "neither lag nor the synchronous set is checked without a living leader",
+            "P6-S2": "the node's timeline is not checked without a living leader",
         }
     return [
         Override(invariant=name, description=INVARIANTS[name], reason=reasons[name])

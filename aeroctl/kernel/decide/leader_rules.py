@@ -49,7 +49,7 @@ def holder_is_primary(change: Change) -> Result:
 
 
 @rule(
-    "the leader says itself that it accepts writes",
+    "the leader itself reports that it accepts writes",
     promotion="none",
     demotion="none",
     invariants=("P6-A1",),

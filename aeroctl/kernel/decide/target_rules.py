@@ -35,7 +35,7 @@ def target_is_replica(change: Change) -> Result:
 
 
 @rule(
-    "the node says itself that it is in recovery, as a replica is",
+    "the node itself reports that it is in recovery, as a replica is",
     promotion="none",
     force="none",
     successor="none",

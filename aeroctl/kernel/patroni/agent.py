@@ -1,10 +1,10 @@
-"""Who the agent is that would be asked for a change, by its own account of itself. Pure.
+"""Whether the agent at a node's address is the agent of that node, by what it reports. Pure.
 
-A node's entry in the store names an address, and whoever copies a configuration copies it too. What
-answers there is asked for a change only if it says that it is that node's, of this cluster: its
-name, its scope, and the system identifier of its database (Patroni: GET /patroni). A cluster that
-was made from a copy of the data may have all three in common with this one; but its store is
-another one, and has its members at other addresses (GET /cluster).
+A node's entry in the store has an address, and a copied configuration has it too. A request for a
+change is sent to it only if the agent there reports this node and this cluster: its name, its
+scope, and the system identifier of its database (Patroni: GET /patroni). A cluster made from a copy
+of the data may have all three in common with this one; but it has another store, in which members
+have other addresses (GET /cluster).
 """
 
 import json
@@ -19,12 +19,13 @@ from aeroctl.contract.errors import EngineReply
 
 OK = 200
 DENIED = (401, 403)
-"""Patroni says what it misses. Nobody else's words are shown: it may be anything that answers."""
+"""Patroni answers what is missing, which is shown. Other replies may come from any program, and are
+not."""
 NAMED_SINCE = (3, 2)
-"""From that version on Patroni tells its name. A nameless one of before is proved by the rest to be
-of this cluster, where any member hands the request to the holder it names."""
-WORDS = 200
-"""Characters of what it said that are shown."""
+"""The version from which Patroni reports its name. An older one is proved by the rest to be of this
+cluster, in which any member passes the request on to the leader that it names."""
+REPLY_CHARACTERS = 200
+"""Of a reply, so many characters are shown."""
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Raw = str | bool | int | float | None
@@ -32,8 +33,8 @@ Raw = str | bool | int | float | None
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the agent of `node` answered at `base`: of itself (`reply`), and of the `members` that
-    its store names. `asked_at`: at what uptime (timing.py) it was asked.
+    """What the agent of `node` answered at `base`: about itself (`reply`), and about the `members`
+    in its store. `asked_at`: the uptime (timing.py) at which the request was sent.
     """
 
     node: str
@@ -44,9 +45,9 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Who it must be; the system id is None where the store has none. `members`: what the store
-    names, each with the address of its agent.
+class ExpectedAgent:
+    """The identity that an agent must prove; the system id is None where the store has none.
+    `members`: the members in the store, and the address of the agent of each.
     """
 
     node: str
@@ -57,9 +58,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who it is: `proved` True, somebody else: False, not known: None, for `problem`.
+    """What an agent reported. `proved`: True if it is the expected agent, False if it is another,
+    None if that is not known, because of `problem`.
 
-    `same_members`: whether its store names the same ones; None where that was not looked at.
+    `same_members`: whether its store has the same members; None if that was not compared.
     """
 
     proved: bool | None
@@ -79,7 +81,7 @@ class _Software(BaseModel):
     version: str | None = None
 
 
-class _Told(BaseModel):
+class _Status(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     database_system_identifier: str | None = None
@@ -99,41 +101,43 @@ class _Cluster(BaseModel):
     members: list[_Member]
 
 
-def identity(wanted: Wanted, reply: EngineReply, members: EngineReply) -> Identity:
-    """Whether who answered so is who is wanted. What is not said proves nothing (P7-F1)."""
-    told = _parsed(reply, "/patroni", _Told)
-    if isinstance(told, str):
-        return Identity(None, told)
-    said = told.patroni
-    found = (said.name, said.scope, told.database_system_identifier)
-    proved, problem = _compared(wanted, found, _tells_its_name(said.version))
+def identity(expected: ExpectedAgent, reply: EngineReply, members: EngineReply) -> Identity:
+    """Whether these are replies of the expected agent. What is missing proves nothing (P7-F1)."""
+    status = _parsed(reply, "/patroni", _Status)
+    if isinstance(status, str):
+        return Identity(None, status)
+    software = status.patroni
+    reported = (software.name, software.scope, status.database_system_identifier)
+    proved, problem = _compared(expected, reported, _reports_its_name(software.version))
     if not proved:
-        return Identity(proved, problem, *found, said.version)
-    same, problem = _same_members(wanted, members)
-    return Identity(same, problem, *found, said.version, same)
+        return Identity(proved, problem, *reported, software.version)
+    same, problem = _same_members(expected, members)
+    return Identity(same, problem, *reported, software.version, same)
 
 
-def evidence(wanted: Wanted, found: Identity) -> Mapping[str, Raw]:
-    """Who it must be, and who it says that it is."""
+def evidence(expected: ExpectedAgent, reported: Identity) -> Mapping[str, Raw]:
+    """The expected identity, and the reported one."""
     return {
-        "node": wanted.node,
-        "agent_name": found.name,
-        "cluster": wanted.scope,
-        "agent_scope": found.scope,
-        "system_id": wanted.system_id,
-        "agent_system_id": found.system_id,
-        "agent_version": found.version,
-        "same_members": found.same_members,
-        "problem": found.problem,
+        "node": expected.node,
+        "agent_name": reported.name,
+        "cluster": expected.scope,
+        "agent_scope": reported.scope,
+        "system_id": expected.system_id,
+        "agent_system_id": reported.system_id,
+        "agent_version": reported.version,
+        "same_members": reported.same_members,
+        "problem": reported.problem,
     }
 
 
 def _parsed(reply: EngineReply, path: str, model: type[Answer]) -> Answer | str:
-    """What was answered, or why that is nothing."""
+    """The body of a reply, or the reason why it has none that can be used."""
     if reply.status is None:
-        return reply.body[:WORDS] or "it did not answer"
+        return reply.body[:REPLY_CHARACTERS] or "it did not answer"
     if reply.status != OK:
-        words = f": {reply.body[:WORDS]}" if reply.status in DENIED and reply.body else ""
+        words = (
+            f": {reply.body[:REPLY_CHARACTERS]}" if reply.status in DENIED and reply.body else ""
+        )
         return f"it answered {reply.status} to GET {path}{words}"
     try:
         return model.model_validate_json(reply.body)
@@ -141,37 +145,41 @@ def _parsed(reply: EngineReply, path: str, model: type[Answer]) -> Answer | str:
         return f"what it answered to GET {path} is not what Patroni answers"
 
 
-def _same_members(wanted: Wanted, reply: EngineReply) -> tuple[bool | None, str | None]:
+def _same_members(expected: ExpectedAgent, reply: EngineReply) -> tuple[bool | None, str | None]:
     """A member may come or go while both stores are read; none is at two addresses in one store."""
-    told = _parsed(reply, "/cluster", _Cluster)
-    if isinstance(told, str):
-        return None, told
-    named = {member.name: member.api_url for member in told.members}
-    for name in sorted(named.keys() & wanted.members.keys()):
-        if named[name] != wanted.members[name]:
-            return False, f"it works with another store, which has {json.dumps(name)} elsewhere"
-    if other := sorted(named.keys() ^ wanted.members.keys()):
+    cluster = _parsed(reply, "/cluster", _Cluster)
+    if isinstance(cluster, str):
+        return None, cluster
+    named = {member.name: member.api_url for member in cluster.members}
+    for name in sorted(named.keys() & expected.members.keys()):
+        if named[name] != expected.members[name]:
+            return (
+                False,
+                f"it works with another store, in which {json.dumps(name)} has another address",
+            )
+    if other := sorted(named.keys() ^ expected.members.keys()):
         return None, f"its store and the kernel's differ in the member {json.dumps(other[0])}"
     return True, None
 
 
 def _compared(
-    wanted: Wanted, found: tuple[str | None, str | None, str | None], named: bool
+    expected: ExpectedAgent, reported: tuple[str | None, str | None, str | None], named: bool
 ) -> tuple[bool | None, str | None]:
-    needed = {"name": wanted.node, "scope": wanted.scope, "system id": wanted.system_id}
-    said = dict(zip(needed, found, strict=True))
-    other = [each for each, value in said.items() if None not in (value, needed[each])]
-    if any(said[each] != needed[each] for each in other):
-        return False, "it is another one's agent"
-    if wanted.system_id is None:
+    needed = {"name": expected.node, "scope": expected.scope, "system id": expected.system_id}
+    values = dict(zip(needed, reported, strict=True))
+    if any(
+        None not in (value, needed[key]) and value != needed[key] for key, value in values.items()
+    ):
+        return False, "it is the agent of another node or cluster"
+    if expected.system_id is None:
         return None, "the store holds no system id to compare with"
-    missing = [each for each in needed if said[each] is None and (each != "name" or named)]
+    missing = [key for key in needed if values[key] is None and (key != "name" or named)]
     if missing:
-        return None, f"it does not tell its {' and '.join(missing)}"
+        return None, f"it does not report its {' and '.join(missing)}"
     return True, None
 
 
-def _tells_its_name(version: str | None) -> bool:
-    """Also one that hides its version does."""
+def _reports_its_name(version: str | None) -> bool:
+    """Whether that version does; one that reports no version is taken to do so."""
     match = re.match(r"([0-9]{1,4})\.([0-9]{1,4})(\.|$)", version or "")
     return match is None or (int(match[1]), int(match[2])) >= NAMED_SINCE

@@ -1,7 +1,7 @@
-"""What Patroni's keys say, one by one, of what is told as an event. Pure.
+"""What events report of Patroni's keys, key by key. Pure.
 
-What can't be read is unknown here, and the reason is given beside it: one such value in the midst
-of history must not hide all the rest of it.
+A value that can't be parsed is unknown here, with the reason beside it: one such value in history
+must not hide all the others.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,13 +23,13 @@ Value = TypeVar("Value", bound=BaseModel)
 
 
 def standing(keyspace: Keyspace) -> Standing:
-    """What the events change, as it is in `keyspace`. What can't be read stands as unknown."""
+    """The cluster in the state `keyspace`, as events report it; what can't be parsed is unknown."""
     at = keyspace.keys.get
     names = sorted(key for key in keyspace.keys if is_member(key))
     return Standing(
         revision=keyspace.revision,
         leader=leader_of(at("leader")),
-        nodes=[found for key in names if (found := node(key, keyspace.keys[key])[0])],
+        nodes=[entry for key in names if (entry := node(key, keyspace.keys[key])[0])],
         paused=flag(settings(at("config"))[0].get("pause")),
         pending=pending(at("failover"))[0],
         synchronous=synchronous(at("sync"))[0],
@@ -38,7 +38,7 @@ def standing(keyspace: Keyspace) -> Standing:
 
 
 def node(key: str, pair: Pair) -> tuple[NodeStanding | None, str | None]:
-    """What a node says of itself, None where it has no entry; and why that can't be read."""
+    """A node's own entry, None if it has none; and why the entry can't be parsed."""
     if pair is None:
         return None, None
     member, problem = _read(key, pair, Member)
@@ -53,23 +53,23 @@ def node(key: str, pair: Pair) -> tuple[NodeStanding | None, str | None]:
 
 
 def pending(pair: Pair) -> tuple[str | None, str | None, str | None]:
-    """The transfer that was asked for, in words; its candidate; and why it can't be read.
+    """The requested switchover or failover in words, its candidate, and why it can't be parsed.
 
-    An unreadable one is not taken for none, though Patroni does (P7-F1).
+    One that can't be parsed is still reported, although Patroni ignores it (P7-F1).
     """
     failover, problem = _read("failover", pair, keys.Failover)
     if problem:
         return UNREADABLE, None, problem
     if failover is None or not failover.pending:
         return None, None, None
-    words = f"{failover.leader or 'any'} to {failover.member or 'any'}"
+    text = f"{failover.leader or 'any'} to {failover.member or 'any'}"
     if failover.scheduled_at is not None:
-        words += f" at {sections.utc(failover.scheduled_at)}"
-    return words, failover.member or None, None
+        text += f" at {sections.utc(failover.scheduled_at)}"
+    return text, failover.member or None, None
 
 
 def synchronous(pair: Pair) -> tuple[str | None, str | None]:
-    """The synchronous set in words, and why it can't be read."""
+    """The synchronous set in words, and why it can't be parsed."""
     sync, problem = _read("sync", pair, keys.Sync)
     if problem:
         return UNREADABLE, problem
@@ -85,7 +85,7 @@ def system_id(pair: Pair) -> str | None:
 
 
 def settings(pair: Pair) -> tuple[dict[str, Any], str | None]:
-    """The configuration as one level of dotted names, and why it can't be read.
+    """The configuration as one level of dotted names, and why it can't be parsed.
 
     Patroni reads null as not set.
     """
@@ -102,7 +102,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def ends(pair: Pair) -> tuple[list[TimelineEnd], str | None]:
-    """The rows of Patroni's history, and why they can't be read."""
+    """The rows of Patroni's history, and why they can't be parsed."""
     history, problem = _read("history", pair, keys.History)
     return history.root if history else [], problem
 
@@ -113,7 +113,7 @@ def is_member(key: str) -> bool:
 
 
 def _read(key: str, pair: Pair, model: type[Value]) -> tuple[Value | None, str | None]:
-    """What a key holds, or why that can't be read."""
+    """The value of a key, or the reason why it can't be parsed."""
     try:
         return (None if pair is None else keys.value(key, pair.value, model)), None
     except Failure as failure:

@@ -1,15 +1,15 @@
 """Nodes whose entries are gone, found in the store's history at a cost that does not grow with it.
 
 A member's entry lives on a lease, so that a node whose agent hangs loses it while its database may
-serve on (P6-A1). No key says who was there before. But the store can be asked how many entries
-there were at a past revision, out of its index alone, and of those that are there now each says
-when it was created: where there were more, somebody is gone, or came anew under the same name.
+go on to accept writes (P6-A1). No key lists former members. But the store can count the entries at
+a past revision, from its index alone, and every present entry has the revision at which it was
+created: where there were more entries then, a node is gone, or has registered anew under its name.
 
-Looked at are revisions that lie ever further apart going back, and those just before the leader key
-was written. So it finds every node whose entry was there for about a sixth or more of the time
-(counted in revisions of the store) since it went, and the holder before the present one, however
-long ago it was. It can miss a node that was there but briefly and long ago, and what compaction
-removed. What it finds at a revision never changes, for history does not.
+The entries are counted at revisions that lie ever further apart going back, and just before the
+leader key was written. That finds every node whose entry existed for about a sixth or more of the
+time (counted in revisions of the store) since it was removed, and the leader before the present
+one, however long ago that was. It can miss a node that was registered briefly and long ago, and
+what compaction has removed. The result for a revision never changes, since history does not.
 """
 
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ SAMPLES = 100
 """Revisions that lie ever further apart; with those about the leader one transaction has them all
 (etcd: max-txn-ops is 128)."""
 STEPS = tuple(2**power for power in range(13))
-"""How far before a write of the leader key is looked: other clusters write between two leader
-terms.
+"""How many revisions before a write of the leader key entries are counted: other clusters write
+between two leader terms.
 """
 FEW = 6
-"""Revisions at which names are read at first; each tells of all the time since its entries'
-creation. Where that does not explain all that was counted, as many times more are read."""
+"""Revisions at which names are read at first; one read covers all the time since its entries were
+created. Where that does not explain every count, six times as many are read."""
 PAIRS = 60
 """Nodes whose entries one transaction reads."""
 COMPACTIONS = 5
-"""How often it is tried where history is cut short while it is read."""
+"""How often it is tried again when history is compacted while it is read."""
 
 Entry = tuple[str, int]
 """An entry's key below the prefix, and the revision at which it was created."""
@@ -41,14 +41,14 @@ Entry = tuple[str, int]
 async def departed(store: Etcd, prefix: str, keys: ClusterKeys) -> Mapping[str, Departed]:
     """The nodes that had an entry below `prefix` before, and have none in `keys`, by name.
 
-    Raises Failure as Etcd.read does. Compaction is none, but an end of history.
+    Raises Failure as Etcd.read does. Compaction is not a failure, but the end of history.
     """
     oldest = 1
     for attempt in range(COMPACTIONS):
         try:
             return await _departed(store, prefix, keys, oldest)
         except Failure as failure:
-            # That nobody is gone would be a lie (P7-F1).
+            # An empty result would be wrong: a node may be gone (P7-F1).
             if failure.error.code != "REVISION_COMPACTED" or attempt == COMPACTIONS - 1:
                 raise
             oldest = await store.oldest(prefix, oldest)
@@ -58,9 +58,9 @@ async def departed(store: Etcd, prefix: str, keys: ClusterKeys) -> Mapping[str, 
 async def _departed(
     store: Etcd, prefix: str, keys: ClusterKeys, oldest: int
 ) -> Mapping[str, Departed]:
-    looked_at = revisions(keys, oldest)
-    counts = await store.counts(prefix + MEMBERS, looked_at)
-    there = dict(zip(looked_at, counts, strict=True))
+    sampled = revisions(keys, oldest)
+    counts = await store.counts(prefix + MEMBERS, sampled)
+    there = dict(zip(sampled, counts, strict=True))
     known: dict[Entry, int] = dict.fromkeys(keys.entries.items(), keys.revision)
     some = FEW
     while left := unexplained(there, known):
@@ -70,22 +70,28 @@ async def _departed(
                 known[entry] = max(revision, known.get(entry, 0))
             there[revision] = min(there[revision], len(names))
         some *= FEW
-    last = gone(keys, known)
-    found: dict[str, Departed] = {}
+    return await _entries_of(store, prefix, keys, gone(keys, known))
+
+
+async def _entries_of(
+    store: Etcd, prefix: str, keys: ClusterKeys, last: Mapping[str, int]
+) -> Mapping[str, Departed]:
+    """The last entries of the nodes named in `last`, read at the latest revision of each."""
+    nodes: dict[str, Departed] = {}
     for first in range(0, len(last), PAIRS):
-        asked = list(last.items())[first : first + PAIRS]
-        wanted = [
+        batch = list(last.items())[first : first + PAIRS]
+        reads = [
             (prefix + key, revision)
-            for name, revision in asked
+            for name, revision in batch
             for key in (MEMBERS + name, "initialize")
         ]
-        values = await store.values_at(wanted)
+        values = await store.values_at(reads)
         for (name, revision), pair, initialize in zip(
-            asked, values[::2], values[1::2], strict=True
+            batch, values[::2], values[1::2], strict=True
         ):
             if pair is not None and _ours(keys, initialize):
-                found[name] = Departed(_member(prefix + MEMBERS + name, pair), revision)
-    return found
+                nodes[name] = Departed(_member(prefix + MEMBERS + name, pair), revision)
+    return nodes
 
 
 def revisions(keys: ClusterKeys, oldest: int) -> list[int]:
@@ -143,13 +149,13 @@ def gone(keys: ClusterKeys, known: Mapping[Entry, int]) -> dict[str, int]:
 
 
 def _ours(keys: ClusterKeys, initialize: KeyValue | None) -> bool:
-    """Not of a cluster that had the same name before: that is another database."""
+    """Whether it was this cluster, not an earlier one of the same name with another database."""
     then = initialize.value if initialize else None
     return not (then and keys.system_id) or then == keys.system_id
 
 
 def _member(key: str, entry: KeyValue) -> Member:
-    """What nobody can read any more says nothing, but that there was somebody."""
+    """The member; one without any facts where the entry can't be read."""
     try:
         return value(key, entry.value, Member)
     except Failure:

@@ -124,7 +124,7 @@ class History(RootModel[list[TimelineEnd]]):
 
 
 class Failsafe(RootModel[dict[str, Any]]):
-    """`failsafe`: the members that must answer a leader who can't reach the store, by name."""
+    """`failsafe`: the members that must answer a leader that can't reach the store, by name."""
 
 
 class Config(RootModel[dict[str, Any]]):
@@ -195,7 +195,7 @@ def parse(scope: str, keyspace: Keyspace) -> ClusterKeys:
     history = _value(keyspace, "history", History)
     leader = keys.get("leader")
     if leader is not None and not leader.value:
-        raise unreadable(f"{keyspace.prefix}leader", "it names nobody")
+        raise unreadable(f"{keyspace.prefix}leader", "it names no node")
     if groups := _citus_groups(keyspace):
         raise _citus(keyspace.prefix, groups)
     failsafe = _value(keyspace, "failsafe", Failsafe)

@@ -140,7 +140,7 @@ def unregistered(node: Node) -> str:
         named += " (which may spell its name differently)"
     words = f"it does not renew its own entry; {named} {'name' if len(by) > 1 else 'names'} it"
     if node.retired:
-        words += "; the configuration of this kernel says that it is gone for good"
+        words += "; the configuration of this kernel lists it as gone for good"
     return words
 
 

@@ -1,10 +1,11 @@
-"""The engine's own interface: Patroni's REST API on a node. One request is one request.
+"""Patroni's REST API on a node. One request is sent once.
 
-Nothing is sent twice, no redirect is followed and no proxy is taken from the environment: what is
-asked of the engine reaches the agent that was named, once, or nobody (P7-F1, P7-F3).
+Nothing is sent twice, no redirect is followed and no proxy is taken from the environment: a request
+reaches the agent that it is for, once, or no process at all (P7-F1, P7-F3).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,15 +16,16 @@ import httpx
 
 from aeroctl.contract.canonical import canonical_json
 from aeroctl.contract.errors import EngineReply
+from aeroctl.kernel.patroni.addresses import Outside, Reach, here
 from aeroctl.kernel.patroni.agent import Account
 from aeroctl.kernel.timing import uptime
 
 LARGEST = 64 * 1024
-"""Bytes of a reply that are kept; Patroni's fit many times over."""
+"""Bytes of a reply that are read, at most; Patroni's replies are far smaller."""
 SECURE = "https://"
 CONNECT_SECONDS = 3.0
 IDENTIFY_SECONDS = 3.0
-"""How long an agent may take to say who it is, before it is asked for a change."""
+"""How long an agent may take to identify itself, before a request for a change is sent to it."""
 SEND_SECONDS = 5.0
 """From the dispatch record on, how long the request may take to leave. A process that was frozen
 for longer must not act when it wakes up: its in-flight lease may have ended (P7-F2)."""
@@ -34,9 +36,9 @@ NO_REPLY = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError, TimeoutErr
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What is known of a request: whether it may have left, and what came back.
+    """What is known about a request: whether it may have been sent, and the reply.
 
-    `sent` False is certain. A `reply` with a null status holds the words of whatever cut it off.
+    `sent` False is certain. If no reply arrived, `reply` has a null status and the reason as body.
     """
 
     sent: bool
@@ -44,11 +46,64 @@ class Sent:
 
 
 class TooLate(Exception):
-    """The moment to send has passed."""
+    """The request was not sent within SEND_SECONDS."""
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Connects to the agents of nodes: only to addresses that `reach` allows, and with the password
+    for the REST API only where that may go. `plain`: it may also go elsewhere without TLS.
+
+    Where the password may not go, a GET is sent without it, and a request for a change is not sent.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, reach: Reach, *, plain: bool) -> None:
+        self._inner = inner
+        self._reach = reach
+        self._plain = plain
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Another address is tried only where the connection to the one before failed. Raises
+        httpx.ConnectError, httpx.ConnectTimeout: nothing was sent.
+        """
+        try:
+            addresses = await self._reach.addresses(request.url.host, request.url.port or 0)
+        except (Outside, OSError) as error:
+            raise httpx.ConnectError(str(error), request=request) from error
+        *others, last = addresses
+        for address in others:
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._inner.handle_async_request(self._to(address, request))
+        return await self._inner.handle_async_request(self._to(last, request))
+
+    def _to(self, address: str, request: httpx.Request) -> httpx.Request:
+        """The request as it is sent to `address`. Raises httpx.ConnectError if it may not be."""
+        url = request.url
+        headers = request.headers.copy()
+        secure = url.scheme == "https" or self._plain or here([address])
+        if "Authorization" in headers and not secure:
+            if request.method != "GET":
+                message = (
+                    f"the password for Patroni's REST API goes to no other machine ({address}) "
+                    "without TLS, so that nothing was sent: have Patroni use https, or give "
+                    "aerokernel serve the option --allow-plain-patroni-password"
+                )
+                raise httpx.ConnectError(message, request=request)
+            del headers["Authorization"]
+        return httpx.Request(
+            request.method,
+            url.copy_with(host=address),
+            headers=headers,
+            stream=request.stream,
+            extensions=request.extensions | {"sni_hostname": url.host},
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
 
 
 class Engine:
-    """`client` carries TLS and credentials, and keeps no connection between requests."""
+    """`client` has the TLS settings and credentials, and reuses no connection."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -56,9 +111,9 @@ class Engine:
     async def ask(
         self, base: str, path: str, body: Mapping[str, str], seconds: float, began: float
     ) -> Sent:
-        """ONE POST to the agent at `base`; never raises for what the network does.
+        """ONE POST to the agent at `base`; never raises for the network.
 
-        `began`: the uptime (timing.py) at which the dispatch was begun to be recorded.
+        `began`: the uptime (timing.py) at which the recording of the dispatch began.
         """
         left = False
 
@@ -75,11 +130,11 @@ class Engine:
                 reply, _ = await self._exchange("POST", base + path, body, seconds, watch)
                 return Sent(True, reply)
         except (*NO_REPLY, TooLate) as error:
-            return Sent(left, EngineReply(status=None, body=_words(error, base, seconds)))
+            return Sent(left, EngineReply(status=None, body=_reason(error, base, seconds)))
 
     async def identify(self, node: str, base: str, seconds: float) -> Account:
-        """The account of the agent of `node` at `base`, for telling who it is. Never raises for the
-        network, and takes no longer than `seconds`, nor than IDENTIFY_SECONDS.
+        """What the agent of `node` at `base` reports, to be identified by (agent.py). Never raises
+        for the network, and takes no longer than `seconds`, nor than IDENTIFY_SECONDS.
         """
         asked_at, seconds = uptime(), min(seconds, IDENTIFY_SECONDS)
         (reply, _), (members, _) = await asyncio.gather(
@@ -90,14 +145,14 @@ class Engine:
     async def account(
         self, base: str, seconds: float, path: str = "/patroni"
     ) -> tuple[EngineReply, datetime | None]:
-        """What the agent at `base` says, of its node if nothing else is asked, and when by its own
-        clock (the reply's Date). Never raises for the network.
+        """What the agent at `base` answers to GET `path`, and when by its own clock (the reply's
+        Date). Never raises for the network.
         """
         try:
             async with asyncio.timeout(seconds):
                 return await self._exchange("GET", base + path, None, seconds, None)
         except NO_REPLY as error:
-            return EngineReply(status=None, body=_words(error, base, seconds)), None
+            return EngineReply(status=None, body=_reason(error, base, seconds)), None
 
     async def _exchange(
         self, method: str, url: str, body: Mapping[str, str] | None, seconds: float, watch: Any
@@ -123,7 +178,7 @@ class Engine:
 
 
 def _date(header: str) -> datetime | None:
-    """None for what is not a date of HTTP's; its zone is always GMT."""
+    """None for what is not a date as HTTP has it; the zone is always GMT."""
     try:
         return parsedate_to_datetime(header).replace(tzinfo=UTC)
     except (TypeError, ValueError):
@@ -132,15 +187,15 @@ def _date(header: str) -> datetime | None:
 
 async def _text(response: httpx.Response) -> str:
     """The reply as it came. Its status is the answer: a body that breaks off doesn't undo it."""
-    found = b""
+    body = b""
     try:
-        async for chunk in response.aiter_raw():  # nothing is unpacked: it may be a bomb
-            found += chunk
-            if len(found) >= LARGEST:
+        async for chunk in response.aiter_raw():  # not decompressed: it may be a bomb
+            body += chunk
+            if len(body) >= LARGEST:
                 break
     except httpx.HTTPError:
         pass
-    return found[:LARGEST].decode(errors="replace")
+    return body[:LARGEST].decode(errors="replace")
 
 
 def _connect_seconds(seconds: float) -> float:
@@ -150,11 +205,11 @@ def _connect_seconds(seconds: float) -> float:
     return min(CONNECT_SECONDS, 0.4 * seconds)
 
 
-def _words(error: BaseException, url: str, seconds: float) -> str:
-    """Why there is no reply, in the first words that anybody had for it.
+def _reason(error: BaseException, url: str, seconds: float) -> str:
+    """Why there is no reply: the message of the first error in the chain that has one.
 
-    Of a client certificate that it misses a server may speak too late to be heard: by TLS 1.3 it
-    says so after the request has left, and hangs up.
+    In TLS 1.3 a server that misses a client certificate reports it only after the request was sent,
+    and disconnects, so that its report may be lost.
     """
     if isinstance(error, httpx.ConnectTimeout):
         return f"no connection within {_connect_seconds(seconds):g} seconds"
@@ -166,5 +221,8 @@ def _words(error: BaseException, url: str, seconds: float) -> str:
         words, cause = str(cause), cause.__cause__ or cause.__context__
     words = words or type(error).__name__
     if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and url.startswith(SECURE):
-        return f"{words} (so ends also what wants a client certificate: --patroni-cert)"
+        return (
+            f"{words} (a Patroni that requires a client certificate also disconnects like this: "
+            "--patroni-cert)"
+        )
     return words

@@ -87,7 +87,7 @@ def notes(keys: ClusterKeys) -> list[Note]:
     if paused(keys):
         found.append(_note("CLUSTER_PAUSED", None, "automatic failover is switched off"))
     if keys.leader is None:
-        found.append(_note("NO_LEADER", None, "nobody holds the leader key"))
+        found.append(_note("NO_LEADER", None, "no node holds the leader key"))
     elif (name := keys.leader.value) in keys.members and not leader_writes(keys):
         role = keys.members[name].role
         message = f"it holds the leader key and is not yet a primary (role: {role})"
@@ -101,7 +101,13 @@ def notes(keys: ClusterKeys) -> list[Note]:
             found.append(_note("NODE_ADDRESS_SHARED", node.name, message))
     for name, member in keys.members.items():
         if member_role(member) == "unknown":
-            found.append(_note("ROLE_UNKNOWN", name, f"the kernel calls its role {member.role!r}"))
+            found.append(
+                _note(
+                    "ROLE_UNKNOWN",
+                    name,
+                    f"its entry has a role that aerokernel does not know: {member.role!r}",
+                )
+            )
         if host_and_port(member.conn_url) == (None, None):
             message = "its entry holds no address that can be read"
             found.append(_note("NODE_ADDRESS_UNKNOWN", name, message))

@@ -1,10 +1,10 @@
-"""A connection to PostgreSQL that holds no more than so many bytes.
+"""A connection to PostgreSQL that receives a limited number of bytes.
 
-libpq keeps whatever a server sends until a message is complete, and reads on as long as more comes,
-with nobody else running meanwhile. So it is given one end of a socket pair in place of its own
-connection, and what comes from the network is handed on to the other end, and counted. TLS is
-libpq's own, end to end. A login without it is looked at, for how often it wants a password hashed:
-libpq does all of that at once, for as long as the server likes.
+libpq buffers what a server sends until a message is complete, and reads on as long as more arrives,
+while no other task runs. So its socket is replaced by one end of a socket pair, and a relay copies
+what arrives from the network to the other end, and counts it. TLS is libpq's own, end to end. In a
+login without TLS the relay reads the number of SCRAM iterations that the server requires: libpq
+computes them all at once, however many they are.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from psycopg.conninfo import make_conninfo
 
 CHUNK = 64 * 1024
 ROUNDS = 100_000
-"""How often a login by SCRAM may want a password hashed (PostgreSQL: scram_iterations, 4096). It
-takes less than 0.1 s, in which nobody else runs."""
+"""SCRAM iterations that a server may require (PostgreSQL: scram_iterations, 4096). They take less
+than 0.1 s, in which no other task runs."""
 
 
 class Connection:
-    """One on which every statement is a transaction, and has one result; it ends after so many
-    bytes.
+    """A connection on which every statement is a transaction with one result. It ends when the
+    server has sent too many bytes.
     """
 
     def __init__(self, connection: pq.abc.PGconn, relay: "Relay") -> None:
@@ -49,13 +49,13 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether the other side has gone, or is too much."""
+        """Whether the server has disconnected, or has sent too much."""
         return self._connection.status == pq.ConnStatus.BAD
 
     async def row(self, statement: str) -> tuple[Any, ...] | None:
-        """The first row of what a statement gives. Raises psycopg.Error, TooMuch among others.
+        """The first row of a statement's result. Raises psycopg.Error, TooMuch among others.
 
-        A statement that is not waited for any longer is the server's to end (statement_timeout).
+        A statement that takes too long is ended by the server (statement_timeout).
         """
         connection = self._connection
         try:
@@ -81,7 +81,7 @@ class Connection:
         return transformer.load_row(0, tuple)
 
     def close(self) -> None:
-        """Close it and what stands between."""
+        """Close the connection and the relay."""
         self._connection.finish()
         self._relay.close()
 
@@ -94,11 +94,11 @@ class Connection:
 
 
 class TooMuch(psycopg.OperationalError):
-    """The server sent more than is taken."""
+    """The server sent more, or required more SCRAM iterations, than the limit."""
 
 
 class Login:
-    """What a server says while a login goes on, as long as it can be read."""
+    """The messages of a server during a login, as long as they are not encrypted."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -106,7 +106,7 @@ class Login:
         self._over = False
 
     def rounds(self, data: bytes) -> int:
-        """How often it has wanted the password hashed, by what is complete now."""
+        """The SCRAM iterations that the server requires, by the messages complete with `data`."""
         if self._over:
             return 0
         self._data += data
@@ -117,19 +117,19 @@ class Login:
             kind, length = self._data[:1], int.from_bytes(self._data[1:5], "big", signed=True)
             self._begun = True
             if kind not in (b"R", b"v") or length < 4:
-                self._over, self._data = True, b""  # encrypted, or no login any more
+                self._over, self._data = True, b""  # encrypted, or the login is over
                 break
             if len(self._data) <= length:
                 break
             body, self._data = self._data[5 : length + 1], self._data[length + 1 :]
             if kind == b"R" and body[:4] == SASL_CONTINUE:
-                found = (number.lstrip(b"0")[:12] for number in WANTED.findall(body[4:]))
-                most = max([most, *(int(number or b"0") for number in found)])
+                numbers = (number.lstrip(b"0")[:12] for number in ITERATIONS.findall(body[4:]))
+                most = max([most, *(int(number or b"0") for number in numbers)])
         return most
 
 
 SASL_CONTINUE = struct.pack("!i", 11)
-WANTED = re.compile(rb"(?:^|,)i=\s*\+?([0-9]+)")
+ITERATIONS = re.compile(rb"(?:^|,)i=\s*\+?([0-9]+)")
 
 
 class Relay:
@@ -149,18 +149,18 @@ class Relay:
             raise TooMuch(f"it sent more than {self.most >> 10} kB")
         if self._rounds > ROUNDS:
             raise TooMuch(
-                f"it wants the password hashed {self._rounds} times (scram_iterations), which is "
-                f"done {ROUNDS} times at most"
+                f"its scram_iterations is {self._rounds}, and aerokernel hashes a password "
+                f"{ROUNDS} times at most"
             )
 
     def take(self, descriptor: int) -> None:
-        """Step in between, once the connection is there. libpq may begin anew with another one."""
+        """Replace libpq's socket, once it is connected. libpq may connect again with another."""
         if os.fstat(descriptor).st_ino == self._inode:
             return
         network = socket.socket(fileno=os.dup(descriptor))
         try:
             network.getpeername()
-        except OSError:  # not connected yet, or not any more: that is libpq's to tell
+        except OSError:  # not connected yet, or no longer: libpq reports it
             network.close()
             return
         self.close()
@@ -169,8 +169,8 @@ class Relay:
         os.set_blocking(descriptor, False)
         theirs.close()
         self._inode = os.fstat(descriptor).st_ino
-        for each in (network, ours):
-            each.setblocking(False)
+        for end in (network, ours):
+            end.setblocking(False)
         self._sockets = [network, ours]
         self._tasks = [
             asyncio.create_task(self._hand_on(network, ours, counted=True)),
@@ -181,8 +181,8 @@ class Relay:
         """Both sides at once."""
         for task in self._tasks:
             task.cancel()
-        for each in self._sockets:
-            each.close()
+        for end in self._sockets:
+            end.close()
         self._tasks, self._sockets = [], []
 
     async def _hand_on(self, source: socket.socket, to: socket.socket, *, counted: bool) -> None:
@@ -216,7 +216,7 @@ async def _connected(conninfo: str, relay: Relay) -> pq.abc.PGconn:
 
 
 async def _ready(descriptor: int, *, writing: bool) -> None:
-    """Wait until it can be written to, or read from."""
+    """Wait until the socket can be written to, or read from."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     add, remove = (

@@ -12,7 +12,7 @@ from aeroctl.contract.replication import NodeReplication, Receiver, Sender
 from aeroctl.contract.terms import Section
 
 Answer = str | Unavailable
-"""One section of one node: a JSON document, or why there is none."""
+"""One section of one node: a JSON document, or the reason why it is unavailable."""
 
 Value = TypeVar("Value", bound=Model)
 
@@ -20,7 +20,7 @@ Value = TypeVar("Value", bound=Model)
 def observation(
     kind: type[Observation[Value]], model: type[Value], node: Node, answer: Answer
 ) -> Observation[Value]:
-    """A node's answer as a fact: a value that keeps the contract, or why there is none."""
+    """A node's answer: a value that is valid in the contract, or the reason why there is none."""
     if isinstance(answer, Unavailable):
         return kind(node=node.name, value=None, unavailable=answer)
     try:
@@ -35,22 +35,22 @@ def observation(
 def name_streams(
     observed: Observation[NodeReplication], nodes: Sequence[Node]
 ) -> Observation[NodeReplication]:
-    """Say which of `nodes` is at the other end of each stream, where one is.
+    """Add the name of the node at the other end of every stream, where it is one of `nodes`.
 
     Patroni has a replica connect under its own member name, so a sender's application name is
-    one; a receiver's upstream is the node at that address.
+    the name of a node; a receiver's upstream is the node with that address.
     """
     if observed.value is None:
         return observed
     names = {node.name for node in nodes}
-    places = {(node.host, node.port): node.name for node in nodes}
+    by_address = {(node.host, node.port): node.name for node in nodes}
 
     def sender(stream: Sender) -> Sender:
         name = stream.application_name
         return stream.model_copy(update={"node": name if name in names else None})
 
     def receiver(stream: Receiver) -> Receiver:
-        upstream = places.get((stream.host, stream.port)) if stream.host else None
+        upstream = by_address.get((stream.host, stream.port)) if stream.host else None
         return stream.model_copy(update={"upstream": upstream})
 
     named = observed.value.model_copy(
@@ -63,11 +63,11 @@ def name_streams(
 
 
 def notes(answers: Mapping[str, Mapping[Section, Answer]]) -> list[Note]:
-    """One note for each node and reason that took a section away."""
-    found = {
+    """One note for every node and reason for which a section is unavailable."""
+    reasons = {
         (name, answer.code, answer.message)
         for name, sections in answers.items()
         for answer in sections.values()
         if isinstance(answer, Unavailable)
     }
-    return [Note(code=code, subject=name, message=message) for name, code, message in found]
+    return [Note(code=code, subject=name, message=message) for name, code, message in reasons]

@@ -1,4 +1,4 @@
-"""Asks every node itself: PostgreSQL by SQL, all nodes at once, each within its own time."""
+"""Queries PostgreSQL on every node by SQL, all nodes at once, each within the same time."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,23 +12,23 @@ from psycopg import errors
 from aeroctl.contract.base import Unavailable
 from aeroctl.contract.nodes import Node
 from aeroctl.contract.terms import Section
+from aeroctl.kernel.patroni import addresses
+from aeroctl.kernel.patroni.addresses import Reach
 from aeroctl.kernel.patroni.nodes import address_counts
-from aeroctl.kernel.postgres import addresses
-from aeroctl.kernel.postgres.addresses import Reach
 from aeroctl.kernel.postgres.connection import Connection, TooMuch
 from aeroctl.kernel.postgres.observations import Answer
 
 CANCEL_SECONDS = 0.5
-"""How long a server has to take back a statement that ran out of time."""
+"""How long a server may take to cancel a statement that has timed out."""
 MOST_BYTES = 4 * 1024 * 1024
-"""That one node may send in one connection. libpq holds several times as much."""
+"""Bytes that one node may send on one connection. libpq needs several times as much memory."""
 NO_FILE = "/nonexistent/pgpass"
-"""Where libpq finds no password."""
+"""A password file that does not exist."""
 
 WITHHELD = "authentication method requirement"
-"""In libpq's words: the server asked for what we do not give."""
+"""In libpq's error message: the server requires an authentication method that is not allowed."""
 
-# At connection time libpq hands on no SQLSTATE, only the server's words.
+# For a connection that failed libpq has no SQLSTATE, only the server's message.
 NOT_READY = (
     "starting up",
     "shutting down",
@@ -43,12 +43,12 @@ DENIED = ("FATAL:", "no password supplied", WITHHELD)
 
 @dataclass(slots=True)
 class Access:
-    """How to log in to every node: a role that has pg_monitor, and nothing else.
+    """How to log in to every node: as a role that has pg_monitor, and nothing else.
 
-    `password` None leaves it to libpq (PGPASSFILE); it is exchanged when the server reads its files
-    again. `seconds` bounds each node. `reach`: where nodes may be. `ca_file`: TLS with every node,
-    verified by it, name and all. `verified`: libpq's own variables ask for that. `plain`: the
-    password may go to other machines without.
+    `password` None leaves it to libpq (PGPASSFILE); it changes when aerokernel reads its files
+    again. `seconds`: the limit for every node. `reach`: the networks that nodes may be in.
+    `ca_file`: TLS with every node, verified by it (verify-full). `verified`: libpq's own variables
+    require that. `plain`: the password may go to other machines without TLS.
     """
 
     user: str | None
@@ -62,9 +62,9 @@ class Access:
 
 
 @dataclass(slots=True)
-class Spoken:
-    """Who answered at a node's address: which run of which server, and under what name it
-    replicates, where it does (Patroni: its member name). None where it did not say.
+class ServerIdentity:
+    """The server that answered at a node's address: which one, and started when (`server`); and the
+    `name` under which it replicates, if it does (Patroni: its member name). None if not known.
     """
 
     server: str | None = None
@@ -76,18 +76,18 @@ async def ask(
 ) -> Mapping[str, Mapping[Section, Answer]]:
     """The answers of all nodes, by node name and section. Never raises for a node's failure.
 
-    An answer counts for the node alone that it is of: not where the same server answered for two
-    (another spelling of one address, a proxy), nor where it replicates under another one's name.
+    An answer is used only for the node that it is from: not if one server answered for two nodes
+    (one address in two spellings, a proxy), nor if it replicates under the name of another node.
     """
     statements = {section: _statement(section) for section in sections}
-    spoken = [Spoken() for _ in nodes]
+    servers = [ServerIdentity() for _ in nodes]
     answers = await asyncio.gather(
         *(
-            _ask_node(node, statements, access, system_id, who)
-            for node, who in zip(nodes, spoken, strict=True)
+            _ask_node(node, statements, access, system_id, server)
+            for node, server in zip(nodes, servers, strict=True)
         )
     )
-    strangers = impostors(nodes, spoken)
+    strangers = impostors(nodes, servers)
     return {
         node.name: dict.fromkeys(statements, strangers[node.name])
         if node.name in strangers
@@ -96,26 +96,28 @@ async def ask(
     }
 
 
-def impostors(nodes: Sequence[Node], spoken: Sequence[Spoken]) -> Mapping[str, Unavailable]:
-    """The nodes for which it is not certain that they answered themselves, and why. Pure."""
+def impostors(
+    nodes: Sequence[Node], servers: Sequence[ServerIdentity]
+) -> Mapping[str, Unavailable]:
+    """The nodes whose answers may be those of another server, and the reason. Pure."""
     names = {node.name for node in nodes}
-    there: dict[str, list[Node]] = {}
-    for node, who in zip(nodes, spoken, strict=True):
-        if who.server is not None:
-            there.setdefault(who.server, []).append(node)
-    found = {}
-    for node, who in zip(nodes, spoken, strict=True):
-        beside = there.get(who.server or "", [])
+    by_server: dict[str, list[Node]] = {}
+    for node, server in zip(nodes, servers, strict=True):
+        if server.server is not None:
+            by_server.setdefault(server.server, []).append(node)
+    reasons = {}
+    for node, server in zip(nodes, servers, strict=True):
+        same_server = by_server.get(server.server or "", [])
         others = [
-            other.name for other in beside if other is not node and address_counts(node, other)
+            other.name for other in same_server if other is not node and address_counts(node, other)
         ]
-        if who.name in names - {node.name}:
-            message = f"the server at its address replicates under the name {who.name}"
-            found[node.name] = Unavailable(code="NODE_IS_ANOTHER", message=message)
+        if server.name in names - {node.name}:
+            message = f"the server at its address replicates under the name {server.name}"
+            reasons[node.name] = Unavailable(code="NODE_IS_ANOTHER", message=message)
         elif others:
             message = f"one server answered for it and for {', '.join(sorted(others))}"
-            found[node.name] = Unavailable(code="NODE_ADDRESS_SHARED", message=message)
-    return found
+            reasons[node.name] = Unavailable(code="NODE_ADDRESS_SHARED", message=message)
+    return reasons
 
 
 async def _ask_node(
@@ -123,22 +125,22 @@ async def _ask_node(
     statements: Mapping[Section, str],
     access: Access,
     system_id: str | None,
-    spoken: Spoken,
+    server: ServerIdentity,
 ) -> Mapping[Section, Answer]:
     answers: dict[Section, Answer] = {}
     try:
-        # The inner limit cancels the statement, which psycopg first tries to take back on the
-        # server; the outer one ends that too, since a frozen server never answers.
+        # The inner limit cancels the statement, which the server is first asked to do; the outer
+        # one ends that too, since a frozen server never answers.
         async with asyncio.timeout(access.seconds + CANCEL_SECONDS):
             async with asyncio.timeout(access.seconds):
-                await _read(node, statements, access, system_id, answers, spoken)
+                await _read(node, statements, access, system_id, answers, server)
     except TimeoutError:
         problem = Unavailable(
             code="NODE_TIMEOUT", message=f"no answer within {access.seconds:g} seconds"
         )
     except psycopg.Error as error:
         problem = _unavailable(error)
-    except (OSError, ValueError) as error:  # a host name that can't be one
+    except (OSError, ValueError) as error:  # also a host name that is not valid
         problem = Unavailable(code="NODE_UNREACHABLE", message=str(error))
     except _Unusable as error:
         problem = error.reason
@@ -155,12 +157,12 @@ async def _read(
     access: Access,
     system_id: str | None,
     answers: dict[Section, Answer],
-    spoken: Spoken,
+    server: ServerIdentity,
 ) -> None:
-    """Put each section's answer into `answers` as it comes, and who gives it into `spoken`."""
+    """Add the answer of every section to `answers` as it arrives, and the identity to `server`."""
     connection = await _connect(node, access)
     try:
-        await _check(connection, system_id, spoken)
+        await _check(connection, system_id, server)
         for section, statement in statements.items():
             try:
                 row = await connection.row(statement)
@@ -211,12 +213,12 @@ async def _connect(node: Node, access: Access) -> Connection:
 
 
 def _credentials(access: Access, *, trusted: bool) -> dict[str, str | None]:
-    """The password, and how it may be proved. Pure.
+    """The password, and the authentication methods that are allowed. Pure.
 
-    A member key names whom we talk to: whoever that is learns no password from us. SCRAM does not
-    tell it, but lets it be guessed at leisure, so that it is not for everybody either. A server
-    that asks for none is no danger to one. Where only libpq knows it (PGPASSFILE, PGPASSWORD), the
-    same holds.
+    The address comes from a member key, and a server there that is not trusted must not learn the
+    password. SCRAM does not send it, but lets such a server guess it offline, so it is not allowed
+    there either; a server that requires no password is. The same holds for a password that only
+    libpq has (PGPASSFILE, PGPASSWORD).
     """
     if not trusted:
         return {"password": "", "passfile": NO_FILE, "require_auth": "none"}
@@ -225,18 +227,18 @@ def _credentials(access: Access, *, trusted: bool) -> dict[str, str | None]:
 
 
 def _tls(access: Access) -> dict[str, str | None]:
-    """Without a CA of our own it is libpq's variables that say. Pure."""
+    """How TLS is used; without `ca_file` libpq's own variables decide. Pure."""
     if access.ca_file is None:
         return {"sslmode": "verify-full"} if access.verified else {}
     return {"sslmode": "verify-full", "sslrootcert": str(access.ca_file)}
 
 
-async def _check(connection: Connection, system_id: str | None, spoken: Spoken) -> None:
-    """Refuse a node that belongs elsewhere, and a role that is shown only a part."""
+async def _check(connection: Connection, system_id: str | None, server: ServerIdentity) -> None:
+    """Refuse a node of another cluster, and a role that would see only a part."""
     row = await connection.row(_statement("session"))
-    found, sees_all, role, spoken.server, spoken.name = row or (None, False, None, None, None)
-    if system_id is not None and found != system_id:
-        message = f"its system id is {found}, the cluster's is {system_id}"
+    reported, sees_all, role, server.server, server.name = row or (None, False, None, None, None)
+    if system_id is not None and reported != system_id:
+        message = f"its system id is {reported}, the cluster's is {system_id}"
         raise _Unusable("NODE_WRONG_CLUSTER", message)
     if not sees_all:
         message = f"role {role} lacks pg_monitor: it would see only a part"
@@ -244,7 +246,7 @@ async def _check(connection: Connection, system_id: str | None, spoken: Spoken) 
 
 
 class _Unusable(Exception):
-    """A node that can't be asked, or must not be believed."""
+    """A node that can't be queried, or whose answers can't be used."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -269,10 +271,10 @@ def _code(error: psycopg.Error) -> str:
         return "NODE_NOT_READY"
     if error.sqlstate is not None:
         return "NODE_QUERY_FAILED"
-    words = str(error)
-    if any(phrase in words for phrase in NOT_READY):
+    text = str(error)
+    if any(phrase in text for phrase in NOT_READY):
         return "NODE_NOT_READY"
-    return "NODE_ACCESS_DENIED" if any(phrase in words for phrase in DENIED) else "NODE_UNREACHABLE"
+    return "NODE_ACCESS_DENIED" if any(phrase in text for phrase in DENIED) else "NODE_UNREACHABLE"
 
 
 _STATEMENTS = {
@@ -280,7 +282,7 @@ _STATEMENTS = {
     for file in files("aeroctl.kernel.postgres").joinpath("sql").iterdir()
     if file.name.endswith(".sql")
 }
-"""Read when the server starts: later it may have no descriptor left for that."""
+"""Read when aerokernel starts: later it may have no file descriptor left."""
 
 
 def _statement(name: str) -> str:

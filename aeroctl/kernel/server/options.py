@@ -17,7 +17,7 @@ import httpx
 
 from aeroctl.kernel.audit import clock_pins
 from aeroctl.kernel.decide.confirmation import LONGEST_TERM, SHORTEST_TERM, TERM_SECONDS
-from aeroctl.kernel.postgres.addresses import Network
+from aeroctl.kernel.patroni.addresses import Network
 
 VARIABLES = {"auto_envvar_prefix": "AEROKERNEL"}
 """Context settings: --node-timeout is also read from AEROKERNEL_NODE_TIMEOUT."""

@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 
 from aeroctl.kernel import files
 from aeroctl.kernel.audit import clock_pins
-from aeroctl.kernel.patroni.rest_api import Engine
-from aeroctl.kernel.postgres.addresses import Reach, Transport
+from aeroctl.kernel.patroni.addresses import Reach
+from aeroctl.kernel.patroni.rest_api import Engine, Transport
 from aeroctl.kernel.postgres.queries import Access
 from aeroctl.kernel.server import certificates
 from aeroctl.kernel.server.reload import Reload

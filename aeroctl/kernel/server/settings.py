@@ -6,8 +6,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from aeroctl.kernel import callers
+from aeroctl.kernel.patroni.addresses import Network
 from aeroctl.kernel.patroni.keys import Expected
-from aeroctl.kernel.postgres.addresses import Network
 from aeroctl.kernel.postgres.queries import CANCEL_SECONDS
 
 DECIDING_VARIABLES = ("PGHOSTADDR", "PGSERVICE", "PGTARGETSESSIONATTRS")

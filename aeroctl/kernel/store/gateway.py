@@ -132,7 +132,9 @@ class Gateway:
             except Unusable as problem:
                 self._avoid(endpoint)
                 raise _unknown(f"{endpoint.url}: {problem}") from problem
-        raise self._failure("the consensus store can't be written, and nothing was", problems)
+        raise self._failure(
+            "the consensus store can't be written, and nothing was written", problems
+        )
 
     def _begun(self, call: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """A call that goes on to its own end, whether somebody waits for it or not."""
@@ -179,7 +181,9 @@ class Gateway:
             *(endpoint for endpoint, problem in attempts.problems.items() if _timed_out(problem)),
         }
         if any(self.session.answered.get(endpoint.url, 0.0) > since for endpoint in silent):
-            message = f"the consensus store answers others, but not this: {self._silence}"
+            message = (
+                f"the consensus store answers other requests, but not this one: {self._silence}"
+            )
             return Failure("KERNEL_BUSY", message)
         self._avoid(*silent)
         problems = attempts.problems | dict.fromkeys(attempts.calls.values())

@@ -54,7 +54,7 @@ async def oldest_revision(endpoint: Endpoint, prefix: str, start: int) -> int:
             if result.compact_revision:
                 return result.compact_revision
             _check_not_canceled(result)
-    raise Unusable("the watch ended before it said how far back history goes")
+    raise Unusable("the watch ended before it reported how far back history goes")
 
 
 async def _events(endpoint: Endpoint, base: Keyspace, now: Keyspace) -> tuple[Event, ...] | None:

@@ -232,7 +232,7 @@ def test_trouble_is_said_once(
     run(etcd_store, tmp_path, test)
     said = [each.getMessage() for each in caplog.records if "clock pins" in each.getMessage()]
     assert [each.split(":")[0] for each in said] == [
-        "clock pins are not kept", "clock pins are not kept", "clock pins are kept again",
+        "clock pins are not written", "clock pins are not written", "clock pins are written again",
     ]  # fmt: skip
 
 

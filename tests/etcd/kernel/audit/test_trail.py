@@ -202,7 +202,7 @@ def test_a_trail_that_was_written_anew(etcd_store: Store, scope: str) -> None:
 
     found = [kept(etcd_store, scope, work)]
     assert sequences(found) == [3]
-    assert all("after the one after it" in problem for _, _, problem in holes(found))
+    assert all("after the next record" in problem for _, _, problem in holes(found))
     broken = followed(found).broken
     assert broken is not None
     assert broken.sequence == 1
@@ -292,7 +292,9 @@ def test_what_a_reader_would_not_be_shown_is_named(etcd_store: Store, where: str
     async def work(all_: Kept) -> None:
         await all_.store.transact([], [Put(ledger.audit_key(scope, 1), json.dumps(record))])
         _, page = await page_of(all_, 0, 10, None)
-        assert [each.problem for each in page.broken] == ["it holds more than a record does"]
+        assert [each.problem for each in page.broken] == [
+            "its fields and values are not exactly those of a record"
+        ]
 
     kept(etcd_store, scope, work)
 

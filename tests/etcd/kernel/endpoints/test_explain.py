@@ -121,8 +121,8 @@ def test_what_is_in_flight_is_seen(inside: In) -> None:
     ("command", "target", "status", "code", "says"),
     [
         ("request_promotion", "n9", 400, "UNKNOWN_NODE", "there are n1, n2, n3"),
-        ("request_promotion", None, 400, "UNKNOWN_NODE", "none is ever chosen"),
-        ("run_diagnostics", "n1", 400, "UNKNOWN_NODE", "takes no node"),
+        ("request_promotion", None, 400, "UNKNOWN_NODE", "the kernel never chooses one"),
+        ("run_diagnostics", "n1", 400, "UNKNOWN_NODE", "does not take the name of a node"),
         ("promote", "n1", 404, "UNKNOWN_COMMAND", "request_promotion"),
         ("inspect_node", "n1", 404, "UNKNOWN_COMMAND", "request_promotion"),
     ],

@@ -20,7 +20,7 @@ from aeroctl.contract.errors import EngineReply, Error, ErrorBody
 from aeroctl.kernel.audit import ledger
 from aeroctl.kernel.change import watch
 from aeroctl.kernel.patroni import rest_api
-from aeroctl.kernel.patroni.agent import Identity, Wanted, evidence, identity
+from aeroctl.kernel.patroni.agent import ExpectedAgent, Identity, evidence, identity
 from aeroctl.kernel.patroni.rest_api import Engine
 from tests.support.agents import listening
 from tests.support.etcd import Store
@@ -28,7 +28,7 @@ from tests.support.world import SYSTEM_ID, World, puts, run, saying
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 MEMBERS = {"n1": "http://a:8008/patroni", "n2": "http://b:8008/patroni"}
-WANTED = Wanted("n1", "demo", "77", MEMBERS)
+EXPECTED = ExpectedAgent("n1", "demo", "77", MEMBERS)
 RIGHT = {"name": "n1", "scope": "demo", "system_id": "77", "version": "4.1.5"}
 Test = Callable[[World], Coroutine[Any, Any, None]]
 In = Callable[[Test], None]
@@ -63,7 +63,7 @@ class TestIdentity:
         the members of its store are elsewhere.
         """
         other = viewed(n2="http://copy:8008/patroni")
-        found = identity(WANTED, told(), other)
+        found = identity(EXPECTED, told(), other)
         assert (found.proved, found.same_members) == (False, False)
         assert "another store" in (found.problem or "")
 
@@ -80,13 +80,13 @@ class TestIdentity:
     )
     def test_a_store_that_may_be_another_one(self, view: EngineReply) -> None:
         """Or a member has just come or gone; asked again, it is told apart."""
-        found = identity(WANTED, told(), view)
+        found = identity(EXPECTED, told(), view)
         assert (found.proved, bool(found.problem)) == (None, True)
 
     def test_the_nodes_own(self) -> None:
-        found = identity(WANTED, told(), viewed())
+        found = identity(EXPECTED, told(), viewed())
         assert found == Identity(True, None, "n1", "demo", "77", "4.1.5", True)
-        assert evidence(WANTED, found) == {
+        assert evidence(EXPECTED, found) == {
             "node": "n1",
             "agent_name": "n1",
             "cluster": "demo",
@@ -114,7 +114,7 @@ class TestIdentity:
         ],
     )
     def test_another_one_s(self, changes: dict[str, Any]) -> None:
-        assert identity(WANTED, told(**changes), viewed()).proved is False
+        assert identity(EXPECTED, told(**changes), viewed()).proved is False
 
     @pytest.mark.parametrize(
         ("changes", "missing"),
@@ -130,19 +130,20 @@ class TestIdentity:
         ],
     )
     def test_what_is_not_said_proves_nothing(self, changes: dict[str, Any], missing: str) -> None:
-        found = identity(WANTED, told(**changes), viewed())
-        assert (found.proved, found.problem) == (None, f"it does not tell its {missing}")
+        found = identity(EXPECTED, told(**changes), viewed())
+        assert (found.proved, found.problem) == (None, f"it does not report its {missing}")
 
     @pytest.mark.parametrize("version", ["3.0.0", "3.0.2", "3.1.1", "2.1.7", "1.6.5"])
     def test_an_old_patroni_tells_no_name(self, version: str) -> None:
         """Its scope and its system id prove it; before 3.2 the answer has no name."""
-        found = identity(WANTED, told(name=None, version=version), viewed())
+        found = identity(EXPECTED, told(name=None, version=version), viewed())
         assert (found.proved, found.name) == (True, None)
 
     def test_a_store_without_a_system_id(self) -> None:
-        assert identity(replace(WANTED, system_id=None), told(), viewed()).proved is None
+        assert identity(replace(EXPECTED, system_id=None), told(), viewed()).proved is None
         assert (
-            identity(replace(WANTED, system_id=None), told(scope="other"), viewed()).proved is False
+            identity(replace(EXPECTED, system_id=None), told(scope="other"), viewed()).proved
+            is False
         )
 
     @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ class TestIdentity:
         ],
     )
     def test_an_answer_that_is_none_of_patronis(self, body: str) -> None:
-        found = identity(WANTED, EngineReply(status=200, body=body), viewed())
+        found = identity(EXPECTED, EngineReply(status=200, body=body), viewed())
         assert found.proved is None
         assert "not what Patroni answers" in (found.problem or "")
 
@@ -172,18 +173,18 @@ class TestIdentity:
     def test_another_status_proves_nothing(self, status: int | None) -> None:
         """Not even with the right words beside it."""
         reply = EngineReply(status=status, body=told().body)
-        assert identity(WANTED, reply, viewed()).proved is None
+        assert identity(EXPECTED, reply, viewed()).proved is None
 
     def test_who_wants_something_else_first_is_quoted(self) -> None:
         reply = EngineReply(status=403, body="client certificate required")
         problem = "it answered 403 to GET /patroni: client certificate required"
-        assert identity(WANTED, reply, viewed()).problem == problem
+        assert identity(EXPECTED, reply, viewed()).problem == problem
         hidden = EngineReply(status=500, body="internal words of who knows what")
-        assert "internal" not in (identity(WANTED, hidden, viewed()).problem or "")
+        assert "internal" not in (identity(EXPECTED, hidden, viewed()).problem or "")
 
     @given(st.text(max_size=60), st.sampled_from([200, 200, 401, None]))
     def test_whatever_is_said_is_not_believed_by_chance(self, body: str, status: Any) -> None:
-        found = identity(WANTED, EngineReply(status=status, body=body), viewed())
+        found = identity(EXPECTED, EngineReply(status=status, body=body), viewed())
         assert found.proved is None
         assert len(found.problem or "") < 300
 
@@ -352,7 +353,7 @@ class TestBeforeDispatch:
             async with server, httpx.AsyncClient(trust_env=False) as client:
                 base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
                 found = await asyncio.wait_for(Engine(client).identify("n1", base, 0.5), 20)
-                assert identity(WANTED, found.reply, viewed()).proved is None
+                assert identity(EXPECTED, found.reply, viewed()).proved is None
                 await asyncio.wait_for(hung_up.wait(), 20)
 
         asyncio.run(run())
@@ -559,7 +560,7 @@ class TestTls:
                 httpx.AsyncClient(verify=asks, trust_env=False) as http,
             ):
                 account = await Engine(http).identify("n1", agent.base, 5)
-                return identity(WANTED, account.reply, viewed())
+                return identity(EXPECTED, account.reply, viewed())
 
         return asyncio.run(run())
 

@@ -27,7 +27,7 @@ from aeroctl.kernel.failures import Failure
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.patroni.keys import ClusterKeys, Departed, Expected, Member, parse
 from aeroctl.kernel.postgres import queries
-from aeroctl.kernel.postgres.queries import Spoken
+from aeroctl.kernel.postgres.queries import ServerIdentity
 from aeroctl.views import health
 from aeroctl.views.nodes import node_rows
 from aeroctl.views.rules import evidence_of
@@ -501,7 +501,7 @@ class TestAddresses:
     def test_whoever_answers_for_two_or_under_another_name(
         self, servers: Any, names: Any, found: dict[str, str]
     ) -> None:
-        spoken = [Spoken(server, name) for server, name in zip(servers, names, strict=True)]
+        spoken = [ServerIdentity(server, name) for server, name in zip(servers, names, strict=True)]
         reasons = queries.impostors(sections.nodes(cluster_keys()), spoken)
         assert {name: reason.code for name, reason in reasons.items()} == found
 

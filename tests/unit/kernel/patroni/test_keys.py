@@ -34,7 +34,7 @@ def test_a_cluster_that_is_not_initialised_has_no_system_id(value: str | None) -
         ("members__n2", member("n2", timeline=-1), "timeline"),
         ("members__n2", member("n2", xlog_location=2**64), "xlog_location"),
         ("members__n2", member("n2", conn_url=["hunter2"]), "conn_url"),
-        ("leader", "", "nobody"),
+        ("leader", "", "no node"),
         ("config", "[]", "value"),
         ("status", "null", "value"),
         ("status", {"retain_slots": {"n1": 1}}, "retain_slots"),

@@ -32,7 +32,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from aeroctl.kernel.patroni import sections
 from aeroctl.kernel.postgres import queries
-from aeroctl.kernel.postgres.addresses import Reach
+from aeroctl.kernel.patroni.addresses import Reach
 from tests.support.keyspaces import cluster_keys, member
 given = json.loads(sys.argv[1])
 networks = tuple(ip_network(each) for each in given.pop("networks", []))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeroctl.kernel.postgres.addresses import Outside, Reach, Transport, here
+from aeroctl.kernel.patroni.addresses import Outside, Reach, here
+from aeroctl.kernel.patroni.rest_api import Transport
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1", "localhost"])
 
@@ -128,7 +129,7 @@ def test_a_name_with_several_addresses(
         async with httpx.AsyncClient(transport=transport) as client:
             return await client.request(method, "http://localhost:8008/x", content=b"x")
 
-    monkeypatch.setattr("aeroctl.kernel.postgres.addresses._resolved", resolved)
+    monkeypatch.setattr("aeroctl.kernel.patroni.addresses._resolved", resolved)
     if problem is httpx.ReadError:
         with pytest.raises(problem):
             asyncio.run(run())
