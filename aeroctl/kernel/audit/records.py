@@ -1,7 +1,8 @@
 """What a request writes into the audit trail, each time as one transaction. Pure.
 
 Every function gives the comparisons and the changes of a transaction of etcd: all of it is written,
-or nothing (P7-O3: no record, no execution).
+or nothing (P7-O3: no record, no execution). Requests, refusals and outcomes are records of their
+own (P7-O1).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """What a rule is: one function, with its description, its invariants and who enforces it. Pure.
 
-To add a rule, write its function into the file of its family (`leader_rules.py`, `target_rules.py`,
-`replication_rules.py`, `transfer_rules.py`, `agent_rules.py`) and its name into `RULES` there. The
+To add a rule, write its function into the file of its family (the files of this folder whose names
+end in `_rules.py`) and its name into `RULES` there. The
 function's name is the rule's id.
 """
 

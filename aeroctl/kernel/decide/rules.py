@@ -1,7 +1,7 @@
 """Which rules each command has, and what they evaluate to in one state (P7-O2). Pure.
 
 The rules stand in one file per family; `definition.py` says how one is added. The whole table of
-rules and commands is in `tests/kernel/test_rule_table.py`.
+rules and commands is in `tests/unit/kernel/decide/test_rule_table.py`.
 
 A rule that the kernel enforces is decided from the store's keys alone, so that it is decided again
 in the very state that the request is bound to. The one exception is `agent_identified`: the agent

@@ -1,4 +1,4 @@
-"""The state digest: equal exactly when the state that decides who leads is equal. Pure."""
+"""The state digest: equal exactly when the state that decides which node leads is equal. Pure."""
 
 from aeroctl.contract.canonical import canonical_digest
 from aeroctl.kernel.patroni.keys import ClusterKeys

@@ -1,4 +1,4 @@
-"""The state digest changes exactly when state that decides who leads does."""
+"""The state digest changes exactly when state that decides which node leads does."""
 
 from typing import Any
 
