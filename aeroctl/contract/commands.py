@@ -1,4 +1,4 @@
-"""The closed command set, as data: what is not in this table can't be asked of the kernel."""
+"""The closed command set, as data: what is not in it can't be requested (P7-S3)."""
 
 from dataclasses import dataclass
 from typing import Literal

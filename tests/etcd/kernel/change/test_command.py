@@ -1137,7 +1137,7 @@ class TestWithoutAuthority:
 
         async def test(w: World) -> None:
             body = await w.request("request_promotion", "n1")
-            before = (await w.store.read("/aerodb/")).revision
+            before = (await w.store.read(f"/aerodb/{w.scope}/")).revision
 
             async def ask(leader: str | None = "observer") -> str:
                 request_id = str(uuid.uuid4())
@@ -1383,9 +1383,9 @@ class TestRefusedAgainAndAgain:
             assert sum(throttle.GAP in each for each in words) == 1
             before = await w.records()
             assert len({record.request_id for record in before}) == 4
-            end = (await w.store.read("/aerodb/")).revision
+            end = (await w.store.read(f"/aerodb/{w.scope}/")).revision
             await asyncio.gather(*(refused() for _ in range(3)))
-            assert (await w.store.read("/aerodb/")).revision == end  # the store is left alone
+            assert (await w.store.read(f"/aerodb/{w.scope}/")).revision == end  # the store is left alone
             assert await w.records() == before
 
             name = base64.b64encode(throttle.key(w.scope, "the-operator").encode()).decode()
