@@ -1385,7 +1385,8 @@ class TestRefusedAgainAndAgain:
             assert len({record.request_id for record in before}) == 4
             end = (await w.store.read(f"/aerodb/{w.scope}/")).revision
             await asyncio.gather(*(refused() for _ in range(3)))
-            assert (await w.store.read(f"/aerodb/{w.scope}/")).revision == end  # the store is left alone
+            # The store is left alone.
+            assert (await w.store.read(f"/aerodb/{w.scope}/")).revision == end
             assert await w.records() == before
 
             name = base64.b64encode(throttle.key(w.scope, "the-operator").encode()).decode()
