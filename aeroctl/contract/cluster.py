@@ -11,9 +11,9 @@ class Leader(Model):
 
     node: str
     since: Revision = Field(
-        description="Revision at which this holder took the leader key: the leader key was created "
-        "with its name, or written over with it. A fencing token: it is new for every leader term, "
-        "also for the same node."
+        description="Revision at which the node took the leader key: the key was created with its "
+        "name, or written over with it. A fencing token: it is new each time the key is taken, "
+        "also by the same node."
     )
 
 

@@ -34,7 +34,7 @@ COMMANDS: dict[CommandName, Command] = {
             "control",
             "standard",
             "replica",
-            "transfer the leader key from its holder to the named replica",
+            "transfer the leader key from the leader to the named replica",
         ),
         Command(
             "request_demotion",

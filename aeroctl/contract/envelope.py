@@ -23,7 +23,7 @@ class ObservedAt(Model):
     revision: Revision
     state_digest: str = Field(
         description="Opaque. Equal exactly when the state that decides which node leads is equal: "
-        "leader and leader term, members with role and timeline, pending failover, synchronous "
+        "leader and since when, members with role and timeline, pending failover, synchronous "
         "set, pause, and whether the whole cluster follows another."
     )
     time: Time | None = Field(description="null for an explicit snapshot: history keeps no clock.")

@@ -52,9 +52,9 @@ def _outcome(entry: Entry) -> str:
 
 
 _TEXTS: dict[str, Callable[[Entry], str]] = {
-    "leader_gained": lambda entry: f"takes the leader key, leader term {_value(entry.since)}",
+    "leader_gained": lambda _: "takes the leader key",
     "leader_lost": lambda entry: (
-        f"loses the leader key, leader term {_value(entry.since)}: {_cause(entry)}"
+        f"loses the leader key, held since revision {_value(entry.since)}: {_cause(entry)}"
     ),
     "member_joined": lambda _: "registers",
     "member_left": lambda entry: f"is gone, was {_value(entry.before)}: {_cause(entry)}",
@@ -62,6 +62,7 @@ _TEXTS: dict[str, Callable[[Entry], str]] = {
     "transfer_cleared": lambda entry: f"transfer no longer pending: {_value(entry.before)}",
     "paused": lambda _: "automatic failover is paused",
     "resumed": lambda _: "automatic failover is resumed",
+    "timeline_changed": lambda entry: f"PostgreSQL {_change(entry)}",
     "timeline_ended": lambda entry: f"ends PostgreSQL timeline {_value(entry.before)}",
     "gap": lambda entry: (
         f"revisions {_value(entry.before)} to {_value(entry.after)} are missing: "

@@ -25,27 +25,27 @@ _MEANS: dict[str, tuple[str, str, str]] = {
         "Patroni did not take the request up.",
         "It is not known whether Patroni took the request up.",
     ),
-    "cleared_in_same_leader_term": (
-        "The request was withdrawn while the same leader term went on.",
-        "The leader term ended in which Patroni took the request up.",
-        "The request was not seen to be withdrawn while the same leader term went on.",
+    "withdrawn_under_same_leader": (
+        "The request was withdrawn, and the same node stayed the leader.",
+        "The leader that took the request up is not the leader any more.",
+        "It is not known whether the same node stayed the leader when the request was withdrawn.",
     ),
-    "holder_stayed_primary": (
-        "The holder of that leader term stayed primary.",
-        "The holder of that leader term stopped being primary.",
-        "It is not known whether the holder of that leader term stayed primary.",
+    "leader_stayed_primary": (
+        "That leader stayed primary.",
+        "That leader stopped being primary.",
+        "It is not known whether that leader stayed primary.",
     ),
     "agent_moved_on": (
-        "The holder's Patroni has gone on since: it will not act on the request any more.",
-        "The holder's Patroni has not gone on since: it may still act on the request.",
-        "It is not known whether the holder's Patroni can still act on the request.",
+        "The leader's Patroni has run its loop since: it will not act on the request any more.",
+        "The leader's Patroni has not run its loop since: it may still act on the request.",
+        "It is not known whether the leader's Patroni can still act on the request.",
     ),
     "leader_passed": (
         "The leader key passed as it was asked for.",
         "The leader key did not pass as it was asked for.",
         "It is not known yet whether the leader key passes as it was asked for.",
     ),
-    "new_holder_is_primary": (
+    "new_leader_is_primary": (
         "The new leader is primary.",
         "The new leader did not become primary.",
         "It is not known yet whether the new leader is primary.",
@@ -104,9 +104,9 @@ def _speaks_against(rule_id: str, evaluation: "Evaluation", outcome: "RequestOut
         return False
     if evaluation == "undetermined":
         return outcome in ("in_progress", "unknown", "not_executed")
-    if rule_id == "cleared_in_same_leader_term":
+    if rule_id == "withdrawn_under_same_leader":
         return evaluation == "holds"
-    if rule_id == "holder_stayed_primary":  # that it did not is an interruption, or a transfer
+    if rule_id == "leader_stayed_primary":  # that it did not is an interruption, or a transfer
         return evaluation == "does_not_hold" and outcome in ("rolled_back", "rejected", "unknown")
     return evaluation == "does_not_hold"
 

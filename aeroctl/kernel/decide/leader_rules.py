@@ -37,7 +37,7 @@ def target_is_leader(change: Change) -> Result:
 
 
 @rule("the leader is a primary", promotion="kernel", demotion="kernel", invariants=("P6-A1",))
-def holder_is_primary(change: Change) -> Result:
+def leader_is_primary(change: Change) -> Result:
     """A leader that is not a primary yet is in the middle of a promotion (P6-A3)."""
     leader = change.state.leader_name
     node = None if leader is None else change.state.nodes[leader]
@@ -54,7 +54,7 @@ def holder_is_primary(change: Change) -> Result:
     demotion="none",
     invariants=("P6-A1",),
 )
-def holder_writable(change: Change) -> Result:
+def leader_writable(change: Change) -> Result:
     """Advisory: the store has only what the leader's agent last wrote there (P6-A3)."""
     leader, state = change.state.leader_name, change.state
     if leader is None:
@@ -70,4 +70,4 @@ def holder_writable(change: Change) -> Result:
     }
 
 
-RULES = (has_leader, target_is_leader, holder_is_primary, holder_writable)
+RULES = (has_leader, target_is_leader, leader_is_primary, leader_writable)

@@ -69,7 +69,7 @@ def _why_unwritten(situation: Situation) -> list[Fact]:
 def _withdrawn_under_same_leader(progress: Progress) -> Rule:
     leader = progress.leader_found
     return _rule(
-        "cleared_in_same_leader_term",
+        "withdrawn_under_same_leader",
         "the failover key no longer names the request, and the leader is still the same",
         "holds",
         Fact(name="cleared_revision", value=progress.withdrawn),
@@ -81,7 +81,7 @@ def _withdrawn_under_same_leader(progress: Progress) -> Rule:
 def _leader_stayed_primary(progress: Progress) -> Rule:
     gone_on = progress.state is State.NOT_ACTED_ON
     return _rule(
-        "holder_stayed_primary",
+        "leader_stayed_primary",
         "that leader served all the time in which the request could be acted on",
         _evaluation(
             proved=gone_on and progress.interrupted is None,
@@ -119,7 +119,7 @@ def _leader_changed(request: TransferRequest, progress: Progress) -> Rule:
         Fact(name="node_before", value=before.node if before else None),
         Fact(name="since_before", value=before.since if before else None),
         Fact(name="stepping_down_revision", value=progress.busy),
-        Fact(name="leader_term_ended_revision", value=progress.leader_lost),
+        Fact(name="leader_key_freed_revision", value=progress.leader_lost),
         Fact(name="node_after", value=after.node if after else None),
         Fact(name="since_after", value=after.since if after else None),
     )
@@ -128,12 +128,12 @@ def _leader_changed(request: TransferRequest, progress: Progress) -> Rule:
 def _new_leader_is_primary(progress: Progress) -> Rule:
     lost_unseen = progress.unseen_term_ended is not None and progress.leader is None
     return _rule(
-        "new_holder_is_primary",
+        "new_leader_is_primary",
         "the new leader described itself as primary while it held the leader key",
         _evaluation(proved=progress.primary is not None, refuted=lost_unseen),
         Fact(name="primary_revision", value=progress.primary),
         Fact(name="timeline_after", value=progress.timeline),
-        Fact(name="earlier_leader_term_ended_revision", value=progress.unseen_term_ended),
+        Fact(name="earlier_leader_key_freed_revision", value=progress.unseen_term_ended),
     )
 
 

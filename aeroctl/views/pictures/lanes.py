@@ -12,7 +12,7 @@ MANY = 12
 
 LEGEND = (
     "┃ holds the leader key  │ registered  ┏ ┗ gains, loses the leader key  ┌ └ registers, leaves  "
-    "✗ lease ended, or crashed  ● changes  ◆ the holder changes  R a request's target  "
+    "✗ lease ended, or crashed  ● changes  ◆ the leader changes  R a request's target  "
     "~ not known: a gap"
 )
 _MARKS = {

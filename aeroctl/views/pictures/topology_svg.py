@@ -59,7 +59,7 @@ def _lines(node: NodeRow, since: int | None) -> list[Cell]:
     """The lines of a node's box."""
     lines: list[Cell] = [node.name, _role(node)]
     if node.is_leader:
-        lines.append(f"its leader term began at revision {words(since)}")
+        lines.append(f"it is the leader since revision {words(since)}")
     lag = f", lag {words(sized(node.lag_bytes))}" if node.lag_bytes is not None else ""
     state, timeline = state_cell(node), timeline_cell(node)
     text = f"{words(state)}, timeline {words(timeline)}{lag}"

@@ -15,16 +15,16 @@ from tests.support.samples import status
 
 ID = "6f2b7a4e-4a0c-4a8e-9d1c-3f4a7c1d2e5b"
 RULES = (
-    "recorded", "arrived", "cleared_in_same_leader_term", "holder_stayed_primary", "agent_moved_on",
-    "leader_passed", "new_holder_is_primary", "history_complete", "of_a_newer_kernel",
+    "recorded", "arrived", "withdrawn_under_same_leader", "leader_stayed_primary", "agent_moved_on",
+    "leader_passed", "new_leader_is_primary", "history_complete", "of_a_newer_kernel",
 )  # fmt: skip
 PROMOTED: dict[str, Evaluation] = {
     "recorded": "holds",
     "arrived": "holds",
-    "cleared_in_same_leader_term": "does_not_hold",
-    "holder_stayed_primary": "does_not_hold",
+    "withdrawn_under_same_leader": "does_not_hold",
+    "leader_stayed_primary": "does_not_hold",
     "leader_passed": "holds",
-    "new_holder_is_primary": "holds",
+    "new_leader_is_primary": "holds",
     "history_complete": "holds",
 }
 RED = "\x1b[1;31m"
@@ -69,23 +69,23 @@ REASONS: dict[RequestOutcome, tuple[dict[str, Evaluation], set[str]]] = {
     "executed": ({}, set()),
     "executed_other": ({"leader_passed": "does_not_hold"}, {"leader_passed"}),
     "rolled_back": (
-        {"leader_passed": "does_not_hold"}, {"leader_passed", "holder_stayed_primary"},
+        {"leader_passed": "does_not_hold"}, {"leader_passed", "leader_stayed_primary"},
     ),
     "rejected": (
-        {"cleared_in_same_leader_term": "holds", "holder_stayed_primary": "holds",
-         "leader_passed": "does_not_hold", "new_holder_is_primary": "undetermined"},
-        {"cleared_in_same_leader_term", "leader_passed"},
+        {"withdrawn_under_same_leader": "holds", "leader_stayed_primary": "holds",
+         "leader_passed": "does_not_hold", "new_leader_is_primary": "undetermined"},
+        {"withdrawn_under_same_leader", "leader_passed"},
     ),
     "not_executed": (
-        {"arrived": "does_not_hold", "cleared_in_same_leader_term": "undetermined"},
-        {"arrived", "cleared_in_same_leader_term"},
+        {"arrived": "does_not_hold", "withdrawn_under_same_leader": "undetermined"},
+        {"arrived", "withdrawn_under_same_leader"},
     ),
     "in_progress": (
-        {"leader_passed": "undetermined", "new_holder_is_primary": "undetermined"},
-        {"leader_passed", "new_holder_is_primary", "final"},
+        {"leader_passed": "undetermined", "new_leader_is_primary": "undetermined"},
+        {"leader_passed", "new_leader_is_primary", "final"},
     ),
     "unknown": (
-        {"history_complete": "does_not_hold"}, {"history_complete", "holder_stayed_primary"},
+        {"history_complete": "does_not_hold"}, {"history_complete", "leader_stayed_primary"},
     ),
 }  # fmt: skip
 
@@ -118,4 +118,4 @@ def test_a_promotion_that_succeeded_has_nothing_red_on_a_terminal() -> None:
         with answering(answer(status(ID, outcome, evidence=rules))) as kernel:
             shown = run("outcome", ID, "--kernel", kernel.url, terminal=True)
         assert (RED in shown.out) == red, shown.out
-        assert "The holder of that leader term stopped being primary." in shown.out
+        assert "That leader stopped being primary." in shown.out

@@ -439,7 +439,7 @@ class TestRefusals:
             ("request_promotion", "n1", "has_leader", {"leader": None}),
             ("request_promotion", "n1", "nothing_pending", {"failover": {"member": "n2"}}),
             ("request_demotion", "n1", "target_is_leader", {}),
-            ("request_promotion", "n1", "holder_is_primary", {"members__n3": None}),
+            ("request_promotion", "n1", "leader_is_primary", {"members__n3": None}),
             (
                 "request_promotion",
                 "n1",

@@ -143,7 +143,7 @@ def test_executed_and_nobody_left_to_record_it(etcd_store: Store, scope: str) ->
         assert (found.outcome, found.final) == ("executed", True)
         assert found.leader_after == Leader(node="n1", since=since)
         assert rules(found).pop("writable") == "undetermined"  # nobody answers there
-        assert rules(found)["new_holder_is_primary"] == "holds"
+        assert rules(found)["new_leader_is_primary"] == "holds"
         # whatever happens later
         await all_.store.transact([], [Delete(all_.source.prefix + "leader")])
         await all_.engine("leader", "n2")

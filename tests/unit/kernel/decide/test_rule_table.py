@@ -9,8 +9,8 @@ TABLE = """
 rule                 promotion  demotion  force     successor
 has_leader           kernel     kernel    none      -
 target_is_leader     -          kernel    -         -
-holder_is_primary    kernel     kernel    -         -
-holder_writable      none       none      -         -
+leader_is_primary    kernel     kernel    -         -
+leader_writable      none       none      -         -
 target_registered    patroni    -         patroni   patroni
 target_is_replica    kernel     -         kernel    -
 target_in_recovery   none       -         none      none

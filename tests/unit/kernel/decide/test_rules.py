@@ -118,10 +118,10 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
     ("rule_id", "evaluation", "by", "changes"),
     [
         ("has_leader", "does_not_hold", "kernel", {"leader": None}),
-        ("holder_is_primary", "does_not_hold", "kernel", {"leader": None}),
-        ("holder_is_primary", "does_not_hold", "kernel", {"members__n3": member("n3")}),
-        ("holder_is_primary", "undetermined", "kernel", {"members__n3": None}),
-        ("holder_is_primary", "undetermined", "kernel", {"members__n3": member("n3", "odd")}),
+        ("leader_is_primary", "does_not_hold", "kernel", {"leader": None}),
+        ("leader_is_primary", "does_not_hold", "kernel", {"members__n3": member("n3")}),
+        ("leader_is_primary", "undetermined", "kernel", {"members__n3": None}),
+        ("leader_is_primary", "undetermined", "kernel", {"members__n3": member("n3", "odd")}),
         ("target_is_replica", "does_not_hold", "kernel", {"members__n1": member("n1", "demoted")}),
         ("target_is_replica", "undetermined", "kernel", {"members__n1": member("n1", "odd")}),
         ("target_is_replica", "does_not_hold", "kernel", {"leader": "n1"}),
@@ -148,12 +148,12 @@ def test_a_healthy_cluster_keeps_every_rule(command: CommandName) -> None:
         ("lag_within_limit", "undetermined", "patroni", {"measured": said_by("n1", receiver=None)}),
         ("lag_within_limit", "undetermined", "patroni", {"measured": said_by("n1", lsn="0/10")}),
         (
-            "holder_writable",
+            "leader_writable",
             "does_not_hold",
             "none",
             {"measured": said_by("n3", in_recovery=True)},
         ),
-        ("holder_writable", "undetermined", "none", {"measured": {}}),
+        ("leader_writable", "undetermined", "none", {"measured": {}}),
         # the holder went on to a timeline that its entry does not tell yet
         (
             "same_timeline",

@@ -33,11 +33,11 @@ BASIC = ["recorded", "arrived", "history_complete"]
 RULES = [
     "recorded",
     "arrived",
-    "cleared_in_same_leader_term",
-    "holder_stayed_primary",
+    "withdrawn_under_same_leader",
+    "leader_stayed_primary",
     "agent_moved_on",
     "leader_passed",
-    "new_holder_is_primary",
+    "new_leader_is_primary",
     "history_complete",
 ]
 
@@ -311,7 +311,7 @@ def test_evidence() -> None:
         "recorded": "holds",
         "arrived": "holds",
         "leader_passed": "holds",
-        "new_holder_is_primary": "holds",
+        "new_leader_is_primary": "holds",
         "history_complete": "holds",
     }
     facts = {fact.name: fact.value for rule in found.evidence for fact in rule.evidence}
@@ -322,14 +322,14 @@ def test_evidence() -> None:
         "replaced_revision": None,
         "repeated_revision": None,
         "stepping_down_revision": 120,
-        "leader_term_ended_revision": 130,
+        "leader_key_freed_revision": 130,
         "node_before": "n1",
         "since_before": 40,
         "node_after": "n2",
         "since_after": 140,
         "primary_revision": 160,
         "timeline_after": 1,
-        "earlier_leader_term_ended_revision": None,
+        "earlier_leader_key_freed_revision": None,
         "history_from_revision": 100,
         "history_to_revision": 160,
     }
@@ -379,7 +379,7 @@ class TestSameLeaderTerm:
                 assert (found.outcome, found.final) == ("rolled_back", True)
                 assert "n1 is still the leader, after an interruption" in str(found.message)
                 assert found.leader_after == Leader(node="n1", since=40)
-                assert evaluations(found)["holder_stayed_primary"] == "does_not_hold"
+                assert evaluations(found)["leader_stayed_primary"] == "does_not_hold"
         found = judged(SWITCHOVER, seen)
         assert (found.outcome, found.final) == ("in_progress", False)
 
