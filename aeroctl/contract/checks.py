@@ -2,8 +2,9 @@
 
 from typing import Any, TypeVar
 
+from aeroctl.contract.terms import NODE_SECTIONS
+
 Observed = TypeVar("Observed", bound=Any)
-NODE_SECTIONS = ("replication", "wal", "mvcc", "checkpoints", "snapshots")
 
 
 def one_of_two(observation: Observed) -> Observed:

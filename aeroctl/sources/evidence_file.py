@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from aeroctl.contract.checks import NODE_SECTIONS
 from aeroctl.contract.moments import Ago, Purpose, Time
 from aeroctl.contract.pages import check_events, check_records
 from aeroctl.contract.rfc3339 import shortest
-from aeroctl.contract.terms import SECTIONS, STORED, Section
+from aeroctl.contract.terms import NODE_SECTIONS, SECTIONS, STORED, Section
 from aeroctl.errors import Failure, failure
 from aeroctl.sources.collect import Document, digest
 

@@ -43,6 +43,8 @@ def broken(root: Path) -> list[str]:
         ("views/nodes.py", "rich", "Colours are rich's"),
         ("views/nodes.py", "asyncio", "Pure rooms"),
         ("kernel/prove/judge.py", "aeroctl.kernel.store.etcd", "Pure rooms"),
+        ("kernel/decide/rules.py", "aeroctl.kernel.audit.trail", "Pure rooms"),
+        ("views/pictures/lanes.py", "aeroctl.views.timeline", "No circles"),
     ],
 )
 def test_a_forbidden_import_breaks_its_rule(
