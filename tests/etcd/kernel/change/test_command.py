@@ -1436,7 +1436,7 @@ class TestDiagnostics:
             found = status(await asyncio.wait_for(w.send("run_diagnostics", body), 5))
             assert (found.outcome, found.final) == ("not_executed", True)
             assert (found.diagnostics, w.agent.asked) == (None, [])
-            assert "not asked" in found.message
+            assert "not read" in found.message
             assert await w.kinds(body["request_id"]) == [*DISPATCHED, "outcome"]
             for _ in range(READERS):
                 w.source.change_readers.release()

@@ -369,7 +369,7 @@ class TestSentOnce:
 
         with pytest.raises(Failure) as caught:
             self.write(answer)
-        assert "nothing was: http://a:1: refused; http://b:1: refused" in caught.value.error.message
+        assert "nothing was written: http://a:1: refused; http://b:1: refused" in caught.value.error.message
 
     def test_without_a_session_it_is_not_sent(self) -> None:
         """Authenticating failed, so another endpoint may be asked to write."""
@@ -413,7 +413,7 @@ class TestSentOnce:
             store.daemon.kill()
             with pytest.raises(Failure) as caught:
                 on(store, lambda client: client.transact([], [Put("/k", "1")]))
-            assert "nothing was:" in caught.value.error.message
+            assert "nothing was written:" in caught.value.error.message
             store.start()
             store.daemon.freeze()
             with pytest.raises(Failure) as caught:
