@@ -369,7 +369,10 @@ class TestSentOnce:
 
         with pytest.raises(Failure) as caught:
             self.write(answer)
-        assert "nothing was written: http://a:1: refused; http://b:1: refused" in caught.value.error.message
+        assert (
+            "nothing was written: http://a:1: refused; http://b:1: refused"
+            in caught.value.error.message
+        )
 
     def test_without_a_session_it_is_not_sent(self) -> None:
         """Authenticating failed, so another endpoint may be asked to write."""
